@@ -1,0 +1,122 @@
+# Holdfast's build. `make help` says it all.
+#
+# A filter is a folder of processors/ with a main.c that declares `const struct processor <name>` (_ for -): the build finds it.
+
+BUILD ?= build
+CC := gcc
+PYTHON := /usr/bin/python3
+# make V=1 shows the commands.
+Q := $(if $(V),,@)
+
+PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson
+WARNINGS := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
+  -Wno-format-truncation # messages are bounded on purpose
+# -isystem: warnings are for our code, not for the libraries' headers.
+CPPFLAGS += -D_GNU_SOURCE -Itests/lib -I$(BUILD)/gen -Iprocessors/runtime $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
+LDLIBS := -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -linih -lxxhash -lpthread
+
+FILTERS := $(patsubst processors/%/main.c,%,$(filter-out processors/runtime/% processors/holdfast/%,$(wildcard processors/*/main.c)))
+NOT_LIBRARY := processors/runtime/filter.c
+RUNTIME := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(NOT_LIBRARY),$(wildcard processors/runtime/*.c))) $(BUILD)/gen/records.o
+filter_objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard processors/$(1)/*.c))
+ALL_FILTER_OBJECTS := $(foreach f,$(FILTERS),$(call filter_objects,$(f)))
+symbol = $(subst -,_,$(1))
+
+BINARIES := $(addprefix $(BUILD)/bin/,$(FILTERS) holdfast)
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+
+.PHONY: all help test-build unit check schema-check schema-release format format-check layering clean
+.DEFAULT_GOAL := all
+.SECONDARY:
+
+all: $(BINARIES) $(BUILD)/bin/provider-simulator ## build every binary into build/bin
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 18
+	@echo; echo "scripts/setup installs what is needed, scripts/demo shows it, scripts/test runs every test."
+
+# ---- what is generated ----
+
+$(BUILD)/gen/.made: scripts/codegen $(wildcard avro/*.avsc avro/history/*.avsc tests/unit/avro/*.avsc tests/unit/avro/history/*.avsc)
+	@mkdir -p $(BUILD)/gen
+	$(PYTHON) scripts/codegen generate avro $(BUILD)/gen
+	$(PYTHON) scripts/codegen generate tests/unit/avro $(BUILD)/gen --prefix sample
+	@touch $@
+
+$(BUILD)/gen/records.c $(BUILD)/gen/sample_records.c: $(BUILD)/gen/.made
+
+$(BUILD)/gen/processors.c: $(foreach f,$(FILTERS),processors/$(f)/main.c) Makefile
+	@mkdir -p $(BUILD)/gen
+	@{ echo '/* Made by the Makefile: every filter that the build found. */'; echo '#include "processors.h"'; \
+	   for f in $(call symbol,$(FILTERS)); do echo "extern const struct processor $$f;"; done; \
+	   echo 'const struct processor *const all_processors[] = {'; for f in $(call symbol,$(FILTERS)); do echo "  &$$f,"; done; echo '  NULL};'; } > $@
+
+# ---- what is compiled ----
+
+$(BUILD)/%.o: %.c $(BUILD)/gen/.made
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/gen/.made
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
+
+$(BUILD)/filters/%.o: processors/runtime/filter.c $(BUILD)/gen/.made
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -DHOLDFAST_PROCESSOR=$(call symbol,$*) -c $< -o $@
+
+define filter_rule
+$(BUILD)/bin/$(1): $(BUILD)/filters/$(1).o $(call filter_objects,$(1)) $(RUNTIME)
+	@mkdir -p $$(dir $$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $$^ $(LDLIBS) -o $$@
+endef
+$(foreach f,$(FILTERS),$(eval $(call filter_rule,$(f))))
+
+$(BUILD)/bin/holdfast: $(call filter_objects,holdfast) $(ALL_FILTER_OBJECTS) $(BUILD)/gen/processors.o $(RUNTIME)
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/bin/provider-simulator: $(BUILD)/tests/lib/provider-simulator.o
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
+
+TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simulator.c,$(wildcard tests/lib/*.c)))
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+
+# ---- what is tested ----
+
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all
+TEST_BUILD = $(MAKE) BUILD=build/test CFLAGS="-O1 -g" EXTRA_CFLAGS="$(SANITIZERS) -DHOLDFAST_FAILPOINTS"
+
+test-build: ## build binaries and unit tests with sanitizers and failpoints into build/test
+	$(TEST_BUILD) all unit-tests
+
+unit-tests: $(UNIT_TESTS)
+
+unit: test-build ## run the unit tests and the tests on the log in memory
+	scripts/test unit
+
+check: schema-check format-check layering ## what can be checked without running anything
+
+schema-check: ## refuse schemas that would make a past version unreadable
+	$(PYTHON) scripts/codegen check avro
+
+schema-release: ## add changed schemas to avro/history as their next version
+	$(PYTHON) scripts/codegen release avro
+
+SOURCES := $(wildcard processors/*/*.[ch] tests/*/*.[ch])
+format: ## lay the sources out with clang-format
+	clang-format-14 -i $(SOURCES)
+
+format-check:
+	clang-format-14 --dry-run -Werror $(SOURCES)
+
+layering: $(ALL_FILTER_OBJECTS) ## refuse includes and calls that cross the layers
+	@scripts/layering $(BUILD) $(FILTERS)
+
+clean: ## remove what was built, not the broker's jars
+	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

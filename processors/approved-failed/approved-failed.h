@@ -1,0 +1,11 @@
+#ifndef HOLDFAST_APPROVED_FAILED_H
+#define HOLDFAST_APPROVED_FAILED_H
+
+#include "processor.h"
+#include "records.h"
+
+enum { TO_OUTCOMES, TO_STOCK, TO_EVENTS };
+
+void approved_failed_decide(struct context *context, const struct event *event);
+
+#endif

@@ -1,0 +1,22 @@
+#ifndef HOLDFAST_CHARGE_H
+#define HOLDFAST_CHARGE_H
+
+#include "processor.h"
+#include "records.h"
+
+/* What a call came to. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is asked again by its key. */
+enum call_result { CALL_APPROVED, CALL_DECLINED, CALL_NOT_MADE, CALL_LOST };
+
+/* A call has ended by then, whatever its own deadline (--provider-timeout-ms, at most 10 s). */
+#define CALL_LIMIT_MS INT64_C(15000)
+
+extern const struct row_kind charge_rows[];
+extern const struct world provider_world;
+extern const struct option_desc provider_options[];
+
+void charge_decide(struct context *context, const struct event *event);
+
+/* The wait before the next try: doubles from half a second to half a minute. Milliseconds. */
+int64_t charge_back_off(int32_t attempts);
+
+#endif

@@ -1,0 +1,20 @@
+#include "charge.h"
+
+static const int accepts[] = {RECORD_REQUEST_CHARGE, -1};
+static const struct output outputs[] = {{.topic = "payment-requests"}, {0}};
+
+const struct row_kind charge_rows[] = {{.name = "charge", .prefix = 'c', .type = RECORD_CHARGE, .key = "charge key", .due_field = "due_at"}, {0}};
+
+const struct processor charge = {
+    .name = "charge",
+    .summary = "takes and gives back money, once per charge key",
+    .input = "charge-requests",
+    .accepts = accepts,
+    .outputs = outputs,
+    .rows = charge_rows,
+    .changelog = "charge-changelog",
+    .wants_now = true,
+    .decide = charge_decide,
+    .world = &provider_world,
+    .options = provider_options,
+};

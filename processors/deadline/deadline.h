@@ -1,0 +1,11 @@
+#ifndef HOLDFAST_DEADLINE_H
+#define HOLDFAST_DEADLINE_H
+
+#include "processor.h"
+#include "records.h"
+
+extern const struct row_kind deadline_rows[];
+
+void deadline_decide(struct context *context, const struct event *event);
+
+#endif

@@ -1,0 +1,18 @@
+#include "deadline.h"
+
+static const int accepts[] = {RECORD_SET_DEADLINE, RECORD_CLEAR_DEADLINES, -1};
+static const struct output outputs[] = {{.topic = "payment-requests"}, {0}};
+
+const struct row_kind deadline_rows[] = {
+    {.name = "deadline", .prefix = 'd', .type = RECORD_DEADLINE, .key = "reservation, kind", .due_field = "due_at"}, {0}};
+
+const struct processor deadline = {
+    .name = "deadline",
+    .summary = "turns due times into records",
+    .input = "deadlines",
+    .accepts = accepts,
+    .outputs = outputs,
+    .rows = deadline_rows,
+    .changelog = "deadline-changelog",
+    .decide = deadline_decide,
+};

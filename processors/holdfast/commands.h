@@ -1,0 +1,24 @@
+/* The commands of `holdfast`: each takes its own flags and returns a code of sysexits(3). */
+#ifndef HOLDFAST_COMMANDS_H
+#define HOLDFAST_COMMANDS_H
+
+#include "options.h"
+
+int topics_command(int argc, char **argv);
+int send_command(int argc, char **argv);
+int encode_command(int argc, char **argv);
+int read_command(int argc, char **argv);
+int show_command(int argc, char **argv);
+int run_command(int argc, char **argv);
+
+struct usage {
+  const char *text;                  /* first line: what it is for; then Usage: */
+  const struct option_desc *options; /* of this command alone */
+  bool kafka;                        /* takes -b, -F, -X, --prefix too */
+  const char *examples;
+};
+
+/* Parses the flags. False: *code is the answer already (help was printed, or what is wrong). */
+bool command_options(struct options *options, const struct usage *usage, int argc, char **argv, int *code);
+
+#endif

@@ -1,0 +1,246 @@
+/* holdfast run --local: the whole pipeline with its cycles, in this process, on the log in memory. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "http.h"
+#include "line.h"
+#include "logging.h"
+#include "pipe.h"
+#include "processors.h"
+#include "runtime.h"
+#include "script.h"
+
+#define FILTERS_MAX 32
+#define IDLE_US 2000
+
+static const struct option_desc run_options[] = {
+    {.name = "local", .kind = OPTION_FLAG, .help = "in this process, without a broker (the only way so far)"},
+    {.name = "all", .kind = OPTION_FLAG, .help = "print the records of every topic, not of events, outcomes and dead letters alone"},
+    {.name = "linger", .kind = OPTION_NUMBER, .metavar = "S", .value = "3", .max = 86400, .help = "after the last command, wait for what is due within so many seconds"},
+    {.name = "keep", .kind = OPTION_FLAG, .help = "go on until interrupted, so that the views can be asked"},
+    {.name = "history-http", .metavar = "ADDR:PORT", .help = "answer the questions of history there"},
+    {.name = "catalog-http", .metavar = "ADDR:PORT", .help = "answer the questions of catalog there"},
+    {.name = "provider-url", .metavar = "URL", .value = "http://127.0.0.1:8090", .help = "the payment provider"},
+    {.name = "provider-timeout-ms", .kind = OPTION_NUMBER, .metavar = "MS", .value = "610", .min = 10, .max = 10000, .help = "deadline of a call"},
+    {.name = "provider-calls", .kind = OPTION_NUMBER, .metavar = "N", .value = "64", .min = 1, .max = 1000, .help = "calls in flight at most"},
+    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
+    {0}};
+
+static const struct usage usage = {
+    "Runs the whole pipeline in this process, without a broker: a first look. Reads commands as 'holdfast send' does and prints what\n"
+    "customers and organizers would see, a JSON line each. Nothing is kept.\n\nUsage: holdfast run --local [option ...] [FILE]",
+    run_options, false,
+    "  holdfast run --local < commands.jsonl\n  holdfast run --local --keep --history-http 127.0.0.1:8081 commands.jsonl\n"};
+
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int signal_number) {
+  (void)signal_number;
+  stopping = 1;
+}
+
+struct local {
+  struct memory_cluster *cluster;
+  struct codec *codec;
+  struct runtime *runtimes[FILTERS_MAX];
+  struct http_server *servers[FILTERS_MAX];
+  size_t count;
+  struct tail *printed, *watched;
+  const struct options *options;
+  json_t *statuses, *items; /* what has been seen, for waits */
+};
+
+static int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void print_new(struct local *local) {
+  const char *topic;
+  const struct memory_record *record;
+  while (tail_next(local->printed, &topic, &record)) {
+    json_t *json = line_json(local->codec, topic, record);
+    json_dumpf(json, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(json);
+  }
+  fflush(stdout);
+}
+
+static void watch_new(struct local *local) {
+  const char *topic;
+  const struct memory_record *record;
+  while (tail_next(local->watched, &topic, &record)) {
+    json_t *json = line_json(local->codec, topic, record), *value = json_object_get(json, "value");
+    const char *reservation = json_string_value(json_object_get(value, "reservation_id")), *item = json_string_value(json_object_get(value, "item_id"));
+    json_t *status = json_object_get(value, "status");
+    if (strcmp(topic, "stock-levels") == 0 && item) json_object_set_new(local->items, item, json_true());
+    if (reservation && status) json_object_set(local->statuses, reservation, status);
+    json_decref(json);
+  }
+}
+
+/* A turn of every filter. *moved: something was done. False: one has failed. */
+static bool turn(struct local *local, bool *moved) {
+  memory_cluster_set_time(local->cluster, now_ms());
+  for (size_t i = 0; i < local->count; i++) {
+    enum runtime_status status = runtime_step(local->runtimes[i], 0);
+    if (status == RUNTIME_FAILED) {
+      log_error("%s", runtime_failure(local->runtimes[i])->text);
+      return false;
+    }
+    *moved |= status == RUNTIME_BUSY;
+  }
+  print_new(local);
+  watch_new(local);
+  return true;
+}
+
+static bool is_waiting(const struct local *local, int64_t within_ms) {
+  for (size_t i = 0; i < local->count; i++) {
+    if (runtime_in_flight(local->runtimes[i])) return true;
+    if (runtime_next_due(local->runtimes[i]) <= now_ms() + within_ms) return true;
+  }
+  return false;
+}
+
+/* Turns until nothing moves, nothing is out, and nothing is due soon. */
+static bool settle(struct local *local, int64_t within_ms) {
+  bool moved = true;
+  while (!stopping && (moved || is_waiting(local, within_ms))) {
+    moved = false;
+    if (!turn(local, &moved)) return false;
+    if (!moved) usleep(IDLE_US);
+  }
+  return true;
+}
+
+static bool is_so(const struct local *local, const struct wait *wait) {
+  if (wait->item) return json_object_get(local->items, wait->item) != NULL;
+  const char *status = json_string_value(json_object_get(local->statuses, wait->reservation));
+  return status && strcmp(status, wait->status) == 0;
+}
+
+static int wait_for(struct local *local, const struct wait *wait) {
+  int64_t until = now_ms() + wait->seconds * INT64_C(1000);
+  while (!stopping && now_ms() < until) {
+    bool moved = false;
+    if (!turn(local, &moved)) return EX_SOFTWARE;
+    if (is_so(local, wait)) return EX_OK;
+    if (!moved) usleep(IDLE_US);
+  }
+  char what[256];
+  wait_describe(wait, what, sizeof what);
+  log_error("waited %d s for %s", wait->seconds, what);
+  return EX_TEMPFAIL;
+}
+
+static int play(struct local *local, const struct script *script) {
+  for (size_t i = 0; i < script->count && !stopping; i++) {
+    const struct script_line *line = &script->lines[i];
+    if (line->json) {
+      int code = wait_for(local, &line->wait);
+      if (code != EX_OK) return code;
+      continue;
+    }
+    const struct memory_record record = {.timestamp = now_ms(), .key = line->key, .value = line->value, .correlation_id = line->key};
+    memory_append(local->cluster, "reservation-commands", -1, &record);
+  }
+  bool fine = settle(local, options_number(local->options, "linger") * 1000);
+  while (fine && options_flag(local->options, "keep") && !stopping) {
+    bool moved = false;
+    fine = turn(local, &moved);
+    if (!moved) usleep(IDLE_US);
+  }
+  return fine ? EX_OK : EX_SOFTWARE;
+}
+
+static bool serve(struct local *local, const struct processor *processor, struct runtime *runtime) {
+  char name[64], error[256];
+  snprintf(name, sizeof name, "%s-http", processor->name);
+  const char *address = processor->routes ? options_text(local->options, name) : NULL;
+  if (!address) return true;
+  local->servers[local->count] = http_start(address, runtime, processor, error, sizeof error);
+  if (!local->servers[local->count]) log_error("%s", error);
+  return local->servers[local->count] != NULL;
+}
+
+static bool open_filters(struct local *local) {
+  for (const struct processor *const *processor = all_processors; *processor; processor++) pipe_prepare(local->cluster, *processor, 1);
+  for (const struct processor *const *processor = all_processors; *processor; processor++) {
+    struct log_failure failure;
+    struct runtime_config config = {.processor = *processor, .options = local->options, .tombstone_retention_ms = INT64_MAX};
+    config.log = memory_log_open(local->cluster, (*processor)->name, (*processor)->input, (*processor)->changelog, 0);
+    struct runtime *runtime = runtime_new(&config, &failure);
+    if (!runtime) return log_error("%s", failure.text), false;
+    local->runtimes[local->count] = runtime;
+    if (!serve(local, *processor, runtime)) return runtime_free(runtime), false;
+    local->count++;
+  }
+  return true;
+}
+
+static void follow_topics(struct local *local) {
+  static const char *const shown[] = {"reservation-events", "reservation-outcomes", "dead-letters"};
+  for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) tail_add(local->printed, shown[i]);
+  tail_add(local->watched, "reservation-events");
+  tail_add(local->watched, "stock-levels");
+  if (!options_flag(local->options, "all")) return;
+  for (const struct processor *const *processor = all_processors; *processor; processor++) {
+    tail_add(local->printed, (*processor)->input);
+    for (const struct output *output = (*processor)->outputs; output && output->topic; output++) tail_add(local->printed, output->topic);
+  }
+}
+
+static int run_local(const struct options *options, const struct script *script) {
+  struct local local = {.cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas), .options = options, .statuses = json_object(), .items = json_object()};
+  local.printed = tail_new(local.cluster);
+  local.watched = tail_new(local.cluster);
+  signal(SIGINT, on_signal);
+  signal(SIGTERM, on_signal);
+  int code = EX_CONFIG;
+  if (open_filters(&local)) {
+    follow_topics(&local);
+    code = play(&local, script);
+  }
+  for (size_t i = 0; i < local.count; i++) {
+    http_stop(local.servers[i]);
+    runtime_free(local.runtimes[i]);
+  }
+  tail_free(local.printed);
+  tail_free(local.watched);
+  json_decref(local.statuses);
+  json_decref(local.items);
+  codec_free(local.codec);
+  memory_cluster_free(local.cluster);
+  return code;
+}
+
+int run_command(int argc, char **argv) {
+  struct options options = {0};
+  int code;
+  if (command_options(&options, &usage, argc, argv, &code)) {
+    struct script script = {0};
+    struct codec *codec = codec_new(&holdfast_schemas);
+    char error[512];
+    if (!options_flag(&options, "local")) {
+      fprintf(stderr, "holdfast run: needs --local; on Kafka every filter is a process of its own\n");
+      code = EX_USAGE;
+    } else if (!script_arguments(&script, options.arguments, options.argument_count, codec, error)) {
+      fprintf(stderr, "holdfast run: %s\n", error);
+      code = EX_DATAERR;
+    } else {
+      code = run_local(&options, &script);
+    }
+    script_free(&script);
+    codec_free(codec);
+  }
+  options_free(&options);
+  return code;
+}

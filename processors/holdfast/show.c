@@ -1,0 +1,145 @@
+/* holdfast show: what the views know, for people or as JSON. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "commands.h"
+#include "view_client.h"
+
+static const struct option_desc show_options[] = {
+    {.name = "output", .letter = 'o', .metavar = "FORMAT", .value = "table", .help = "table or json"},
+    {.name = "history-url", .metavar = "URL", .value = "http://127.0.0.1:8081", .help = "where history answers"},
+    {.name = "catalog-url", .metavar = "URL", .value = "http://127.0.0.1:8082", .help = "where catalog answers"},
+    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
+    {0}};
+
+static const struct usage usage = {"Shows a reservation, a customer or an item as the views have it.\n\nUsage: holdfast show [option ...] reservation|customer|item ID",
+                                   show_options, false,
+                                   "  holdfast show reservation r1\n  holdfast show customer c1 -o json\n  holdfast show item 1003\n"};
+
+static const char *text_of(const json_t *json, const char *name) {
+  const char *text = json_string_value(json_object_get(json, name));
+  return text ? text : "";
+}
+
+static long long number_of(const json_t *json, const char *name) {
+  return json_integer_value(json_object_get(json, name));
+}
+
+static void format_time(long long ms, char *out, size_t size) {
+  time_t seconds = (time_t)(ms / 1000);
+  struct tm local;
+  localtime_r(&seconds, &local);
+  size_t used = strftime(out, size, "%Y-%m-%d %H:%M:%S", &local);
+  snprintf(out + used, size - used, ".%03lld", ms % 1000);
+}
+
+static const char *reason_of(const json_t *json) {
+  const char *reason = text_of(json, "reason");
+  return strcmp(reason, "NONE") == 0 ? "" : reason;
+}
+
+static void show_steps(const json_t *timeline) {
+  size_t i;
+  json_t *step;
+  char at[40], until[40];
+  json_array_foreach(timeline, i, step) {
+    format_time(number_of(step, "at"), at, sizeof at);
+    printf("    %s  %-16s %s", at, text_of(step, "status"), reason_of(step));
+    if (number_of(step, "until")) {
+      format_time(number_of(step, "until"), until, sizeof until);
+      printf("until %s", until);
+    }
+    printf("\n");
+  }
+}
+
+static void show_reservation(const json_t *json) {
+  size_t i;
+  json_t *seat;
+  printf("%s  %s  item %s, %lld", text_of(json, "reservation_id"), text_of(json, "status"), text_of(json, "item_id"), number_of(json, "quantity"));
+  json_array_foreach(json_object_get(json, "seats"), i, seat) printf("%s%s", i ? ", " : " seats ", json_string_value(seat));
+  if (*text_of(json, "option")) printf(" on %s", text_of(json, "option"));
+  if (number_of(json, "amount")) printf(", amount %lld", number_of(json, "amount"));
+  printf(", customer %s\n", text_of(json, "customer_id"));
+  show_steps(json_object_get(json, "timeline"));
+}
+
+static void show_customer(const json_t *json) {
+  const json_t *who = json_object_get(json, "customer");
+  size_t i;
+  json_t *one;
+  char at[40];
+  printf("%s", text_of(who, "customer_id"));
+  if (*text_of(who, "name")) printf("  %s <%s>", text_of(who, "name"), text_of(who, "contact"));
+  printf("\n");
+  json_array_foreach(json_object_get(json, "reservations"), i, one) {
+    printf("  ");
+    show_reservation(one);
+  }
+  json_array_foreach(json_object_get(json, "refused"), i, one) {
+    format_time(number_of(one, "at"), at, sizeof at);
+    printf("  refused %s  %s %s: %s\n", at, text_of(one, "command"), text_of(one, "refusal"), text_of(one, "detail"));
+  }
+  if (json_is_string(json_object_get(json, "next"))) printf("  ... and more\n");
+}
+
+static void show_item(const json_t *json) {
+  size_t i;
+  json_t *row;
+  printf("%s  %s  %s%s\n", text_of(json, "item_id"), text_of(json, "title"), text_of(json, "kind"), json_is_true(json_object_get(json, "closed")) ? "  closed" : "");
+  printf("    available %lld of %lld, held %lld, sold %lld; price %lld, payment %s, at most %lld each\n", number_of(json, "available"), number_of(json, "capacity"),
+         number_of(json, "held"), number_of(json, "sold"), number_of(json, "price"), text_of(json, "payment"), number_of(json, "max_per_reservation"));
+  if (*text_of(json, "screen")) printf("    screen %s\n", text_of(json, "screen"));
+  json_array_foreach(json_object_get(json, "seats"), i, row) printf("    %6s  %s\n", text_of(row, "row"), text_of(row, "seats"));
+}
+
+static const struct shown {
+  const char *what, *base, *path;
+  void (*show)(const json_t *json);
+} things[] = {{"reservation", "history-url", "/reservations/%s", show_reservation},
+              {"customer", "history-url", "/customers/%s/reservations", show_customer},
+              {"item", "catalog-url", "/items/%s", show_item}};
+
+static int show(const struct options *options, const struct shown *thing, bool as_json) {
+  char error[512];
+  long status;
+  json_t *json = view_ask(options_text(options, thing->base), thing->path, options->arguments[1], &status, error);
+  if (!json) {
+    fprintf(stderr, "holdfast show: %s\n", error);
+    return EX_UNAVAILABLE;
+  }
+  int code = status == 200 ? EX_OK : status == 404 ? EX_DATAERR : EX_TEMPFAIL;
+  if (code != EX_OK) {
+    fprintf(stderr, "holdfast show: %s: %s\n", text_of(json, "title"), text_of(json, "detail"));
+  } else if (as_json) {
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    putchar('\n');
+  } else {
+    thing->show(json);
+  }
+  json_decref(json);
+  return code;
+}
+
+int show_command(int argc, char **argv) {
+  struct options options = {0};
+  int code;
+  if (command_options(&options, &usage, argc, argv, &code)) {
+    const struct shown *thing = NULL;
+    for (size_t i = 0; options.argument_count == 2 && i < sizeof things / sizeof *things; i++) {
+      if (strcmp(options.arguments[0], things[i].what) == 0) thing = &things[i];
+    }
+    const char *format = options_text(&options, "output");
+    bool as_json = strcmp(format, "json") == 0;
+    if (!thing || (!as_json && strcmp(format, "table") != 0)) {
+      fprintf(stderr, "holdfast show: say 'reservation', 'customer' or 'item' and an id, and -o table or json\n");
+      code = EX_USAGE;
+    } else {
+      code = show(&options, thing, as_json);
+    }
+  }
+  options_free(&options);
+  return code;
+}

@@ -1,0 +1,269 @@
+/* holdfast topics: what topics/ says against what the broker has. */
+#include <dirent.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "kafka_admin.h"
+#include "processors.h"
+#include "recovery.h"
+
+#define TOPICS_MAX 64
+#define SETTINGS_MAX 16
+#define PARTITIONS_MAX 1024
+
+struct topic_file {
+  char name[TOPIC_NAME_MAX];
+  int32_t partitions;
+  struct kafka_setting settings[SETTINGS_MAX + 1]; /* of the broker; owned */
+  size_t setting_count;
+};
+
+struct catalogue {
+  struct topic_file topics[TOPICS_MAX];
+  size_t count;
+  char error[512];
+};
+
+static const struct option_desc topics_options[] = {
+    {.name = "topics", .metavar = "DIR", .help = "folder of the topic files [topics/ here, or beside build/]"},
+    {0}};
+
+static const struct usage usage = {
+    "Shows the difference between the topic files and the broker (plan), or makes it so (apply).\n\nUsage: holdfast topics plan|apply [option ...]",
+    topics_options, true,
+    "  holdfast topics plan -b 127.0.0.1:9092\n  holdfast topics apply --prefix staging-\n"};
+
+/* ---- topic files ---- */
+
+/* What a topic file says for people; all else is a setting of the broker's. */
+static bool for_people(const char *name) {
+  static const char *const names[] = {"key", "records", "writers", "readers"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (strcmp(name, names[i]) == 0) return true;
+  }
+  return false;
+}
+
+static int on_line(void *user, const char *section, const char *name, const char *value) {
+  struct topic_file *topic = user;
+  if (*section || !*value) return 0;
+  if (for_people(name)) return 1;
+  if (strcmp(name, "partitions") == 0) {
+    topic->partitions = (int32_t)strtol(value, NULL, 10);
+    return topic->partitions >= 1 && topic->partitions <= PARTITIONS_MAX;
+  }
+  if (topic->setting_count == SETTINGS_MAX) return 0;
+  topic->settings[topic->setting_count++] = (struct kafka_setting){xstrdup(name), xstrdup(value)};
+  return 1;
+}
+
+static bool read_topic(struct catalogue *catalogue, const char *directory, const char *file) {
+  char path[1024];
+  snprintf(path, sizeof path, "%s/%s", directory, file);
+  if (catalogue->count == TOPICS_MAX) return snprintf(catalogue->error, sizeof catalogue->error, "more than %d topic files", TOPICS_MAX), false;
+  struct topic_file *topic = &catalogue->topics[catalogue->count++];
+  *topic = (struct topic_file){0};
+  snprintf(topic->name, sizeof topic->name, "%.*s", (int)(strlen(file) - strlen(".topic")), file);
+  int line = ini_parse(path, on_line, topic);
+  if (line == 0 && topic->partitions > 0) return true;
+  if (line == 0) {
+    snprintf(catalogue->error, sizeof catalogue->error, "%s: needs 'partitions = N'", path);
+  } else {
+    snprintf(catalogue->error, sizeof catalogue->error, "%s:%d: needs 'name = value', with 1 to %d partitions", path, line, PARTITIONS_MAX);
+  }
+  return false;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_topic(const struct dirent *entry) {
+  size_t size = strlen(entry->d_name);
+  return size > 6 && strcmp(entry->d_name + size - 6, ".topic") == 0;
+}
+
+static bool read_topics(struct catalogue *catalogue, const char *directory) {
+  struct dirent **entries;
+  int count = scandir(directory, &entries, is_topic, by_name);
+  bool fine = count > 0;
+  if (!fine) snprintf(catalogue->error, sizeof catalogue->error, "there are no topic files in '%s': name their folder with --topics", directory);
+  for (int i = 0; i < count; i++) {
+    fine = fine && read_topic(catalogue, directory, entries[i]->d_name);
+    free(entries[i]);
+  }
+  if (count >= 0) free(entries);
+  return fine;
+}
+
+/* topics/ here, else beside the build folder that this binary is in. */
+static const char *default_directory(char *out, size_t size) {
+  struct stat info;
+  if (stat("topics", &info) == 0) return "topics";
+  ssize_t length = readlink("/proc/self/exe", out, size - 1);
+  if (length <= 0) return "topics";
+  out[length] = '\0';
+  for (int up = 0; up < 3; up++) {
+    char *slash = strrchr(out, '/');
+    if (slash) *slash = '\0';
+    size_t used = strlen(out);
+    snprintf(out + used, size - used, "/topics");
+    if (stat(out, &info) == 0) return out;
+    out[used] = '\0';
+  }
+  return "topics";
+}
+
+/* ---- the difference ---- */
+
+struct work {
+  struct kafka_admin *admin;
+  const struct catalogue *catalogue;
+  bool apply;
+  int changes;
+  struct log_failure failure;
+};
+
+static bool settle_settings(struct work *work, const struct topic_file *topic) {
+  bool differs = false;
+  for (size_t i = 0; i < topic->setting_count; i++) {
+    char value[256];
+    if (!kafka_admin_setting(work->admin, topic->name, topic->settings[i].name, value, sizeof value, &work->failure)) return false;
+    if (strcmp(value, topic->settings[i].value) == 0) continue;
+    printf("~ %s: %s from %s to %s\n", topic->name, topic->settings[i].name, value, topic->settings[i].value);
+    work->changes++;
+    differs = true;
+  }
+  return !differs || !work->apply || kafka_admin_alter(work->admin, topic->name, topic->settings, &work->failure);
+}
+
+static bool settle_topic(struct work *work, const struct topic_file *topic) {
+  int32_t partitions = kafka_admin_partitions(work->admin, topic->name, &work->failure);
+  if (partitions < 0) return false;
+  if (partitions == topic->partitions) return settle_settings(work, topic);
+  if (partitions > 0) {
+    work->failure.exit_code = EX_CONFIG;
+    snprintf(work->failure.text, sizeof work->failure.text,
+             "'%s' has %" PRId32 " partitions and its file says %" PRId32 ": refused. Keys would move to other partitions, away from their state and "
+             "their order. Put the file back, or move to new topics with another --prefix",
+             topic->name, partitions, topic->partitions);
+    return false;
+  }
+  printf("+ %s: %" PRId32 " partitions\n", topic->name, topic->partitions);
+  work->changes++;
+  return !work->apply || kafka_admin_create(work->admin, topic->name, topic->partitions, topic->settings, &work->failure);
+}
+
+/* ---- the first commit of a new group ---- */
+
+static bool is_empty(struct work *work, const char *topic, int32_t partitions, bool *empty) {
+  *empty = true;
+  for (int32_t i = 0; i < partitions; i++) {
+    int64_t first, end;
+    if (!kafka_admin_bounds(work->admin, topic, i, &first, &end, &work->failure)) return false;
+    if (end > 0) *empty = false;
+  }
+  return true;
+}
+
+/* Offsets that are gone are not a new group: beginning again would do everything twice. */
+static bool check_new(struct work *work, const struct processor *processor, const struct log_offset *offsets, int32_t partitions) {
+  bool unused = true;
+  for (int32_t i = 0; i < partitions; i++) unused = unused && offsets[i].offset < 0;
+  if (unused && processor->changelog && !is_empty(work, processor->changelog, partitions, &unused)) return false;
+  if (unused) return true;
+  work->failure.exit_code = EX_CONFIG;
+  snprintf(work->failure.text, sizeof work->failure.text,
+           "the group '%s' has lost committed offsets of '%s' (its changelog or other partitions show that it has worked before): refused, since "
+           "beginning again would repeat what was done. Restore the offsets, or begin anew with another --prefix",
+           processor->name, processor->input);
+  return false;
+}
+
+static bool genesis(struct work *work, const struct processor *processor, struct log_offset *offsets, int32_t partitions) {
+  printf("+ group %s: first commit for %" PRId32 " partitions of %s\n", processor->name, partitions, processor->input);
+  work->changes++;
+  if (!work->apply) return true;
+  for (int32_t i = 0; i < partitions; i++) {
+    int64_t end;
+    if (!kafka_admin_bounds(work->admin, processor->input, i, &offsets[i].offset, &end, &work->failure)) return false;
+    const struct commit_metadata metadata = {.epoch = 1, .intent_id = "-", .last_changelog = -1};
+    commit_metadata_format(&metadata, offsets[i].metadata);
+  }
+  return kafka_admin_commit(work->admin, processor->name, processor->input, offsets, partitions, &work->failure);
+}
+
+static bool settle_group(struct work *work, const struct processor *processor) {
+  int32_t partitions = kafka_admin_partitions(work->admin, processor->input, &work->failure);
+  if (partitions < 0) return false;
+  struct log_offset offsets[PARTITIONS_MAX];
+  if (partitions == 0) { /* a plan for a cluster without topics */
+    printf("+ group %s: first commit\n", processor->name);
+    work->changes++;
+    return true;
+  }
+  if (!kafka_admin_committed(work->admin, processor->name, processor->input, offsets, partitions, &work->failure)) return false;
+  for (int32_t i = 0; i < partitions; i++) {
+    if (offsets[i].offset < 0) return check_new(work, processor, offsets, partitions) && genesis(work, processor, offsets, partitions);
+  }
+  return true;
+}
+
+static bool settle(struct work *work) {
+  for (size_t i = 0; i < work->catalogue->count; i++) {
+    if (!settle_topic(work, &work->catalogue->topics[i])) return false;
+  }
+  for (const struct processor *const *processor = all_processors; *processor; processor++) {
+    if (!settle_group(work, *processor)) return false;
+  }
+  return true;
+}
+
+static int work_on(const struct options *options, const struct catalogue *catalogue, bool apply) {
+  struct work work = {.catalogue = catalogue, .apply = apply};
+  work.admin = kafka_admin_open(options, &work.failure);
+  bool fine = work.admin && settle(&work);
+  kafka_admin_close(work.admin);
+  if (!fine) {
+    fprintf(stderr, "holdfast topics: %s\n", work.failure.text);
+    return work.failure.exit_code;
+  }
+  if (work.changes == 0) printf("nothing to do: the broker has what the files say\n");
+  else if (!apply) printf("%d changes; 'holdfast topics apply' makes them\n", work.changes);
+  return EX_OK;
+}
+
+int topics_command(int argc, char **argv) {
+  struct options options = {0};
+  static struct catalogue catalogue;
+  char directory[1024];
+  int code;
+  if (command_options(&options, &usage, argc, argv, &code)) {
+    bool apply = options.argument_count == 1 && strcmp(options.arguments[0], "apply") == 0;
+    bool plan = options.argument_count == 1 && strcmp(options.arguments[0], "plan") == 0;
+    const char *from = options_text(&options, "topics");
+    if (!apply && !plan) {
+      fprintf(stderr, "holdfast topics: say 'plan' or 'apply'\n");
+      code = EX_USAGE;
+    } else if (!read_topics(&catalogue, from ? from : default_directory(directory, sizeof directory))) {
+      fprintf(stderr, "holdfast topics: %s\n", catalogue.error);
+      code = EX_CONFIG;
+    } else {
+      code = work_on(&options, &catalogue, apply);
+    }
+  }
+  for (size_t i = 0; i < catalogue.count; i++) {
+    for (size_t j = 0; j < catalogue.topics[i].setting_count; j++) {
+      free((char *)(uintptr_t)catalogue.topics[i].settings[j].name);
+      free((char *)(uintptr_t)catalogue.topics[i].settings[j].value);
+    }
+  }
+  options_free(&options);
+  return code;
+}

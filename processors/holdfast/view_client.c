@@ -1,0 +1,59 @@
+#include "view_client.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+
+#define ANSWER_MAX ((size_t)64 << 20)
+
+const struct option_desc view_options[] = {
+    {.name = "history-url", .metavar = "URL", .value = "http://127.0.0.1:8081", .help = "where history answers"},
+    {.name = "catalog-url", .metavar = "URL", .value = "http://127.0.0.1:8082", .help = "where catalog answers"},
+    {0}};
+
+struct answer {
+  char *data;
+  size_t size, capacity;
+};
+
+static size_t take(char *data, size_t size, size_t count, void *user) {
+  struct answer *answer = user;
+  size_t bytes = size * count;
+  if (answer->size + bytes > ANSWER_MAX) return 0;
+  answer->data = xgrow(answer->data, &answer->capacity, answer->size + bytes, 1);
+  memcpy(answer->data + answer->size, data, bytes);
+  answer->size += bytes;
+  return bytes;
+}
+
+json_t *view_ask(const char *base, const char *path, const char *id, long *status, char *error) {
+  static CURL *curl;
+  if (!curl) {
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    curl = curl_easy_init();
+  }
+  char url[2048], tail[1500];
+  char *escaped = curl_easy_escape(curl, id, 0);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  snprintf(tail, sizeof tail, path, escaped);
+#pragma GCC diagnostic pop
+  snprintf(url, sizeof url, "%s%s", base, tail);
+  curl_free(escaped);
+  struct answer answer = {0};
+  curl_easy_reset(curl);
+  curl_easy_setopt(curl, CURLOPT_URL, url);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 10000L);
+  CURLcode code = curl_easy_perform(curl);
+  json_t *json = NULL;
+  if (code != CURLE_OK) {
+    snprintf(error, 512, "nobody answers at %s: %s", url, curl_easy_strerror(code));
+  } else {
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+    json = json_loadb(answer.data ? answer.data : "", answer.size, 0, NULL);
+    if (!json) snprintf(error, 512, "what answers at %s is not a view of Holdfast", url);
+  }
+  free(answer.data);
+  return json;
+}

@@ -1,0 +1,271 @@
+/* The ledger: every status of a reservation is decided and numbered here, by one table of state and input. */
+#include "payment.h"
+
+/* Nobody answered the hold for so long that something is broken for good: an outage of stock-check itself may last a day. */
+#define WATCHDOG_MS (INT64_C(24) * 3600 * 1000)
+#define REFUND_RETRY_MS (INT64_C(60) * 1000)
+
+/* Columns in the order of LedgerState. A "-" of the table is IGNORE: it was said before, or came too late, and changes nothing. */
+#define o IGNORE
+#define STRAY RELEASE_STRAY
+#define CANCEL_HELD CANCEL_RELEASE
+/* clang-format off */
+const enum ledger_action ledger_table[INPUT_COUNT][LEDGER_STATE_COUNT] = {
+/*                          UNKNOWN         REQUESTED        REQUESTED_PAY    HELD            CHARGING         CHARGING_EXPIRED CHARGING_CANCEL  DEFERRED        APPROVED        REFUNDING        CANCELLED       FAILED */
+[INPUT_OPEN_SAME]       = { OPEN,           o,               o,               o,              o,               o,               o,               o,              o,              o,               o,              o              },
+[INPUT_OPEN_OTHER]      = { OPEN,           REFUSE_REUSED,   REFUSE_REUSED,   REFUSE_REUSED,  REFUSE_REUSED,   REFUSE_REUSED,   REFUSE_REUSED,   REFUSE_REUSED,  REFUSE_REUSED,  REFUSE_REUSED,   REFUSE_REUSED,  REFUSE_REUSED  },
+[INPUT_PAY_OWN]         = { REFUSE_UNKNOWN, REMEMBER_PAY,    REFUSE_PAID,     PAY,            REFUSE_PAID,     REFUSE_PAID,     REFUSE_PAID,     REFUSE_PAID,    REFUSE_PAID,    REFUSE_ENDED,    REFUSE_ENDED,   REFUSE_ENDED   },
+[INPUT_PAY_OTHER]       = { REFUSE_UNKNOWN, REFUSE_UNKNOWN,  REFUSE_UNKNOWN,  REFUSE_UNKNOWN, REFUSE_UNKNOWN,  REFUSE_UNKNOWN,  REFUSE_UNKNOWN,  REFUSE_UNKNOWN, REFUSE_UNKNOWN, REFUSE_UNKNOWN,  REFUSE_UNKNOWN, REFUSE_UNKNOWN },
+[INPUT_CANCEL_OWN]      = { REFUSE_UNKNOWN, CANCEL,          CANCEL,          CANCEL_HELD,    REMEMBER_CANCEL, REMEMBER_CANCEL, o,               CANCEL_HELD,    CANCEL_SOLD,    o,               o,              REFUSE_ENDED   },
+[INPUT_CANCEL_OTHER]    = { REFUSE_UNKNOWN, REFUSE_UNKNOWN,  REFUSE_UNKNOWN,  REFUSE_UNKNOWN, REFUSE_UNKNOWN,  REFUSE_UNKNOWN,  REFUSE_UNKNOWN,  REFUSE_UNKNOWN, REFUSE_UNKNOWN, REFUSE_UNKNOWN,  REFUSE_UNKNOWN, REFUSE_UNKNOWN },
+[INPUT_HELD_SAME]       = { STRAY,          TAKE_HOLD,       TAKE_HOLD,       o,              o,               o,               o,               o,              o,              o,               STRAY,          STRAY          },
+[INPUT_HELD_OTHER]      = { STRAY,          STRAY,           STRAY,           STRAY,          STRAY,           STRAY,           STRAY,           STRAY,          STRAY,          STRAY,           STRAY,          STRAY          },
+[INPUT_REFUSED_SAME]    = { o,              FAIL_REFUSED,    FAIL_REFUSED,    o,              o,               o,               o,               o,              o,              o,               o,              o              },
+[INPUT_REFUSED_OTHER]   = { o,              o,               o,               o,              o,               o,               o,               o,              o,              o,               o,              o              },
+[INPUT_CHARGE_APPROVED] = { o,              o,               o,               o,              APPROVE,         APPROVE,         APPROVE_REFUND,  APPROVE,        o,              o,               o,              o              },
+[INPUT_CHARGE_DECLINED] = { o,              o,               o,               o,              DECLINE,         DECLINE,         CANCEL_HELD,     DECLINE,        o,              o,               o,              o              },
+[INPUT_CHARGE_DEFERRED] = { o,              o,               o,               o,              DEFER,           EXPIRE,          CANCEL_HELD,     o,              o,              o,               o,              o              },
+[INPUT_REFUND_APPROVED] = { o,              o,               o,               o,              o,               o,               o,               o,              o,              FINISH_REFUND,   o,              o              },
+[INPUT_REFUND_DECLINED] = { o,              o,               o,               o,              o,               o,               o,               o,              o,              REFUND_DECLINED, o,              o              },
+[INPUT_REFUND_DEFERRED] = { o,              o,               o,               o,              o,               o,               o,               o,              o,              REFUND_DEFERRED, o,              o              },
+[INPUT_HOLD_END]        = { o,              o,               o,               EXPIRE,         REMEMBER_EXPIRY, o,               o,               EXPIRE,         o,              o,               o,              o              },
+[INPUT_RETRY]           = { o,              o,               o,               o,              o,               o,               o,               RETRY_CHARGE,   o,              RETRY_REFUND,    o,              o              },
+[INPUT_WATCHDOG]        = { o,              FAIL_UNANSWERED, FAIL_UNANSWERED, o,              o,               o,               o,               o,              o,              o,               o,              o              },
+};
+/* clang-format on */
+#undef o
+#undef STRAY
+#undef CANCEL_HELD
+
+/* One event at one reservation. */
+struct turn {
+  struct context *context;
+  const struct event *event;
+  struct str reservation_id, row_key;
+  struct ledger row; /* as it is, then as it becomes */
+};
+
+/* ---- what goes out ---- */
+
+static void say(struct turn *turn, enum status status, enum reason reason, int64_t until, enum hold_effect hold) {
+  const struct ledger *row = &turn->row;
+  struct status_changed changed = {.reservation_id = turn->reservation_id, .customer_id = row->customer_id, .item_id = row->item_id,
+                                   .content_hash = row->content_hash, .revision = ++turn->row.revision, .status = status, .reason = reason,
+                                   .quantity = row->quantity, .option = row->option, .amount = row->amount, .screen = row->screen,
+                                   .until = until, .hold = hold};
+  memcpy(&changed.seats, &row->seats, sizeof changed.seats);
+  emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_STATUS_CHANGED, &changed);
+}
+
+static void set_deadline(struct turn *turn, enum deadline_kind kind, int64_t due_at) {
+  const struct set_deadline set = {.reservation_id = turn->reservation_id, .kind = kind, .due_at = due_at};
+  emit(turn->context, TO_DEADLINES, turn->reservation_id, RECORD_SET_DEADLINE, &set);
+}
+
+static void clear_deadlines(struct turn *turn) {
+  const struct clear_deadlines clear = {.reservation_id = turn->reservation_id};
+  emit(turn->context, TO_DEADLINES, turn->reservation_id, RECORD_CLEAR_DEADLINES, &clear);
+}
+
+/* The key stays the same until the provider has answered it: asking again can never charge again. */
+static void request_charge(struct turn *turn, enum charge_kind kind) {
+  struct str key = kind == CHARGE_KIND_CHARGE
+                       ? scratch_format(turn->context, "%.*s/charge", STR_ARGS(turn->reservation_id))
+                       : scratch_format(turn->context, "%.*s/refund/%d", STR_ARGS(turn->reservation_id), (int)turn->row.refunds_declined);
+  const struct request_charge request = {.reservation_id = turn->reservation_id, .customer_id = turn->row.customer_id, .charge_key = key, .kind = kind,
+                                         .amount = turn->row.amount};
+  emit(turn->context, TO_CHARGE, turn->reservation_id, RECORD_REQUEST_CHARGE, &request);
+}
+
+static void refuse(struct turn *turn, const char *command, struct str sender, struct str item_id, int64_t hash, enum refusal refusal, const char *detail) {
+  const struct command_refused refused = {.sender_id = sender, .command = str_of(command), .reservation_id = turn->reservation_id, .item_id = item_id,
+                                          .content_hash = hash, .refusal = refusal, .detail = str_of(detail)};
+  emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_COMMAND_REFUSED, &refused);
+}
+
+/* Pay and Cancel have the same fields. */
+static void refuse_command(struct turn *turn, enum refusal refusal, const char *detail) {
+  bool pay = turn->event->type == RECORD_PAY;
+  struct str sender = pay ? ((const struct pay *)turn->event->value)->customer_id : ((const struct cancel *)turn->event->value)->customer_id;
+  refuse(turn, pay ? "Pay" : "Cancel", sender, turn->row.item_id, 0, refusal, detail);
+}
+
+/* ---- what becomes of the reservation ---- */
+
+static void end(struct turn *turn, enum ledger_state state, enum status status, enum reason reason, enum hold_effect hold) {
+  turn->row.state = state;
+  turn->row.reason = reason;
+  say(turn, status, reason, 0, hold);
+  clear_deadlines(turn);
+}
+
+static void open_reservation(struct turn *turn) {
+  const struct open_reservation *open = turn->event->value;
+  turn->row = (struct ledger){.customer_id = open->customer_id, .item_id = open->item_id, .content_hash = open->content_hash,
+                              .quantity = open->quantity, .option = open->option, .amount = open->amount, .state = LEDGER_STATE_REQUESTED,
+                              .opened_at = turn->event->time};
+  memcpy(&turn->row.seats, &open->seats, sizeof turn->row.seats);
+  set_deadline(turn, DEADLINE_KIND_WATCHDOG, turn->event->time + WATCHDOG_MS);
+}
+
+static void start_charge(struct turn *turn) {
+  turn->row.state = LEDGER_STATE_CHARGING;
+  request_charge(turn, CHARGE_KIND_CHARGE);
+}
+
+static void approve(struct turn *turn) {
+  end(turn, LEDGER_STATE_APPROVED, STATUS_APPROVED, REASON_NONE, HOLD_EFFECT_CONFIRM);
+}
+
+static void take_hold(struct turn *turn) {
+  const struct stock_held *held = turn->event->value;
+  bool paid_early = turn->row.state == LEDGER_STATE_REQUESTED_PAY;
+  bool payable = held->payment != PAYMENT_DUE_NONE && held->amount > 0;
+  int64_t until = payable ? turn->event->time + (int64_t)held->hold_seconds * 1000 : 0;
+  turn->row.amount = held->amount;
+  turn->row.screen = held->screen;
+  turn->row.hold_seconds = held->hold_seconds;
+  turn->row.state = LEDGER_STATE_HELD;
+  say(turn, STATUS_HELD, REASON_NONE, until, HOLD_EFFECT_KEEP);
+  if (paid_early && (!payable || held->payment != PAYMENT_DUE_BY_CUSTOMER)) {
+    refuse(turn, "Pay", turn->row.customer_id, turn->row.item_id, 0, REFUSAL_NOT_DUE, "no payment by the customer is due for this reservation");
+  }
+  if (!payable) {
+    approve(turn);
+    return;
+  }
+  set_deadline(turn, DEADLINE_KIND_HOLD_END, until);
+  if (held->payment == PAYMENT_DUE_AT_ONCE || paid_early) start_charge(turn);
+}
+
+static void release_stray(struct turn *turn) {
+  const struct stock_held *held = turn->event->value;
+  const struct release_hold release = {.reservation_id = held->reservation_id, .item_id = held->item_id, .content_hash = held->content_hash};
+  emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_RELEASE_HOLD, &release);
+}
+
+static void start_refund(struct turn *turn) {
+  turn->row.state = LEDGER_STATE_REFUNDING;
+  say(turn, STATUS_REFUNDING, REASON_NONE, 0, HOLD_EFFECT_KEEP);
+  request_charge(turn, CHARGE_KIND_REFUND);
+}
+
+static void cancel_sold(struct turn *turn) {
+  if (turn->row.charged) {
+    start_refund(turn);
+  } else {
+    end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_RELEASE);
+  }
+}
+
+static void defer(struct turn *turn, enum ledger_state state, enum status status, int64_t retry_at) {
+  turn->row.state = state;
+  say(turn, status, REASON_NONE, retry_at, HOLD_EFFECT_KEEP);
+  set_deadline(turn, DEADLINE_KIND_RETRY, retry_at);
+}
+
+static void refuse_reused(struct turn *turn) {
+  const struct open_reservation *open = turn->event->value;
+  refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_ID_REUSED, "the reservation_id belongs to another Reserve");
+}
+
+static void refuse_paid(struct turn *turn) {
+  bool due = turn->row.charged || turn->row.state != LEDGER_STATE_APPROVED;
+  refuse_command(turn, due ? REFUSAL_ALREADY_PAID : REFUSAL_NOT_DUE, due ? "it is paid, or being paid" : "no payment is due for this reservation");
+}
+
+static void act(struct turn *turn, enum ledger_action action) {
+  const struct event *event = turn->event;
+  switch (action) {
+    case NO_ACTION:
+    case ACTION_COUNT:
+    case IGNORE: return;
+    case OPEN: open_reservation(turn); return;
+    case REMEMBER_PAY: turn->row.state = LEDGER_STATE_REQUESTED_PAY; return;
+    case TAKE_HOLD: take_hold(turn); return;
+    case RELEASE_STRAY: release_stray(turn); return;
+    case FAIL_REFUSED: end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, ((const struct stock_refused *)event->value)->reason, HOLD_EFFECT_KEEP); return;
+    case FAIL_UNANSWERED: end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_EXPIRED, HOLD_EFFECT_KEEP); return;
+    case PAY: start_charge(turn); return;
+    case APPROVE:
+      turn->row.charged = true;
+      approve(turn);
+      return;
+    case APPROVE_REFUND:
+      turn->row.charged = true;
+      approve(turn);
+      start_refund(turn);
+      return;
+    case DECLINE: end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_DECLINED, HOLD_EFFECT_RELEASE); return;
+    case DEFER: defer(turn, LEDGER_STATE_DEFERRED, STATUS_PAYMENT_DEFERRED, ((const struct charge_deferred *)event->value)->retry_at); return;
+    case RETRY_CHARGE: start_charge(turn); return;
+    case REMEMBER_EXPIRY: turn->row.state = LEDGER_STATE_CHARGING_EXPIRED; return;
+    case REMEMBER_CANCEL: turn->row.state = LEDGER_STATE_CHARGING_CANCEL; return;
+    case EXPIRE: end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_EXPIRED, HOLD_EFFECT_RELEASE); return;
+    case CANCEL: end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_KEEP); return;
+    case CANCEL_RELEASE: end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_RELEASE); return;
+    case CANCEL_SOLD: cancel_sold(turn); return;
+    case FINISH_REFUND: end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_RELEASE); return;
+    case REFUND_DECLINED: /* another key: this one has its answer. The status with a next try is the alarm. */
+      turn->row.refunds_declined++;
+      defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING, event->time + REFUND_RETRY_MS);
+      return;
+    case REFUND_DEFERRED: defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING, ((const struct charge_deferred *)event->value)->retry_at); return;
+    case RETRY_REFUND: request_charge(turn, CHARGE_KIND_REFUND); return;
+    case REFUSE_REUSED: refuse_reused(turn); return;
+    case REFUSE_UNKNOWN: refuse_command(turn, REFUSAL_UNKNOWN_RESERVATION, "this customer has no reservation of that id"); return;
+    case REFUSE_PAID: refuse_paid(turn); return;
+    case REFUSE_ENDED: refuse_command(turn, REFUSAL_ALREADY_ENDED, "the reservation has ended"); return;
+  }
+}
+
+/* ---- what an event means ---- */
+
+static enum ledger_input pick(bool first, enum ledger_input yes, enum ledger_input no) {
+  return first ? yes : no;
+}
+
+static enum ledger_input settled(const struct charge_settled *answer) {
+  if (answer->kind == CHARGE_KIND_CHARGE) return pick(answer->approved, INPUT_CHARGE_APPROVED, INPUT_CHARGE_DECLINED);
+  return pick(answer->approved, INPUT_REFUND_APPROVED, INPUT_REFUND_DECLINED);
+}
+
+static enum ledger_input passed(enum deadline_kind kind) {
+  switch (kind) {
+    case DEADLINE_KIND_HOLD_END: return INPUT_HOLD_END;
+    case DEADLINE_KIND_RETRY: return INPUT_RETRY;
+    case DEADLINE_KIND_WATCHDOG: return INPUT_WATCHDOG;
+  }
+  return INPUT_WATCHDOG;
+}
+
+static enum ledger_input input_of(const struct event *event, const struct ledger *row) {
+  switch (event->type) {
+    case RECORD_OPEN_RESERVATION:
+      return pick(((const struct open_reservation *)event->value)->content_hash == row->content_hash, INPUT_OPEN_SAME, INPUT_OPEN_OTHER);
+    case RECORD_PAY: return pick(str_equal(((const struct pay *)event->value)->customer_id, row->customer_id), INPUT_PAY_OWN, INPUT_PAY_OTHER);
+    case RECORD_CANCEL:
+      return pick(str_equal(((const struct cancel *)event->value)->customer_id, row->customer_id), INPUT_CANCEL_OWN, INPUT_CANCEL_OTHER);
+    case RECORD_STOCK_HELD:
+      return pick(((const struct stock_held *)event->value)->content_hash == row->content_hash, INPUT_HELD_SAME, INPUT_HELD_OTHER);
+    case RECORD_STOCK_REFUSED:
+      return pick(((const struct stock_refused *)event->value)->content_hash == row->content_hash, INPUT_REFUSED_SAME, INPUT_REFUSED_OTHER);
+    case RECORD_CHARGE_SETTLED: return settled(event->value);
+    case RECORD_CHARGE_DEFERRED:
+      return pick(((const struct charge_deferred *)event->value)->kind == CHARGE_KIND_CHARGE, INPUT_CHARGE_DEFERRED, INPUT_REFUND_DEFERRED);
+    default: return passed(((const struct deadline_passed *)event->value)->kind);
+  }
+}
+
+void payment_decide(struct context *context, const struct event *event) {
+  struct turn turn = {.context = context, .event = event, .reservation_id = event->key};
+  turn.row_key = row_key(context, &payment_rows[0], &turn.reservation_id, 1);
+  const struct ledger *known = row_get(context, &payment_rows[0], turn.row_key);
+  if (known) turn.row = *known;
+  enum ledger_action action = ledger_table[input_of(event, &turn.row)][turn.row.state];
+  enum ledger_state before = turn.row.state;
+  int32_t revision = turn.row.revision, refunds = turn.row.refunds_declined;
+  act(&turn, action);
+  bool changed = turn.row.state != before || turn.row.revision != revision || turn.row.refunds_declined != refunds;
+  if (changed) row_put(context, &payment_rows[0], turn.row_key, &turn.row);
+}

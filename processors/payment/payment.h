@@ -1,0 +1,72 @@
+#ifndef HOLDFAST_PAYMENT_H
+#define HOLDFAST_PAYMENT_H
+
+#include "processor.h"
+#include "records.h"
+
+enum { TO_CHARGE, TO_DEADLINES, TO_RESULTS };
+
+extern const struct row_kind payment_rows[];
+
+void payment_decide(struct context *context, const struct event *event);
+
+/* What an event means to the ledger. OWN: of the reservation's customer; OTHER: of another. SAME: of the Reserve that opened it. */
+enum ledger_input {
+  INPUT_OPEN_SAME,
+  INPUT_OPEN_OTHER,
+  INPUT_PAY_OWN,
+  INPUT_PAY_OTHER,
+  INPUT_CANCEL_OWN,
+  INPUT_CANCEL_OTHER,
+  INPUT_HELD_SAME,
+  INPUT_HELD_OTHER,
+  INPUT_REFUSED_SAME,
+  INPUT_REFUSED_OTHER,
+  INPUT_CHARGE_APPROVED,
+  INPUT_CHARGE_DECLINED,
+  INPUT_CHARGE_DEFERRED,
+  INPUT_REFUND_APPROVED,
+  INPUT_REFUND_DECLINED,
+  INPUT_REFUND_DEFERRED,
+  INPUT_HOLD_END,
+  INPUT_RETRY,
+  INPUT_WATCHDOG,
+  INPUT_COUNT
+};
+
+/* What the ledger does about it; README.md explains each. NO_ACTION is a cell that nobody filled. */
+enum ledger_action {
+  NO_ACTION,
+  IGNORE,
+  OPEN,
+  REMEMBER_PAY,
+  TAKE_HOLD,
+  RELEASE_STRAY,
+  FAIL_REFUSED,
+  FAIL_UNANSWERED,
+  PAY,
+  APPROVE,
+  APPROVE_REFUND,
+  DECLINE,
+  DEFER,
+  RETRY_CHARGE,
+  REMEMBER_EXPIRY,
+  REMEMBER_CANCEL,
+  EXPIRE,
+  CANCEL,
+  CANCEL_RELEASE,
+  CANCEL_SOLD,
+  FINISH_REFUND,
+  REFUND_DECLINED,
+  REFUND_DEFERRED,
+  RETRY_REFUND,
+  REFUSE_REUSED,
+  REFUSE_UNKNOWN,
+  REFUSE_PAID,
+  REFUSE_ENDED,
+  ACTION_COUNT
+};
+
+extern const enum ledger_action ledger_table[INPUT_COUNT][LEDGER_STATE_COUNT];
+
+#endif

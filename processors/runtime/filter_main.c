@@ -1,0 +1,157 @@
+#include "filter_main.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "http.h"
+#include "json.h"
+#include "log_kafka.h"
+#include "logging.h"
+#include "pipe.h"
+
+#define IDLE_WAIT_MS 100
+
+const struct option_desc filter_options[] = {
+    {.name = "slot", .kind = OPTION_NUMBER, .metavar = "N", .value = "0", .max = 9999, .help = "this instance's number among those of the filter: its static membership and transactional id"},
+    {.name = "state-dir", .metavar = "DIR", .value = "state", .help = "folder of the store: DIR/<filter>-<slot>"},
+    {.name = "http", .metavar = "ADDR:PORT", .help = "answer /livez, /readyz, /metrics there, and a view's questions"},
+    {.name = "batch-records", .kind = OPTION_NUMBER, .metavar = "N", .value = "2000", .min = 1, .max = 100000, .help = "records of a transaction at most"},
+    {.name = "cache-mib", .kind = OPTION_NUMBER, .metavar = "MIB", .value = "16", .min = 1, .max = 65536, .help = "block cache of the store"},
+    {.name = "log-level", .kind = OPTION_NUMBER, .metavar = "N", .value = "2", .max = 3, .help = "0 errors, 1 warnings, 2 information, 3 all"},
+    {.name = "pipe", .kind = OPTION_FLAG, .help = "work on JSON lines from stdin to stdout, without a broker"},
+    {.name = "describe", .kind = OPTION_FLAG, .help = "print what this filter reads, keeps and writes, as JSON"},
+    {0},
+};
+
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int signal_number) {
+  if (stopping) _exit(128 + signal_number);
+  stopping = 1;
+}
+
+static void catch_signals(void) {
+  struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGINT, &action, NULL);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+static void help(const struct processor *processor, const struct options *options) {
+  printf("%s: %s\n\nUsage: %s [option ...]\n       %s --pipe < lines.jsonl\n\n", processor->name, processor->summary, processor->name, processor->name);
+  options_help(options, stdout);
+  printf("\nExamples:\n  %s -b 127.0.0.1:9092 --http 127.0.0.1:8080\n  %s -F holdfast.properties -X session.timeout.ms=6000 --slot 1\n"
+         "  holdfast encode < commands.jsonl | reserve-requested --pipe | stock-check --pipe\n",
+         processor->name, processor->name);
+}
+
+static void describe(const struct processor *processor) {
+  json_t *outputs = json_array(), *rows = json_array(), *routes = json_array(), *accepts = json_array();
+  for (const int *type = processor->accepts; *type >= 0; type++) json_array_append_new(accepts, json_string(holdfast_schemas.records[*type]->name));
+  for (const struct output *output = processor->outputs; output && output->topic; output++) {
+    json_array_append_new(outputs, json_pack("{s:s,s:b}", "topic", output->topic, "table", output->table));
+  }
+  for (const struct row_kind *row = processor->rows; row && row->name; row++) {
+    json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b}", "row", row->name, "record", holdfast_schemas.records[row->type]->name, "key", row->key,
+                                          "due", row->due_field != NULL));
+  }
+  for (const struct route *route = processor->routes; route && route->path; route++) {
+    json_array_append_new(routes, json_pack("{s:s,s:s}", "path", route->path, "summary", route->summary));
+  }
+  const char *changelog = processor->input_is_changelog ? processor->input : processor->changelog;
+  json_t *all = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:o}", "name", processor->name, "summary", processor->summary, "input", processor->input, "accepts",
+                          accepts, "outputs", outputs, "rows", rows, "changelog", changelog, "routes", routes);
+  json_dumpf(all, stdout, JSON_INDENT(2));
+  putchar('\n');
+  json_decref(all);
+}
+
+/* ---- failpoints: only in the test build ---- */
+
+#ifdef HOLDFAST_FAILPOINTS
+/* HOLDFAST_FAILPOINT=<step>:<n> kills this process with -9 when it reaches the step for the n-th time. */
+static bool failpoint(void *user, enum step step) {
+  (void)user;
+  static int left = -1;
+  const char *text = getenv("HOLDFAST_FAILPOINT");
+  if (!text) return false;
+  size_t size = strcspn(text, ":");
+  if (left < 0) left = text[size] ? atoi(text + size + 1) : 1;
+  bool here = strlen(step_names[step]) == size && strncmp(step_names[step], text, size) == 0;
+  if (here && --left == 0) kill(getpid(), SIGKILL);
+  return false;
+}
+#endif
+
+/* ---- the loop ---- */
+
+static int fail(const struct log_failure *failure) {
+  log_error("%s", failure->text);
+  return failure->exit_code ? failure->exit_code : EX_SOFTWARE;
+}
+
+static int serve(struct runtime *runtime, const struct processor *processor, const struct options *options) {
+  struct http_server *server = NULL;
+  const char *address = options_text(options, "http");
+  char error[256];
+  if (address && !(server = http_start(address, runtime, processor, error, sizeof error))) {
+    log_error("%s", error);
+    return EX_USAGE;
+  }
+  if (server) log_info("listening on port %" PRIu16, http_port(server));
+  enum runtime_status status = RUNTIME_BUSY;
+  while (!stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE)) status = runtime_step(runtime, IDLE_WAIT_MS);
+  http_stop(server);
+  if (status == RUNTIME_FAILED) return fail(runtime_failure(runtime));
+  log_info("stopped: everything that was begun is committed");
+  return EX_OK;
+}
+
+static int run(const struct processor *processor, const struct options *options) {
+  struct log_failure failure = {0};
+  char cluster[128], directory[512];
+  struct runtime_config config = {.processor = processor, .options = options, .cluster = cluster};
+  config.log = log_kafka_open(processor, options, &config.tombstone_retention_ms, cluster, &failure);
+  if (!config.log) return fail(&failure);
+  config.slot = (int)options_number(options, "slot");
+  config.prefix = options_text(options, "prefix");
+  config.batch_records = (size_t)options_number(options, "batch-records");
+  config.cache_bytes = (size_t)options_number(options, "cache-mib") << 20;
+  snprintf(directory, sizeof directory, "%s/%s-%d", options_text(options, "state-dir"), processor->name, config.slot);
+  config.state_directory = directory;
+#ifdef HOLDFAST_FAILPOINTS
+  config.failpoint = failpoint;
+#endif
+  struct runtime *runtime = runtime_new(&config, &failure);
+  if (!runtime) return fail(&failure);
+  catch_signals();
+  int code = serve(runtime, processor, options);
+  runtime_free(runtime);
+  return code;
+}
+
+int filter_main(const struct processor *processor, int argc, char **argv) {
+  struct options options = {0};
+  options_add(&options, kafka_options);
+  options_add(&options, filter_options);
+  options_add(&options, processor->options);
+  int code = EX_OK;
+  logging_set(processor->name, LEVEL_INFO);
+  if (!options_parse(&options, argc, argv) || options.argument_count) {
+    fprintf(stderr, "%s: %s\n", processor->name, options.error[0] ? options.error : "takes no arguments; --help lists the options");
+    code = EX_USAGE;
+  } else if (options_flag(&options, "help")) {
+    help(processor, &options);
+  } else if (options_flag(&options, "describe")) {
+    describe(processor);
+  } else {
+    logging_set(processor->name, (enum log_level)options_number(&options, "log-level"));
+    code = options_flag(&options, "pipe") ? pipe_main(processor, &options) : run(processor, &options);
+  }
+  options_free(&options);
+  return code;
+}

@@ -1,0 +1,235 @@
+#include "http.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "json.h"
+#include "view.h"
+#include "view_internal.h"
+
+#define CONNECTIONS_MAX 64
+#define CONNECTION_TIMEOUT_S 15
+#define STALLED_MS 60000 /* a loop that has not turned for so long is not alive */
+
+struct http_server {
+  struct MHD_Daemon *daemon;
+  struct runtime *runtime;
+  const struct processor *processor;
+  struct codec *codec;
+};
+
+/* ---- answers ---- */
+
+static enum MHD_Result send_text(struct MHD_Connection *connection, int status, const char *type, const char *text, size_t size) {
+  struct MHD_Response *response = MHD_create_response_from_buffer(size, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+  if (!response) return MHD_NO;
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+  if (status == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+  if (status == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+  enum MHD_Result result = MHD_queue_response(connection, (unsigned)status, response);
+  MHD_destroy_response(response);
+  return result;
+}
+
+void http_problem(struct http_request *request, int status, const char *title, const char *detail) {
+  request->status = status;
+  json_decref(request->body);
+  request->body = json_pack("{s:s,s:i,s:s}", "title", title, "status", status, "detail", detail);
+}
+
+static enum MHD_Result send_json(struct MHD_Connection *connection, struct http_request *request) {
+  char *text = json_dumps(request->body, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+  size_t size = text ? strlen(text) : 0;
+  const char *type = request->status >= 400 ? "application/problem+json" : "application/json";
+  if (size) text[size] = '\n'; /* in place of the NUL: the size says where it ends */
+  enum MHD_Result result = send_text(connection, request->status, type, text ? text : "{}", text ? size + 1 : 2);
+  free(text);
+  json_decref(request->body);
+  return result;
+}
+
+/* ---- health ---- */
+
+static int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void livez(struct http_server *server, struct http_request *request) {
+  int64_t since = now_ms() - atomic_load(&runtime_metrics(server->runtime)->last_step_ms);
+  if (since < STALLED_MS) {
+    request->body = json_pack("{s:s}", "status", "alive");
+  } else {
+    http_problem(request, 503, "Stalled", "the filter's loop has not turned for a minute");
+  }
+}
+
+static void readyz(struct http_server *server, struct http_request *request) {
+  char waits[256];
+  runtime_waits_for(server->runtime, waits, sizeof waits);
+  if (waits[0]) {
+    http_problem(request, 503, "Not ready", waits);
+  } else {
+    request->body = json_pack("{s:s,s:I}", "status", "ready", "lag", (json_int_t)atomic_load(&runtime_metrics(server->runtime)->lag));
+  }
+}
+
+static void metric(FILE *out, const char *name, const char *type, const char *help, double value, const char *filter) {
+  fprintf(out, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\nholdfast_%s{filter=\"%s\"} %.17g\n", name, help, name, type, name, filter, value);
+}
+
+static double resident_bytes(void) {
+  long pages = 0, ignored;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (file && fscanf(file, "%ld %ld", &ignored, &pages) != 2) pages = 0;
+  if (file) fclose(file);
+  return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static enum MHD_Result send_metrics(struct http_server *server, struct MHD_Connection *connection) {
+  const char *filter = server->processor->name;
+  struct metrics *m = runtime_metrics(server->runtime);
+  char *text = NULL;
+  size_t size = 0;
+  FILE *out = open_memstream(&text, &size);
+  if (!out) return MHD_NO;
+  struct timespec cpu;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+  metric(out, "records_total", "counter", "Input records decided.", (double)m->records, filter);
+  metric(out, "outputs_total", "counter", "Records produced to other topics.", (double)m->outputs, filter);
+  metric(out, "dead_letters_total", "counter", "Input records given to dead-letters.", (double)m->dead_letters, filter);
+  metric(out, "due_rows_total", "counter", "Rows whose due time came.", (double)m->due_rows, filter);
+  metric(out, "answers_total", "counter", "Answers of the outside world.", (double)m->answers, filter);
+  metric(out, "changes_total", "counter", "Changelog and table records produced.", (double)m->changes, filter);
+  metric(out, "transactions_total", "counter", "Transactions committed.", (double)m->transactions, filter);
+  metric(out, "aborts_total", "counter", "Transactions aborted.", (double)m->aborts, filter);
+  metric(out, "commit_seconds_total", "counter", "Time in batches from begin to promote.", (double)m->commit_microseconds / 1e6, filter);
+  metric(out, "rebalances_total", "counter", "Assignments received.", (double)m->rebalances, filter);
+  metric(out, "restored_records_total", "counter", "Changelog records read back.", (double)m->restored, filter);
+  metric(out, "partitions_assigned", "gauge", "Input partitions this instance has.", m->assigned, filter);
+  metric(out, "partitions_ready", "gauge", "Of those, how many are served.", m->ready, filter);
+  metric(out, "lag_records", "gauge", "Input records that wait; -1: not known yet.", (double)m->lag, filter);
+  metric(out, "process_resident_bytes", "gauge", "Resident memory.", resident_bytes(), filter);
+  metric(out, "process_cpu_seconds_total", "counter", "CPU time.", (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9, filter);
+  fclose(out);
+  enum MHD_Result result = send_text(connection, 200, "text/plain; version=0.0.4", text, size);
+  free(text);
+  return result;
+}
+
+/* ---- routes ---- */
+
+/* True if the path fits the route's. {} stands at most once and takes what is left between its ends: MHD has decoded %XX in the whole
+ * path, and an id may hold a slash. */
+static bool matches(const char *route, const char *path, struct http_request *request) {
+  const char *hole = strstr(route, "{}");
+  if (!hole) return strcmp(route, path) == 0;
+  size_t head = (size_t)(hole - route), tail = strlen(hole + 2), size = strlen(path);
+  if (size <= head + tail || strncmp(route, path, head) != 0 || strcmp(hole + 2, path + size - tail) != 0) return false;
+  request->part = (struct str){path + head, size - head - tail};
+  return true;
+}
+
+static const char *query(const struct http_request *request, const char *name) {
+  return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static bool answer_view(struct http_server *server, const char *path, struct http_request *request) {
+  for (const struct route *route = server->processor->routes; route && route->path; route++) {
+    if (!matches(route->path, path, request)) continue;
+    char waits[256];
+    runtime_waits_for(server->runtime, waits, sizeof waits);
+    if (waits[0]) { /* a part of the rows would be a wrong answer */
+      http_problem(request, 503, "Not ready", waits);
+      return true;
+    }
+    struct arena arena = {0};
+    struct view view = {.runtime = server->runtime, .codec = server->codec, .arena = &arena};
+    route->answer(&view, request);
+    arena_free(&arena);
+    return true;
+  }
+  return false;
+}
+
+static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+                              const char *upload, size_t *upload_size, void **state) {
+  (void)version;
+  (void)upload;
+  static int seen;
+  struct http_server *server = user;
+  struct http_request request = {.query = query, .connection = connection, .status = 200};
+  if (!*state) { /* the headers have come; the body, if somebody sends one, is passed over */
+    *state = &seen;
+    return MHD_YES;
+  }
+  if (*upload_size) {
+    *upload_size = 0;
+    return MHD_YES;
+  }
+  if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+    http_problem(&request, 405, "Method not allowed", "only GET is answered here; commands are produced to Kafka");
+  } else if (strcmp(url, "/livez") == 0) {
+    livez(server, &request);
+  } else if (strcmp(url, "/readyz") == 0) {
+    readyz(server, &request);
+  } else if (strcmp(url, "/metrics") == 0) {
+    return send_metrics(server, connection);
+  } else if (!answer_view(server, url, &request)) {
+    http_problem(&request, 404, "Not found", "there is no such path here");
+  }
+  return send_json(connection, &request);
+}
+
+/* ---- beginning and end ---- */
+
+static bool parse_address(const char *text, struct sockaddr_in *out) {
+  const char *colon = strrchr(text, ':');
+  char host[64];
+  if (!colon || (size_t)(colon - text) >= sizeof host) return false;
+  memcpy(host, text, (size_t)(colon - text));
+  host[colon - text] = '\0';
+  char *end;
+  unsigned long port = strtoul(colon + 1, &end, 10);
+  if (colon[1] < '0' || colon[1] > '9' || *end || port > 65535) return false;
+  *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  return inet_pton(AF_INET, host, &out->sin_addr) == 1;
+}
+
+struct http_server *http_start(const char *address, struct runtime *runtime, const struct processor *processor, char *error, size_t size) {
+  struct sockaddr_in socket_address;
+  if (!parse_address(address, &socket_address)) {
+    snprintf(error, size, "--http needs ADDRESS:PORT such as 127.0.0.1:8081, not '%s'", address);
+    return NULL;
+  }
+  struct http_server *server = xcalloc(1, sizeof *server);
+  server->runtime = runtime;
+  server->processor = processor;
+  server->codec = codec_new(&holdfast_schemas); /* the main thread's belongs to the main thread */
+  server->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, handle, server, MHD_OPTION_SOCK_ADDR,
+                                    (struct sockaddr *)&socket_address, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+                                    MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, MHD_OPTION_END);
+  if (server->daemon) return server;
+  snprintf(error, size, "cannot listen on %s: is the port taken?", address);
+  codec_free(server->codec);
+  free(server);
+  return NULL;
+}
+
+uint16_t http_port(const struct http_server *server) {
+  return MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
+}
+
+void http_stop(struct http_server *server) {
+  if (!server) return;
+  MHD_stop_daemon(server->daemon);
+  codec_free(server->codec);
+  free(server);
+}

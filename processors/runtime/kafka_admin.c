@@ -1,0 +1,206 @@
+#include "kafka_admin.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "kafka_client.h"
+
+#define TIMEOUT_MS 15000
+#define SETTINGS_MAX 64
+
+struct kafka_admin {
+  rd_kafka_t *handle;
+  rd_kafka_queue_t *queue;
+  const struct options *options;
+};
+
+struct kafka_admin *kafka_admin_open(const struct options *options, struct log_failure *failure) {
+  rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", NULL, failure);
+  rd_kafka_t *handle = conf ? kafka_open(RD_KAFKA_PRODUCER, conf, failure) : NULL;
+  if (!handle) return NULL;
+  const struct rd_kafka_metadata *metadata;
+  rd_kafka_resp_err_t error = rd_kafka_metadata(handle, 0, NULL, &metadata, TIMEOUT_MS);
+  if (error) {
+    kafka_fail(failure, EX_UNAVAILABLE, "no broker answers at %s (%s): is Kafka running, and are --brokers right?", options_text(options, "brokers"),
+               rd_kafka_err2str(error));
+    rd_kafka_destroy(handle);
+    return NULL;
+  }
+  rd_kafka_metadata_destroy(metadata);
+  struct kafka_admin *admin = xcalloc(1, sizeof *admin);
+  *admin = (struct kafka_admin){.handle = handle, .queue = rd_kafka_queue_new(handle), .options = options};
+  return admin;
+}
+
+void kafka_admin_close(struct kafka_admin *admin) {
+  if (!admin) return;
+  rd_kafka_queue_destroy(admin->queue);
+  rd_kafka_destroy(admin->handle);
+  free(admin);
+}
+
+int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic, struct log_failure *failure) {
+  char name[TOPIC_NAME_MAX];
+  const struct rd_kafka_metadata *metadata;
+  /* All topics are asked for: asking for one that does not exist leaves it in librdkafka's cache as unknown. */
+  rd_kafka_resp_err_t error = rd_kafka_metadata(admin->handle, 1, NULL, &metadata, TIMEOUT_MS);
+  if (error) {
+    kafka_fail(failure, EX_UNAVAILABLE, "asking for topics: %s", rd_kafka_err2str(error));
+    return -1;
+  }
+  int32_t count = 0;
+  kafka_topic_name(admin->options, topic, name);
+  for (int i = 0; i < metadata->topic_cnt; i++) {
+    if (strcmp(metadata->topics[i].topic, name) == 0) count = metadata->topics[i].partition_cnt;
+  }
+  rd_kafka_metadata_destroy(metadata);
+  return count;
+}
+
+bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const char *name, char *out, size_t size, struct log_failure *failure) {
+  char full[TOPIC_NAME_MAX];
+  if (kafka_topic_config(admin->handle, kafka_topic_name(admin->options, topic, full), name, out, size)) return true;
+  kafka_fail(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'", name, full);
+  return false;
+}
+
+static rd_kafka_event_t *await(struct kafka_admin *admin, struct log_failure *failure, const char *what) {
+  rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, TIMEOUT_MS);
+  if (event && !rd_kafka_event_error(event)) return event;
+  kafka_fail(failure, EX_UNAVAILABLE, "%s: %s", what, event ? rd_kafka_event_error_string(event) : "no answer");
+  if (event) rd_kafka_event_destroy(event);
+  return NULL;
+}
+
+bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t partitions, const struct kafka_setting *settings, struct log_failure *failure) {
+  char name[TOPIC_NAME_MAX], error[256];
+  rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(kafka_topic_name(admin->options, topic, name), partitions, -1, error, sizeof error);
+  if (!new_topic) {
+    kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name, error);
+    return false;
+  }
+  for (; settings->name; settings++) rd_kafka_NewTopic_set_config(new_topic, settings->name, settings->value);
+  rd_kafka_CreateTopics(admin->handle, &new_topic, 1, NULL, admin->queue);
+  rd_kafka_event_t *event = await(admin, failure, "creating a topic");
+  bool made = false;
+  if (event) {
+    size_t count;
+    const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[0]);
+    made = code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
+    if (!made) kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name, rd_kafka_topic_result_error_string(results[0]));
+    rd_kafka_event_destroy(event);
+  }
+  rd_kafka_NewTopic_destroy(new_topic);
+  return made;
+}
+
+static bool among(const struct kafka_setting *settings, const char *name) {
+  for (; settings->name; settings++) {
+    if (strcmp(settings->name, name) == 0) return true;
+  }
+  return false;
+}
+
+/* AlterConfigs sets all that is not named back to its default (KIP-133): what the topic has of its own is named too. */
+static bool keep_others(struct kafka_admin *admin, rd_kafka_ConfigResource_t *resource, const struct kafka_setting *settings, struct log_failure *failure) {
+  rd_kafka_DescribeConfigs(admin->handle, &resource, 1, NULL, admin->queue);
+  rd_kafka_event_t *event = await(admin, failure, "asking for a topic's settings");
+  if (!event) return false;
+  size_t count, entry_count;
+  const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &count);
+  const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resources[0], &entry_count);
+  for (size_t i = 0; i < entry_count; i++) {
+    const char *name = rd_kafka_ConfigEntry_name(entries[i]), *value = rd_kafka_ConfigEntry_value(entries[i]);
+    bool own = rd_kafka_ConfigEntry_source(entries[i]) == RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG;
+    if (own && value && !among(settings, name)) rd_kafka_ConfigResource_set_config(resource, name, value);
+  }
+  rd_kafka_event_destroy(event);
+  return true;
+}
+
+bool kafka_admin_alter(struct kafka_admin *admin, const char *topic, const struct kafka_setting *settings, struct log_failure *failure) {
+  char name[TOPIC_NAME_MAX];
+  rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, kafka_topic_name(admin->options, topic, name));
+  bool altered = false;
+  if (keep_others(admin, resource, settings, failure)) {
+    for (const struct kafka_setting *one = settings; one->name; one++) rd_kafka_ConfigResource_set_config(resource, one->name, one->value);
+    rd_kafka_AlterConfigs(admin->handle, &resource, 1, NULL, admin->queue);
+    rd_kafka_event_t *event = await(admin, failure, "changing a topic's settings");
+    if (event) {
+      size_t count;
+      const rd_kafka_ConfigResource_t **results = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
+      altered = rd_kafka_ConfigResource_error(results[0]) == RD_KAFKA_RESP_ERR_NO_ERROR;
+      if (!altered) kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name, rd_kafka_ConfigResource_error_string(results[0]));
+      rd_kafka_event_destroy(event);
+    }
+  }
+  rd_kafka_ConfigResource_destroy(resource);
+  return altered;
+}
+
+/* ---- groups ---- */
+
+static rd_kafka_t *open_member(struct kafka_admin *admin, const char *group, struct log_failure *failure) {
+  char name[TOPIC_NAME_MAX];
+  const struct kafka_setting forced[] = {{"group.id", kafka_topic_name(admin->options, group, name)}, {"enable.auto.commit", "false"},
+                                         {"isolation.level", "read_committed"}, {NULL, NULL}};
+  rd_kafka_conf_t *conf = kafka_conf(admin->options, "holdfast", forced, failure);
+  return conf ? kafka_open(RD_KAFKA_CONSUMER, conf, failure) : NULL;
+}
+
+static void close_member(rd_kafka_t *member) {
+  rd_kafka_consumer_close(member);
+  rd_kafka_destroy(member);
+}
+
+static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin, const char *topic, int32_t count) {
+  char name[TOPIC_NAME_MAX];
+  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
+  kafka_topic_name(admin->options, topic, name);
+  for (int32_t i = 0; i < count; i++) rd_kafka_topic_partition_list_add(list, name, i);
+  return list;
+}
+
+bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic, struct log_offset *offsets, int32_t count, struct log_failure *failure) {
+  rd_kafka_t *member = open_member(admin, group, failure);
+  if (!member) return false;
+  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
+  rd_kafka_resp_err_t error = rd_kafka_committed(member, list, TIMEOUT_MS);
+  for (int32_t i = 0; i < count && !error; i++) {
+    const rd_kafka_topic_partition_t *one = &list->elems[i];
+    error = one->err;
+    offsets[one->partition].offset = one->offset < 0 ? -1 : one->offset;
+    snprintf(offsets[one->partition].metadata, sizeof offsets->metadata, "%.*s", (int)one->metadata_size, one->metadata ? (const char *)one->metadata : "");
+  }
+  if (error) kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group, rd_kafka_err2str(error));
+  rd_kafka_topic_partition_list_destroy(list);
+  close_member(member);
+  return !error;
+}
+
+bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic, const struct log_offset *offsets, int32_t count,
+                        struct log_failure *failure) {
+  rd_kafka_t *member = open_member(admin, group, failure);
+  if (!member) return false;
+  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
+  for (int32_t i = 0; i < count; i++) {
+    list->elems[i].offset = offsets[i].offset;
+    list->elems[i].metadata = xstrdup(offsets[i].metadata); /* librdkafka frees it with the list */
+    list->elems[i].metadata_size = strlen(offsets[i].metadata);
+  }
+  rd_kafka_resp_err_t error = rd_kafka_commit(member, list, 0);
+  if (error) kafka_fail(failure, EX_TEMPFAIL, "committing the first offsets of the group '%s': %s", group, rd_kafka_err2str(error));
+  rd_kafka_topic_partition_list_destroy(list);
+  close_member(member);
+  return !error;
+}
+
+bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition, int64_t *first, int64_t *end, struct log_failure *failure) {
+  char name[TOPIC_NAME_MAX];
+  rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(admin->handle, kafka_topic_name(admin->options, topic, name), partition, first, end, TIMEOUT_MS);
+  if (error) kafka_fail(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name, rd_kafka_err2str(error));
+  return !error;
+}

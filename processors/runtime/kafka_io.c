@@ -1,0 +1,174 @@
+#include "kafka_io.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "kafka_client.h"
+
+/* ---- producing ---- */
+
+struct kafka_producer {
+  rd_kafka_t *handle;
+  rd_kafka_topic_t *topic;
+  size_t delivered;
+  char error[256];
+};
+
+static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque) {
+  (void)handle;
+  struct kafka_producer *producer = opaque;
+  if (message->err) {
+    snprintf(producer->error, sizeof producer->error, "%s", rd_kafka_err2str(message->err));
+  } else {
+    producer->delivered++;
+  }
+}
+
+struct kafka_producer *kafka_producer_open(const struct options *options, const char *topic, struct log_failure *failure) {
+  struct kafka_producer *producer = xcalloc(1, sizeof *producer);
+  char name[TOPIC_NAME_MAX];
+  const struct kafka_setting forced[] = {{"enable.idempotence", "true"}, {"partitioner", "murmur2_random"}, {NULL, NULL}};
+  rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
+  if (conf) {
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_opaque(conf, producer);
+    producer->handle = kafka_open(RD_KAFKA_PRODUCER, conf, failure);
+  }
+  if (producer->handle && kafka_partition_count(producer->handle, kafka_topic_name(options, topic, name), failure) > 0) {
+    producer->topic = rd_kafka_topic_new(producer->handle, name, NULL);
+    return producer;
+  }
+  kafka_producer_close(producer);
+  return NULL;
+}
+
+bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct str value, struct str correlation_id, struct log_failure *failure) {
+  for (;;) {
+    rd_kafka_resp_err_t error = rd_kafka_producev(
+        producer->handle, RD_KAFKA_V_RKT(producer->topic), RD_KAFKA_V_KEY(key.data, key.size),
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_HEADER("correlation-id", correlation_id.data, (ssize_t)correlation_id.size), RD_KAFKA_V_END);
+    if (!error) {
+      rd_kafka_poll(producer->handle, 0);
+      return true;
+    }
+    if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+      kafka_fail(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
+      return false;
+    }
+    rd_kafka_poll(producer->handle, 50);
+  }
+}
+
+bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered, struct log_failure *failure) {
+  while (rd_kafka_outq_len(producer->handle) > 0) rd_kafka_poll(producer->handle, 5);
+  *delivered = producer->delivered;
+  if (!producer->error[0]) return true;
+  kafka_fail(failure, EX_UNAVAILABLE, "not everything was delivered: %s", producer->error);
+  return false;
+}
+
+void kafka_producer_close(struct kafka_producer *producer) {
+  if (!producer) return;
+  if (producer->topic) rd_kafka_topic_destroy(producer->topic);
+  if (producer->handle) rd_kafka_destroy(producer->handle);
+  free(producer);
+}
+
+/* ---- reading ---- */
+
+struct kafka_reader {
+  rd_kafka_t *handle;
+  rd_kafka_topic_t *topic;
+  rd_kafka_queue_t *queue;
+  rd_kafka_message_t *message; /* of the last record */
+  int32_t first, count;        /* partitions */
+  bool *at_end;
+};
+
+static void start(struct kafka_reader *reader, int32_t partition, int64_t from) {
+  int64_t offset = from == KAFKA_READ_BEGINNING ? RD_KAFKA_OFFSET_BEGINNING : from == KAFKA_READ_END ? RD_KAFKA_OFFSET_END
+                   : from < KAFKA_READ_BEGINNING ? RD_KAFKA_OFFSET_TAIL(-(from - KAFKA_READ_BEGINNING)) : from;
+  rd_kafka_consume_start_queue(reader->topic, partition, offset, reader->queue);
+}
+
+struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic, int32_t partition, int64_t from, struct log_failure *failure) {
+  struct kafka_reader *reader = xcalloc(1, sizeof *reader);
+  char name[TOPIC_NAME_MAX];
+  const struct kafka_setting forced[] = {{"isolation.level", "read_committed"}, {"enable.partition.eof", "true"}, {NULL, NULL}};
+  rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
+  int32_t partitions = -1;
+  if (conf && (reader->handle = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) {
+    partitions = kafka_partition_count(reader->handle, kafka_topic_name(options, topic, name), failure);
+  }
+  if (partitions > 0 && partition >= partitions) {
+    kafka_fail(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
+    partitions = -1;
+  }
+  if (partitions < 0) {
+    kafka_reader_close(reader);
+    return NULL;
+  }
+  reader->first = partition < 0 ? 0 : partition;
+  reader->count = partition < 0 ? partitions : 1;
+  reader->at_end = xcalloc((size_t)reader->count, sizeof *reader->at_end);
+  reader->topic = rd_kafka_topic_new(reader->handle, name, NULL);
+  reader->queue = rd_kafka_queue_new(reader->handle);
+  for (int32_t i = 0; i < reader->count; i++) start(reader, reader->first + i, from);
+  return reader;
+}
+
+static struct str header(const rd_kafka_headers_t *headers, const char *name) {
+  const void *value;
+  size_t size;
+  if (!headers || rd_kafka_header_get_last(headers, name, &value, &size) || !value) return (struct str){0};
+  return (struct str){value, size};
+}
+
+static void take(rd_kafka_message_t *message, struct memory_record *record) {
+  rd_kafka_headers_t *headers = NULL;
+  rd_kafka_message_headers(message, &headers);
+  *record = (struct memory_record){.offset = message->offset,
+                                   .timestamp = rd_kafka_message_timestamp(message, NULL),
+                                   .key = {message->key, message->key_len},
+                                   .value = {message->payload, message->len},
+                                   .correlation_id = header(headers, "correlation-id"),
+                                   .causation = header(headers, "causation"),
+                                   .source = header(headers, "source"),
+                                   .traceparent = header(headers, "traceparent"),
+                                   .error = header(headers, "error")};
+}
+
+enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition, struct memory_record *record, struct log_failure *failure) {
+  if (reader->message) rd_kafka_message_destroy(reader->message);
+  reader->message = rd_kafka_consume_queue(reader->queue, timeout_ms);
+  rd_kafka_message_t *message = reader->message;
+  if (!message) return KAFKA_READ_NOTHING;
+  *partition = message->partition;
+  if (!message->err) {
+    reader->at_end[message->partition - reader->first] = false;
+    take(message, record);
+    return KAFKA_READ_RECORD;
+  }
+  if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    kafka_fail(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));
+    return KAFKA_READ_FAILED;
+  }
+  reader->at_end[message->partition - reader->first] = true;
+  for (int32_t i = 0; i < reader->count; i++) {
+    if (!reader->at_end[i]) return KAFKA_READ_NOTHING;
+  }
+  return KAFKA_READ_AT_END;
+}
+
+void kafka_reader_close(struct kafka_reader *reader) {
+  if (!reader) return;
+  if (reader->message) rd_kafka_message_destroy(reader->message);
+  for (int32_t i = 0; i < reader->count && reader->topic; i++) rd_kafka_consume_stop(reader->topic, reader->first + i);
+  if (reader->queue) rd_kafka_queue_destroy(reader->queue);
+  if (reader->topic) rd_kafka_topic_destroy(reader->topic);
+  if (reader->handle) rd_kafka_destroy(reader->handle);
+  free(reader->at_end);
+  free(reader);
+}

@@ -1,0 +1,328 @@
+/* The loop: events of the log, recovery, and batches through the commit protocol. */
+#include "runtime_internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sysexits.h>
+
+#include "logging.h"
+
+#define DEFAULT_BATCH_RECORDS 2000
+#define BATCH_BYTES_MAX ((size_t)8 << 20)
+#define DEFAULT_CACHE_BYTES ((size_t)16 << 20)
+#define RECOVERY_WAIT_MS 10
+#define CALL_WAIT_MS 2
+
+const char *const step_names[STEP_COUNT] = {"polled", "decided", "settled", "state-written", "offsets-sent", "committed", "promoted"};
+
+bool runtime_fail(struct runtime *runtime, int exit_code, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  runtime->failure.exit_code = exit_code;
+  vsnprintf(runtime->failure.text, sizeof runtime->failure.text, format, arguments);
+  va_end(arguments);
+  return false;
+}
+
+bool runtime_reached(struct runtime *runtime, enum step step) {
+  if (runtime->config.failpoint && runtime->config.failpoint(runtime->config.failpoint_user, step)) runtime->killed = true;
+  return runtime->killed;
+}
+
+/* ---- beginning and end ---- */
+
+static int open_topic(struct runtime *runtime, const char *name) {
+  int topic = runtime->log->class->topic(runtime->log, name);
+  if (topic < 0) runtime->failure = runtime->log->failure;
+  return topic;
+}
+
+static bool same_partitions(struct runtime *runtime, const char *name, int topic, int input) {
+  int32_t has = runtime->log->class->partition_count(runtime->log, topic), needs = runtime->log->class->partition_count(runtime->log, input);
+  if (has == needs) return true;
+  return runtime_fail(runtime, EX_CONFIG, "'%s' has %" PRId32 " partitions and '%s' has %" PRId32 ": they must be equal, see 'holdfast topics plan'", name,
+                      has, runtime->processor->input, needs);
+}
+
+static bool open_topics(struct runtime *runtime) {
+  const struct processor *processor = runtime->processor;
+  int input = open_topic(runtime, processor->input);
+  if (input < 0) return false;
+  for (size_t i = 0; processor->outputs && processor->outputs[i].topic; i++) {
+    if (i == OUTPUTS_MAX) return runtime_fail(runtime, EX_SOFTWARE, "more than %d outputs", OUTPUTS_MAX);
+    const struct output *output = &processor->outputs[i];
+    runtime->output_topics[i] = open_topic(runtime, output->topic);
+    if (runtime->output_topics[i] < 0) return false;
+    if (output->table && !same_partitions(runtime, output->topic, runtime->output_topics[i], input)) return false;
+  }
+  if (processor->open_input && (runtime->dead_letters_topic = open_topic(runtime, "dead-letters")) < 0) return false;
+  if (!processor->changelog) return true;
+  runtime->changelog_topic = open_topic(runtime, processor->changelog);
+  return runtime->changelog_topic >= 0 && same_partitions(runtime, processor->changelog, runtime->changelog_topic, input);
+}
+
+static bool open_store(struct runtime *runtime) {
+  struct runtime_config *config = &runtime->config;
+  if (!runtime->processor->rows) return true;
+  if (config->store) {
+    runtime->store = config->store;
+    return true;
+  }
+  char owner[256], error[400];
+  int exit_code;
+  snprintf(owner, sizeof owner, "%s%s of cluster %s", config->prefix ? config->prefix : "", runtime->processor->name, config->cluster ? config->cluster : "none");
+  runtime->store = store_open(config->state_directory, owner, config->cache_bytes ? config->cache_bytes : DEFAULT_CACHE_BYTES, error, sizeof error, &exit_code);
+  return runtime->store || runtime_fail(runtime, exit_code, "%s", error);
+}
+
+static bool open_world(struct runtime *runtime) {
+  if (!runtime->processor->world) return true;
+  char error[256] = "cannot reach the world";
+  runtime->world = runtime->processor->world->open(runtime->config.options, error, sizeof error);
+  return runtime->world || runtime_fail(runtime, EX_CONFIG, "%s", error);
+}
+
+static bool join(struct runtime *runtime) {
+  const struct log_class *log = runtime->log->class;
+  /* In this order: init ends what a former life left open, or the stable offset would be held back for its time-out. */
+  if (log->init(runtime->log) == LOG_OK && log->join(runtime->log) == LOG_OK) return true;
+  runtime->failure = runtime->log->failure;
+  return false;
+}
+
+struct runtime *runtime_new(const struct runtime_config *config, struct log_failure *failure) {
+  struct runtime *runtime = xcalloc(1, sizeof *runtime);
+  runtime->config = *config;
+  runtime->processor = config->processor;
+  runtime->log = config->log;
+  if (!runtime->config.batch_records) runtime->config.batch_records = DEFAULT_BATCH_RECORDS;
+  pthread_mutex_init(&runtime->partitions_lock, NULL);
+  runtime->codec = codec_new(&holdfast_schemas);
+  runtime->batch = xcalloc(runtime->config.batch_records, sizeof *runtime->batch);
+  uint64_t random;
+  if (getrandom(&random, sizeof random, 0) != sizeof random) abort();
+  snprintf(runtime->process_id, sizeof runtime->process_id, "%016" PRIx64, random);
+  if (open_topics(runtime) && open_store(runtime) && open_world(runtime) && join(runtime)) return runtime;
+  *failure = runtime->failure;
+  runtime_free(runtime);
+  return NULL;
+}
+
+static void release_batch(struct runtime *runtime) {
+  for (size_t i = 0; i < runtime->batch_count; i++) runtime->log->class->release(runtime->log, &runtime->batch[i]);
+  runtime->batch_count = 0;
+}
+
+void runtime_free(struct runtime *runtime) {
+  if (!runtime) return;
+  release_batch(runtime);
+  if (runtime->world) runtime->processor->world->close(runtime->world);
+  runtime->log->class->close(runtime->log);
+  if (!runtime->config.store) store_close(runtime->store);
+  codec_free(runtime->codec);
+  arena_free(&runtime->arena);
+  staging_free(&runtime->staging);
+  pthread_mutex_destroy(&runtime->partitions_lock);
+  free(runtime->partitions);
+  free(runtime->batch);
+  free(runtime->calls);
+  free(runtime);
+}
+
+/* ---- one turn ---- */
+
+/* What is read again after a seek may come twice: only what follows is taken. */
+static void take_record(struct runtime *runtime, struct log_event *event, size_t *bytes) {
+  struct log_record *record = &event->record;
+  struct partition *partition = partition_find(runtime, record->partition);
+  if (!partition || partition->phase != PHASE_READY || record->offset < partition->polled) {
+    runtime->log->class->release(runtime->log, record);
+    return;
+  }
+  partition->polled = record->offset + 1;
+  runtime->batch[runtime->batch_count++] = *record;
+  *bytes += record->key.size + record->value.size;
+}
+
+static bool handle_event(struct runtime *runtime, struct log_event *event, size_t *bytes) {
+  switch (event->kind) {
+    case LOG_IDLE: return true;
+    case LOG_RECORD: take_record(runtime, event, bytes); return true;
+    case LOG_ASSIGNED:
+      release_batch(runtime);
+      partitions_assign(runtime, event->partitions, event->partition_count);
+      return true;
+    case LOG_REVOKED: /* nothing is open now: what was polled and not begun belongs to the next owner */
+      release_batch(runtime);
+      partitions_revoke(runtime);
+      return true;
+    case LOG_FAILED: runtime->failure = runtime->log->failure; return false;
+  }
+  return false;
+}
+
+/* Step 1: up to `room` records, and no longer than something waits. */
+static bool poll_batch(struct runtime *runtime, int wait_ms, size_t room, bool *busy) {
+  size_t bytes = 0;
+  struct log_event event;
+  do {
+    runtime->log->class->poll(runtime->log, wait_ms, &event);
+    if (!handle_event(runtime, &event, &bytes)) return false;
+    if (event.kind == LOG_ASSIGNED || event.kind == LOG_REVOKED) *busy = true;
+    wait_ms = 0;
+  } while (event.kind != LOG_IDLE && runtime->batch_count < room && bytes < BATCH_BYTES_MAX);
+  return true;
+}
+
+struct timers {
+  struct runtime *runtime;
+  struct partition *partition;
+  struct timer_event *events;
+  size_t count, room;
+};
+
+static bool take_due(void *user, struct str key, int64_t due_at) {
+  struct timers *timers = user;
+  if (timers->count == timers->room) return false;
+  timers->events[timers->count++] =
+      (struct timer_event){.partition = timers->partition, .key = arena_copy(&timers->runtime->arena, key), .due_at = due_at};
+  return true;
+}
+
+static bool has_due_rows(const struct processor *processor) {
+  for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
+    if (kind->due_field) return true;
+  }
+  return false;
+}
+
+static void collect_due(struct runtime *runtime, struct timers *timers) {
+  if (!has_due_rows(runtime->processor)) return;
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    struct partition *partition = &runtime->partitions[i];
+    if (partition->phase != PHASE_READY || partition->next_due > runtime->batch_time) continue;
+    timers->partition = partition;
+    partition->next_due = store_due(runtime->store, partition->id, runtime->batch_time, take_due, timers);
+  }
+}
+
+static void collect_answers(struct runtime *runtime, struct timers *timers, int wait_ms) {
+  const struct world *world = runtime->processor->world;
+  int32_t partition_id;
+  struct str key;
+  int answer;
+  while (timers->count < timers->room && world->next(runtime->world, wait_ms, &partition_id, &key, &answer)) {
+    wait_ms = 0;
+    struct partition *partition = partition_find(runtime, partition_id);
+    if (!partition || partition->phase != PHASE_READY) continue; /* its new owner asks again by the key */
+    timers->events[timers->count++] =
+        (struct timer_event){.partition = partition, .key = arena_copy(&runtime->arena, key), .answered = true, .answer = answer};
+  }
+}
+
+int64_t runtime_next_due(const struct runtime *runtime) {
+  int64_t next = INT64_MAX;
+  if (!has_due_rows(runtime->processor)) return next;
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    const struct partition *partition = &runtime->partitions[i];
+    if (partition->phase == PHASE_READY && partition->next_due < next) next = partition->next_due;
+  }
+  return next;
+}
+
+size_t runtime_in_flight(const struct runtime *runtime) {
+  return runtime->world ? runtime->processor->world->in_flight(runtime->world) : 0;
+}
+
+/* How long the poll may wait for input while other things may come up. */
+static int patience(struct runtime *runtime, int wait_ms, bool busy) {
+  if (busy) return 0;
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    if (runtime->partitions[i].phase != PHASE_READY && wait_ms > RECOVERY_WAIT_MS) wait_ms = RECOVERY_WAIT_MS;
+  }
+  if (runtime_in_flight(runtime) && wait_ms > CALL_WAIT_MS) wait_ms = CALL_WAIT_MS;
+  int64_t next = runtime_next_due(runtime) - runtime->log->class->now(runtime->log);
+  return next >= wait_ms ? wait_ms : next > 0 ? (int)next : 0;
+}
+
+static void measure(struct runtime *runtime) {
+  atomic_store_explicit(&runtime->metrics.last_step_ms, runtime->batch_time, memory_order_relaxed);
+  int64_t lag = 0;
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    int64_t one = runtime->log->class->lag(runtime->log, runtime->partitions[i].id);
+    lag = one < 0 || lag < 0 ? -1 : lag + one;
+  }
+  atomic_store_explicit(&runtime->metrics.lag, lag, memory_order_relaxed);
+}
+
+static enum runtime_status failed(struct runtime *runtime) {
+  if (runtime->killed) return RUNTIME_KILLED;
+  if (!runtime->failure.exit_code) runtime->failure = runtime->log->failure;
+  return RUNTIME_FAILED;
+}
+
+enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
+  bool busy = false;
+  const struct world *world = runtime->processor->world;
+  size_t room = runtime->config.batch_records, calls = world ? world->room(runtime->world) : room;
+  if (calls < room) room = calls;
+  if (!partitions_recover(runtime, &busy)) return failed(runtime);
+  arena_reset(&runtime->arena);
+  wait_ms = patience(runtime, wait_ms, busy);
+  struct timers timers = {.runtime = runtime};
+  size_t most = runtime->config.batch_records;
+  timers.events = arena_alloc(&runtime->arena, 2 * most * sizeof *timers.events);
+  runtime->batch_time = runtime->log->class->now(runtime->log);
+  /* Without room for calls nothing is polled: a call ends within its own deadline, long before the group would miss this member. */
+  if (room && !poll_batch(runtime, wait_ms, room, &busy)) return failed(runtime);
+  runtime->batch_time = runtime->log->class->now(runtime->log);
+  timers.room = room - runtime->batch_count;
+  collect_due(runtime, &timers);
+  timers.room = timers.count + most;
+  if (world) collect_answers(runtime, &timers, room ? 0 : wait_ms);
+  measure(runtime);
+  if (runtime->batch_count + timers.count == 0) return busy ? RUNTIME_BUSY : RUNTIME_IDLE;
+  enum log_status status = commit_batch(runtime, timers.events, timers.count);
+  return status == LOG_FATAL || status == LOG_AGAIN ? failed(runtime) : RUNTIME_BUSY;
+}
+
+/* ---- for others ---- */
+
+const struct log_failure *runtime_failure(const struct runtime *runtime) {
+  return &runtime->failure;
+}
+
+struct metrics *runtime_metrics(struct runtime *runtime) {
+  return &runtime->metrics;
+}
+
+struct store *runtime_store(struct runtime *runtime) {
+  return runtime->store;
+}
+
+void runtime_waits_for(struct runtime *runtime, char *text, size_t size) {
+  text[0] = '\0';
+  pthread_mutex_lock(&runtime->partitions_lock);
+  if (!runtime->assigned) snprintf(text, size, "waiting to be assigned partitions of %s", runtime->processor->input);
+  for (size_t i = 0; i < runtime->partition_count && !text[0]; i++) {
+    const struct partition *partition = &runtime->partitions[i];
+    if (partition->phase == PHASE_ASKING) snprintf(text, size, "waiting for the committed offset of partition %" PRId32, partition->id);
+    if (partition->phase == PHASE_CATCHING_UP) {
+      snprintf(text, size, "restoring partition %" PRId32 ": at %" PRId64 " of %" PRId64, partition->id, partition->next_changelog, partition->last_changelog + 1);
+    }
+  }
+  pthread_mutex_unlock(&runtime->partitions_lock);
+}
+
+size_t runtime_ready_partitions(struct runtime *runtime, int32_t *out, size_t max) {
+  size_t count = 0;
+  pthread_mutex_lock(&runtime->partitions_lock);
+  for (size_t i = 0; i < runtime->partition_count && count < max; i++) {
+    if (runtime->partitions[i].phase == PHASE_READY) out[count++] = runtime->partitions[i].id;
+  }
+  pthread_mutex_unlock(&runtime->partitions_lock);
+  return count;
+}
