@@ -12,7 +12,7 @@ PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson
 WARNINGS := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
   -Wno-format-truncation # messages are bounded on purpose
 # -isystem: warnings are for our code, not for the libraries' headers.
-CPPFLAGS += -D_GNU_SOURCE -Itests/lib -I$(BUILD)/gen -Iprocessors/runtime $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
+CPPFLAGS += -D_GNU_SOURCE -Itests/lib -Iprocessors -I$(BUILD)/gen -Iprocessors/runtime $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
 LDLIBS := -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -linih -lxxhash -lpthread
@@ -91,7 +91,7 @@ SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all
 TEST_BUILD = $(MAKE) BUILD=build/test CFLAGS="-O1 -g" EXTRA_CFLAGS="$(SANITIZERS) -DHOLDFAST_FAILPOINTS"
 
 test-build: ## build binaries and unit tests with sanitizers and failpoints into build/test
-	$(TEST_BUILD) all unit-tests
+	+$(TEST_BUILD) all unit-tests
 
 unit-tests: $(UNIT_TESTS)
 

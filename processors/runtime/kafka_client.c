@@ -9,7 +9,7 @@
 #include "logging.h"
 
 #define METADATA_TIMEOUT_MS 2000
-#define START_TIMEOUT_S 30
+#define START_TIMEOUT_S 10
 
 /* What suits us and harms nobody: the user may choose otherwise. */
 static const struct kafka_setting defaults[] = {
@@ -39,6 +39,7 @@ void kafka_fail(struct log_failure *failure, int exit_code, const char *format, 
 
 static void log_line(const rd_kafka_t *handle, int level, const char *facility, const char *text) {
   (void)handle;
+  if (strcmp(facility, "CONFWARN") == 0) level = LOG_DEBUG; /* one set of properties serves producers and consumers */
   logging(level <= LOG_ERR ? LEVEL_WARNING : level <= LOG_NOTICE ? LEVEL_INFO : LEVEL_DEBUG, "librdkafka %s: %s", facility, text);
 }
 

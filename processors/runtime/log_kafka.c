@@ -176,6 +176,9 @@ static void kafka_poll(struct log *log, int timeout_ms, struct log_event *event)
     if (message->partition < self->input_partitions) self->next[message->partition] = message->offset + 1;
     return;
   }
+  /* The end of a partition lies past the markers of transactions, which are never polled: without it they would look like a lag. */
+  bool end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+  if (end && self->next[message->partition] >= 0 && self->next[message->partition] < message->offset) self->next[message->partition] = message->offset;
   if (consumer_failed(self, message)) event->kind = LOG_FAILED;
   rd_kafka_message_destroy(message);
 }
@@ -471,7 +474,8 @@ static bool open_producer(struct log_kafka *self, const char *client, const char
 static bool open_consumer(struct log_kafka *self, const char *client, const char *group, const char *slot_id, struct log_failure *failure) {
   const struct kafka_setting forced[] = {{"group.id", group}, {"group.instance.id", slot_id}, {"partition.assignment.strategy", "range"},
                                          {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"},
-                                         {"isolation.level", "read_committed"}, {"auto.offset.reset", "error"}, {NULL, NULL}};
+                                         {"isolation.level", "read_committed"}, {"auto.offset.reset", "error"},
+                                         {"enable.partition.eof", "true"}, {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(self->options, client, forced, failure);
   if (!conf) return false;
   rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);

@@ -1,0 +1,50 @@
+/* One filter on the log in memory, for tests of its decisions: give it a record, see what came out and what it remembers. */
+#ifndef HOLDFAST_TEST_HARNESS_H
+#define HOLDFAST_TEST_HARNESS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka wants the four above first
+#include <cmocka.h>
+
+#include "line.h"
+#include "pipe.h"
+#include "processors.h"
+#include "records.h"
+#include "runtime.h"
+
+struct harness {
+  struct memory_cluster *cluster;
+  const struct processor *processor;
+  struct runtime *runtime;
+  struct codec *codec;
+  struct tail *tail;
+  struct arena arena;
+  char out[8192]; /* what came out of the last record, see harness_send */
+};
+
+const struct processor *find_processor(const char *name);
+
+void harness_open(struct harness *harness, const char *processor);
+void harness_open_processor(struct harness *harness, const struct processor *processor); /* borrowed */
+void harness_close(struct harness *harness);
+
+/* Gives the filter a record at a time (milliseconds) and returns a line of what it emitted: "Type(a,b) Type(...)", with the values of
+ * status, reason, refusal, kind, hold and approved where the record has them; "-" for nothing. Dead letters are "dead-letter(reason)". */
+const char *harness_send(struct harness *harness, int64_t time, const char *key, int type, const void *value);
+
+/* The same from JSON, keyed as a command is. */
+const char *harness_json(struct harness *harness, int64_t time, const char *json);
+
+/* Raw bytes as the value. */
+const char *harness_bytes(struct harness *harness, const char *key, struct str bytes);
+
+/* Lets time pass and returns what came out. */
+const char *harness_wait(struct harness *harness, int64_t time);
+
+/* The row of that key (prefix and parts, NULs as '/') as JSON, or NULL. Owned by the caller. */
+json_t *harness_row(struct harness *harness, const char *key);
+
+#endif
