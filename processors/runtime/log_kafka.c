@@ -13,6 +13,7 @@
 #define CALL_TIMEOUT_MS 5000
 #define COMMITTED_TIMEOUT_MS 250
 #define CHANGELOG_WAIT_MS 20
+#define GROUP_GIVE_UP_S 30       /* out of the group for so long: librdkafka 2.0.2 can fail to find back after a restart of the broker */
 #define TRANSACTION_GIVE_UP_S 60 /* of retriable errors: far past the transaction's own time-out */
 
 struct kafka_topic {
@@ -30,8 +31,10 @@ struct log_kafka {
   struct kafka_topic topics[TOPICS_MAX];
   int topic_count;
   bool revoked, assigned; /* happened in the callback, not told yet */
+  bool holding;           /* an assignment, though it may be empty */
   int32_t *assignment;
   size_t assignment_count, assignment_capacity;
+  int64_t member_until; /* monotonic seconds: when this was last seen to be a member of the group */
   int64_t *next; /* by partition of the input: what the next poll should give */
   int32_t input_partitions;
   size_t outstanding; /* deliveries */
@@ -86,7 +89,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error, rd_kaf
     /* Nothing is open while this thread polls: there is nothing to commit or abort before giving up. */
     rd_kafka_assign(consumer, NULL);
     self->revoked = true;
-    self->assigned = false;
+    self->assigned = self->holding = false;
     return;
   }
   rd_kafka_assign(consumer, partitions);
@@ -96,7 +99,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error, rd_kaf
   self->assignment = xgrow(self->assignment, &self->assignment_capacity, (size_t)partitions->cnt + 1, sizeof *self->assignment);
   self->assignment_count = 0;
   for (int i = 0; i < partitions->cnt; i++) self->assignment[self->assignment_count++] = partitions->elems[i].partition;
-  self->assigned = true;
+  self->assigned = self->holding = true;
 }
 
 static enum log_status kafka_join(struct log *log) {
@@ -156,9 +159,24 @@ static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *me
   }
 }
 
+/* True if the group has done without this process for too long: only a new process can help then. */
+static bool left_out(struct log_kafka *self) {
+  bool member = self->membership && self->holding && !rd_kafka_assignment_lost(self->consumer);
+  int64_t now = monotonic_s();
+  if (member || !self->member_until) self->member_until = now;
+  if (now - self->member_until < GROUP_GIVE_UP_S) return false;
+  kafka_fail(&self->log.failure, EX_TEMPFAIL, "the group has given this process no partitions for %d s, nor told it to have none: it ends to be started anew",
+             GROUP_GIVE_UP_S);
+  return true;
+}
+
 static void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   struct log_kafka *self = self_of(log);
   *event = (struct log_event){.kind = LOG_IDLE};
+  if (left_out(self)) {
+    event->kind = LOG_FAILED;
+    return;
+  }
   rd_kafka_message_t *message = self->revoked || self->assigned ? NULL : rd_kafka_consumer_poll(self->consumer, timeout_ms);
   rd_kafka_poll(self->producer, 0);
   if (self->revoked || self->assigned) {

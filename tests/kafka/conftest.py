@@ -1,0 +1,248 @@
+"""A real broker for the tests, and pipelines on it: each test has its own prefix, state and ports, so that none sees another."""
+import itertools
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = ROOT / os.environ.get("HOLDFAST_BIN", "build/test/bin")
+FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog"]
+STATEFUL = ["stock-check", "payment", "charge", "deadline", "history", "catalog"]
+DEADLINE = 90  # seconds: other work shares the cores
+SESSION_TIMEOUT_MS = 6000
+_numbers = itertools.count(1)
+
+
+def wait_until(condition, what, deadline=DEADLINE):
+    """Returns the condition's first true value; fails with what it waited for."""
+    until = time.monotonic() + deadline
+    last = None
+    while time.monotonic() < until:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (OSError, urllib.error.URLError) as error:
+            last = error
+        time.sleep(0.05)
+    raise AssertionError("waited %d s for %s; last: %s" % (deadline, what, last))
+
+
+class Broker:
+    def __init__(self, folder):
+        self.folder = folder
+        self.address = None
+
+    def run(self, command, *arguments):
+        result = subprocess.run([ROOT / "scripts/kafka", command, "--dir", self.folder, *arguments], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
+
+    def start(self):
+        self.address = self.run("start", "--port", "free").splitlines()[-1]
+        return self.address
+
+    def stop(self):
+        self.run("stop")
+
+    def kill(self):
+        self.run("kill")
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+class Filter:
+    """One process of a filter."""
+
+    def __init__(self, pipeline, name, slot=0, flags=(), environment=None):
+        self.pipeline, self.name, self.slot, self.port = pipeline, name, slot, None
+        self.log_path = pipeline.folder / ("%s-%d-%d.log" % (name, slot, next(_numbers)))
+        self.log = open(self.log_path, "w")
+        command = [BIN / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--slot", str(slot), "--http", "127.0.0.1:0",
+                   "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS,
+                   "-X", "heartbeat.interval.ms=500", *flags]
+        if name == "charge":
+            command += ["--provider-url", pipeline.provider_url]
+        self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log, env={**os.environ, **(environment or {})})
+
+    def text(self):
+        return self.log_path.read_text(errors="replace")
+
+    def url(self, path):
+        if self.port is None:
+            found = [line for line in self.text().splitlines() if "listening on port " in line]
+            if not found:
+                raise OSError("%s does not listen yet" % self.name)
+            self.port = int(found[0].rsplit(" ", 1)[1])
+        return "http://127.0.0.1:%d%s" % (self.port, path)
+
+    def get(self, path):
+        """(status, JSON or text)"""
+        try:
+            with urllib.request.urlopen(self.url(path), timeout=20) as answer:
+                status, body = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            status, body = error.code, error.read().decode()
+        return status, json.loads(body) if body[:1] in "{[" else body
+
+    def ready(self):
+        assert self.process.poll() is None, "%s ended: %s" % (self.name, self.text()[-2000:])
+        return self.get("/readyz")[0] == 200
+
+    def metric(self, name):
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith("holdfast_%s{" % name):
+                return float(line.rsplit(" ", 1)[1])
+        raise AssertionError("no metric " + name)
+
+    def end(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout=DEADLINE)
+        self.log.close()
+        return code
+
+
+class Pipeline:
+    def __init__(self, broker, folder):
+        self.broker, self.folder = broker, folder
+        self.prefix = "t%d-%d-" % (os.getpid(), next(_numbers))
+        self.filters = {}
+        self.provider = None
+        self.provider_url = "http://127.0.0.1:9"  # nobody answers there
+
+    def holdfast(self, *arguments, stdin=None, check=True):
+        result = subprocess.run([BIN / "holdfast", arguments[0], "-b", self.broker.address, "--prefix", self.prefix, *arguments[1:]]
+                                if arguments[0] in ("topics", "send", "read") else [BIN / "holdfast", *arguments],
+                                input=stdin, capture_output=True, text=True, timeout=300)
+        assert not check or result.returncode == 0, result.stderr + result.stdout
+        return result
+
+    def apply(self):
+        self.holdfast("topics", "apply", "--topics", ROOT / "topics")
+
+    def start_provider(self, **settings):
+        flags = [text for name, value in settings.items() for text in ("--" + name.replace("_", "-"), str(value))]
+        self.provider = subprocess.Popen([BIN / "provider-simulator", "--port", "0", *flags], stdout=subprocess.PIPE, text=True)
+        self.provider_url = "http://127.0.0.1:" + self.provider.stdout.readline().strip()
+
+    def start(self, *names, slot=0, flags=(), environment=None, wait=True):
+        for name in names:
+            self.filters[name, slot] = Filter(self, name, slot, flags, environment)
+        if wait:
+            for name in names:
+                wait_until(self.filters[name, slot].ready, "%s to be ready" % name)
+        return self.filters[names[-1], slot]
+
+    def start_all(self):
+        self.apply()
+        self.start_provider()
+        self.start(*FILTERS)
+        return self
+
+    def restart(self, name, number, **options):
+        self.filters[name, 0].end(number)
+        return self.start(name, **options)
+
+    def send(self, *commands):
+        """Commands as dictionaries. Commands of different keys have no order among them: an item is listed before what follows is sent."""
+        for index, command in enumerate(commands[:-1]):
+            if command["type"] == "RegisterItem" and ("catalog", 0) in self.filters:
+                self.send(*commands[:index + 1])
+                self.wait_item(command["item_id"])
+                return self.send(*commands[index + 1:])
+        self.holdfast("send", "--history-url", "http://127.0.0.1:1", stdin="".join(json.dumps(c) + "\n" for c in commands))
+
+    def read(self, topic, *flags):
+        return [json.loads(line) for line in self.holdfast("read", topic, *flags).stdout.splitlines()]
+
+    def item(self, item_id):
+        status, body = self.filters["catalog", 0].get("/items/" + urllib.parse.quote(item_id, safe=""))
+        return body if status == 200 else None
+
+    def reservation(self, reservation_id):
+        status, body = self.filters["history", 0].get("/reservations/" + urllib.parse.quote(reservation_id, safe=""))
+        return body if status == 200 else None
+
+    def customer(self, customer_id):
+        return self.filters["history", 0].get("/customers/%s/reservations" % urllib.parse.quote(customer_id, safe=""))
+
+    def wait_item(self, item_id, **fields):
+        def so():
+            item = self.item(item_id)
+            return item if item and all(item[name] == value for name, value in fields.items()) else None
+        return wait_until(so, "item %s with %s" % (item_id, fields))
+
+    def wait_status(self, reservation_id, status, reason=None):
+        def so():
+            found = self.reservation(reservation_id)
+            fits = found and found["status"] == status and (reason is None or found["reason"] == reason)
+            return found if fits else None
+        return wait_until(so, "%s to be %s %s" % (reservation_id, status, reason or ""))
+
+    def statuses(self, reservation_id):
+        return [step["status"] for step in self.reservation(reservation_id)["timeline"]]
+
+    def wait_outcomes(self, item_id, count):
+        def so():
+            outcomes = [line["value"] for line in self.read("reservation-outcomes") if line["value"]["item_id"] == item_id]
+            return outcomes if len({o["reservation_id"] for o in outcomes}) >= count else None
+        return wait_until(so, "%d outcomes of %s" % (count, item_id), 150)
+
+    def close(self):
+        failures = []
+        for (name, slot), filter_ in self.filters.items():
+            try:
+                alive = filter_.process.poll() is None
+                code = filter_.end()
+                if alive and code != 0:
+                    failures.append("%s ended with %d: %s" % (name, code, filter_.text()[-2000:]))
+                if "Sanitizer" in filter_.text() or "runtime error" in filter_.text():
+                    failures.append("%s: %s" % (name, filter_.text()[-4000:]))
+            except subprocess.TimeoutExpired:
+                filter_.process.kill()
+                failures.append("%s did not stop" % name)
+        if self.provider:
+            self.provider.terminate()
+            self.provider.wait(timeout=30)
+        assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def pipeline(broker, tmp_path):
+    pipeline = Pipeline(broker, tmp_path)
+    yield pipeline
+    pipeline.close()
+
+
+@pytest.fixture(scope="module")
+def shared(broker, tmp_path_factory):
+    """One whole pipeline for the tests of a module that do not harm it."""
+    pipeline = Pipeline(broker, tmp_path_factory.mktemp("shared"))
+    pipeline.start_all()
+    yield pipeline
+    pipeline.close()
+
+
+def one_outcome_each(outcomes):
+    """No reservation with two outcomes; APPROVED may be followed by one CANCELLED."""
+    seen = {}
+    for outcome in outcomes:
+        seen.setdefault(outcome["reservation_id"], []).append(outcome["status"])
+    wrong = {rid: statuses for rid, statuses in seen.items() if len(statuses) > 1 and statuses != ["APPROVED", "CANCELLED"]}
+    assert not wrong, wrong
+    return seen

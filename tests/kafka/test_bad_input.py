@@ -1,0 +1,161 @@
+"""What cannot be processed is never lost, never blocks, and says what to do."""
+import pathlib
+import shutil
+import subprocess
+
+import confluent_kafka
+import confluent_kafka.admin
+import pytest
+from conftest import BIN, FILTERS, ROOT, Filter, wait_until
+
+
+def produce(pipeline, topic, key, value, headers=()):
+    producer = confluent_kafka.Producer({"bootstrap.servers": pipeline.broker.address, "message.max.bytes": 2000000})
+    errors = []
+    producer.produce(pipeline.prefix + topic, key=key, value=value, headers=list(headers), on_delivery=lambda error, _: errors.append(error))
+    producer.flush(30)
+    assert errors == [None], errors
+
+
+def book(item_id, capacity=5):
+    return {"type": "RegisterItem", "item_id": item_id, "title": item_id, "kind": "BOOK", "capacity": capacity, "payment": "NONE"}
+
+
+def test_what_is_no_command_is_a_dead_letter_raw_and_the_pipeline_goes_on(shared):
+    bad = {b"not avro": "single-object encoding", b"\xc3\x01" + b"\x07" * 8 + b"x": "fingerprint 0707070707070707 is not known",
+           b"\xc3\x01" + b"z" * 900000: "more than the limit", b"": "single-object"}
+    for value in bad:
+        produce(shared, "reservation-commands", b"k", value)
+    shared.send(book("after"), {"type": "Reserve", "reservation_id": "after-1", "customer_id": "kim", "item_id": "after", "quantity": 1})
+    shared.wait_status("after-1", "APPROVED")
+    letters = shared.read("dead-letters")
+    for value, reason in bad.items():
+        found = [line for line in letters if reason in line["headers"]["error"] and line["value"] and line["value"].get("bytes") == value.hex()]
+        assert found, reason
+        assert found[0]["headers"]["causation"].startswith("reservation-commands-")
+
+
+def test_a_trace_that_came_in_is_passed_on(shared):
+    shared.send(book("traced"))
+    shared.wait_item("traced")
+    line = shared.holdfast("encode", "Reserve", "reservation_id=traced-1", "customer_id=kim", "item_id=traced", "quantity=1").stdout
+    assert '"key":"traced-1"' in line
+    import fastavro
+    import io
+    schema = fastavro.schema.load_schema(str(ROOT / "avro/history/Reserve.1.avsc"))
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, schema, {"reservation_id": "traced-1", "customer_id": "kim", "item_id": "traced", "quantity": 1})
+    fingerprint = bytes.fromhex(fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    produce(shared, "reservation-commands", b"traced-1", b"\xc3\x01" + fingerprint + body.getvalue(), [("traceparent", trace.encode())])
+    shared.wait_status("traced-1", "APPROVED")
+    outcome, = [line for line in shared.read("reservation-outcomes") if line["value"]["reservation_id"] == "traced-1"]
+    assert outcome["headers"]["traceparent"] == trace
+
+
+def test_an_undecodable_record_on_an_internal_topic_stops_its_filter_and_loses_nothing(pipeline):
+    pipeline.start_all()
+    produce(pipeline, "payment-requests", b"k", b"damage")
+    assert pipeline.filters["payment", 0].process.wait(timeout=60) == 78
+    text = pipeline.filters["payment", 0].text()
+    assert "cannot be processed: not Avro's single-object encoding" in text and "holdfast skip payment-requests" in text
+    pipeline.start("payment", wait=False)
+    assert pipeline.filters["payment", 0].process.wait(timeout=60) == 78  # it stays where it is
+    pipeline.send(book("stuck"), {"type": "Reserve", "reservation_id": "stuck-1", "customer_id": "kim", "item_id": "stuck", "quantity": 1})
+    pipeline.wait_status("stuck-1", "REQUESTED")  # the entrance goes on
+
+
+def test_a_missing_topic_and_a_group_without_offsets_say_the_way_out(pipeline):
+    missing = pipeline.start("stock-check", wait=False)
+    assert missing.process.wait(timeout=60) == 78
+    assert "does not exist: run 'holdfast topics apply'" in missing.text()
+    folder = pipeline.folder / "topics"
+    shutil.copytree(ROOT / "topics", folder)
+    for path in folder.glob("*.topic"):
+        subprocess.run([BIN / "holdfast", "topics", "plan", "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--topics", folder], check=True, capture_output=True)
+        break
+    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": pipeline.broker.address})
+    names = [pipeline.prefix + name for name in ("payment-results", "reservation-outcomes", "stock-requests", "reservation-events")]
+    for future in admin.create_topics([confluent_kafka.admin.NewTopic(name, 4) for name in names]).values():
+        future.result()
+    without = pipeline.start("approved-failed", wait=False)
+    assert without.process.wait(timeout=60) == 78
+    assert "has no committed offset" in without.text() and "holdfast topics apply" in without.text()
+
+
+def test_topics_apply_twice_changes_nothing_and_a_changed_count_is_refused(pipeline):
+    folder = pipeline.folder / "topics"
+    shutil.copytree(ROOT / "topics", folder)
+    plan = pipeline.holdfast("topics", "plan", "--topics", folder).stdout
+    assert "+ stock-requests: 4 partitions" in plan and "+ group payment: first commit" in plan
+    assert "nothing to do" not in pipeline.holdfast("topics", "apply", "--topics", folder).stdout
+    assert "nothing to do" in pipeline.holdfast("topics", "apply", "--topics", folder).stdout
+    path = folder / "stock-levels.topic"
+    path.write_text(path.read_text().replace("delete.retention.ms = 86400000", "delete.retention.ms = 90000000"))
+    assert "~ stock-levels: delete.retention.ms from 86400000 to 90000000" in pipeline.holdfast("topics", "apply", "--topics", folder).stdout
+    assert "nothing to do" in pipeline.holdfast("topics", "plan", "--topics", folder).stdout
+    path.write_text(path.read_text().replace("partitions = 4", "partitions = 6"))
+    refused = pipeline.holdfast("topics", "apply", "--topics", folder, check=False)
+    assert refused.returncode == 78 and "'stock-levels' has 4 partitions and its file says 6: refused" in refused.stderr
+    path.write_text("partitions = many\n")
+    assert pipeline.holdfast("topics", "plan", "--topics", folder, check=False).returncode == 78
+
+
+def test_a_broker_that_is_down_is_told(pipeline):
+    for command in (["stock-check", "--state-dir", pipeline.folder / "state"], ["holdfast", "topics", "plan"], ["holdfast", "read", "deadlines"]):
+        result = subprocess.run([BIN / command[0], *command[1:], "-b", "127.0.0.1:9"], capture_output=True, text=True, timeout=90)
+        assert result.returncode == 69, result.stderr
+        assert "is Kafka running" in result.stderr
+
+
+def test_a_state_directory_of_another_or_in_use_is_refused(pipeline):
+    pipeline.apply()
+    first = pipeline.start("stock-check")
+    second = Filter(pipeline, "stock-check", 0)  # the same slot: the same directory
+    assert second.process.wait(timeout=60) == 75
+    assert "in use by another process" in second.text()
+    first.end()
+    shutil.copytree(pipeline.folder / "state/stock-check-0", pipeline.folder / "state/payment-0")
+    wrong = pipeline.start("payment", wait=False)
+    assert wrong.process.wait(timeout=60) == 78
+    assert "belongs to '%sstock-check of cluster" % pipeline.prefix in wrong.text()
+
+
+@pytest.mark.parametrize("flags,code,text", [
+    (["--nonsense"], 64, "unknown option '--nonsense'"), (["--slot", "x"], 64, "--slot must be a whole number"),
+    (["-X", "nonsense=1"], 78, "nonsense"), (["word"], 64, "takes no arguments"), (["-F", "/nowhere"], 64, "cannot read the properties file")])
+def test_a_wrong_command_line_is_told(flags, code, text):
+    result = subprocess.run([BIN / "stock-check", *flags], capture_output=True, text=True, timeout=60)
+    assert result.returncode == code and text in result.stderr
+
+
+@pytest.mark.parametrize("name", FILTERS + ["holdfast"])
+def test_help_has_examples_and_describe_is_json(name):
+    assert "Usage:" in subprocess.run([BIN / name, "--help"], capture_output=True, text=True, check=True).stdout
+    if name != "holdfast":
+        import json
+        assert json.loads(subprocess.run([BIN / name, "--describe"], capture_output=True, text=True, check=True).stdout)["name"] == name
+
+
+def test_pipes_and_the_local_run_decide_as_the_broker_does(pipeline):
+    commands = '\n'.join(['{"type":"RegisterItem","item_id":"b","title":"b","kind":"BOOK","capacity":1,"payment":"NONE"}',
+                          '{"type":"Reserve","reservation_id":"r1","customer_id":"c","item_id":"b","quantity":1}',
+                          '{"type":"Reserve","reservation_id":"r2","customer_id":"c","item_id":"b","quantity":1}']) + "\n"
+    pipe = "%s/holdfast encode | " % BIN + " | ".join("%s/%s --pipe" % (BIN, name) for name in ("reserve-requested", "stock-check", "payment", "approved-failed"))
+    out = subprocess.run(["bash", "-o", "pipefail", "-c", pipe], input=commands, capture_output=True, text=True, check=True).stdout
+    assert '"ReservationOutcome","reservation_id":"r1","customer_id":"c","item_id":"b","revision":2,"status":"APPROVED"' in out
+    assert '"reason":"SOLD_OUT"' in out and '"topic":"stock-requests"' in out  # what feeds back comes out at the end
+    out = subprocess.run([BIN / "holdfast", "run", "--local"], input=commands.replace("\n", '\n{"wait":{"item":"b"}}\n', 1), capture_output=True, text=True, check=True).stdout
+    assert '"status":"APPROVED"' in out and '"reason":"SOLD_OUT"' in out
+    bad = subprocess.run([BIN / "stock-check", "--pipe"], input='{"topic":"x","key":"k","value":null}\nnonsense\n', capture_output=True, text=True)
+    assert bad.returncode == 65 and "line 2: not JSON" in bad.stderr and bad.stdout == '{"topic":"x","key":"k","value":null}\n'
+
+
+def test_a_pipe_with_a_state_directory_goes_on_where_it_stood(pipeline):
+    def pipe(*commands):
+        encoded = subprocess.run([BIN / "holdfast", "encode"], input="\n".join(commands), capture_output=True, text=True, check=True).stdout
+        requested = subprocess.run([BIN / "reserve-requested", "--pipe"], input=encoded, capture_output=True, text=True, check=True).stdout
+        return subprocess.run([BIN / "stock-check", "--pipe", "--state-dir", pipeline.folder / "p"], input=requested, capture_output=True, text=True, check=True).stdout
+    pipe('{"type":"RegisterItem","item_id":"b","title":"b","kind":"BOOK","capacity":1,"payment":"NONE"}')
+    assert "StockHeld" in pipe('{"type":"Reserve","reservation_id":"r1","customer_id":"c","item_id":"b","quantity":1}')
+    assert "SOLD_OUT" in pipe('{"type":"Reserve","reservation_id":"r2","customer_id":"c","item_id":"b","quantity":1}')

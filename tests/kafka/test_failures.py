@@ -1,0 +1,156 @@
+"""Whatever dies and whenever: one outcome for each Reserve, and never a unit sold twice."""
+import shutil
+import signal
+
+import pytest
+from conftest import FILTERS, ROOT, STATEFUL, one_outcome_each, wait_until
+
+STEPS = ["polled", "decided", "settled", "state-written", "offsets-sent", "committed", "promoted"]
+
+
+def book(item_id, capacity):
+    return {"type": "RegisterItem", "item_id": item_id, "title": item_id, "kind": "BOOK", "capacity": capacity, "payment": "NONE"}
+
+
+def reservations(item_id, count, prefix):
+    return [{"type": "Reserve", "reservation_id": "%s-%d" % (prefix, i), "customer_id": "c%d" % (i % 11), "item_id": item_id, "quantity": 1} for i in range(count)]
+
+
+def sold(pipeline, item_id, capacity, count):
+    """Every reservation has its one outcome, and exactly the capacity was sold."""
+    outcomes = pipeline.wait_outcomes(item_id, count)
+    seen = one_outcome_each(outcomes)
+    assert len(seen) == count
+    assert sum(statuses == ["APPROVED"] for statuses in seen.values()) == capacity
+    pipeline.wait_item(item_id, available=0, held=0, sold=capacity)
+
+
+@pytest.fixture
+def running(pipeline):
+    return pipeline.start_all()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_each_step_of_the_protocol_stock_check_goes_on(shared, step):
+    item_id = "step-" + step
+    shared.send(book(item_id, 20))
+    shared.wait_item(item_id)
+    victim = shared.restart("stock-check", signal.SIGTERM, environment={"HOLDFAST_FAILPOINT": step + ":3"}, flags=["--batch-records", "5"])
+    shared.send(*reservations(item_id, 60, step))
+    assert victim.process.wait(timeout=60) == -signal.SIGKILL
+    shared.start("stock-check")
+    sold(shared, item_id, 20, 60)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_each_filter_killed_in_the_middle_of_a_batch_goes_on(shared, name):
+    if name == "charge":
+        pytest.skip("see test_charge_killed_while_calling")
+    item_id = "kill-" + name
+    shared.send(book(item_id, 20))
+    shared.wait_item(item_id)
+    victim = shared.restart(name, signal.SIGKILL, environment={"HOLDFAST_FAILPOINT": "state-written:2"}, flags=["--batch-records", "7"])
+    shared.send(*reservations(item_id, 60, name))
+    assert victim.process.wait(timeout=60) == -signal.SIGKILL
+    shared.start(name)
+    sold(shared, item_id, 20, 60)
+    wait_until(lambda: shared.reservation("%s-59" % name)["status"] in ("APPROVED", "FAILED"), "the view")
+
+
+def test_each_filter_stops_on_sigterm_and_goes_on_after_it(shared):
+    shared.send(book("term", 50))
+    shared.wait_item("term")
+    for number, name in enumerate(FILTERS):
+        shared.send(*reservations("term", 20, "term-%d" % number))
+        assert shared.filters[name, 0].end() == 0
+        shared.start(name, wait=False)
+    for name in FILTERS:
+        wait_until(shared.filters[name, 0].ready, name)
+    sold(shared, "term", 50, 20 * len(FILTERS))
+
+
+def test_charge_killed_while_calling_charges_once(pipeline):
+    pipeline.apply()
+    pipeline.start_provider(delay_ms=400)
+    pipeline.start(*FILTERS)
+    pipeline.send({"type": "RegisterItem", "item_id": "show", "title": "show", "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE"},
+                  *reservations("show", 5, "paid"))
+    wait_until(lambda: pipeline.filters["charge", 0].metric("records_total") >= 1, "a charge to begin")
+    pipeline.restart("charge", signal.SIGKILL)
+    for i in range(5):
+        pipeline.wait_status("paid-%d" % i, "APPROVED")
+    import json
+    import urllib.request
+    stats = json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
+    assert stats["charges"] == 5 and stats["refunds"] == 0
+
+
+def test_a_provider_that_is_down_defers_and_pays_when_it_is_back(pipeline):
+    pipeline.apply()
+    pipeline.start_provider()
+    pipeline.start(*FILTERS)
+    port = pipeline.provider_url.rsplit(":", 1)[1]
+    pipeline.provider.terminate()
+    pipeline.provider.wait()
+    pipeline.send({"type": "RegisterItem", "item_id": "show", "title": "show", "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE"},
+                  *reservations("show", 2, "late"))
+    pipeline.wait_status("late-0", "PAYMENT_DEFERRED")
+    import subprocess
+    from conftest import BIN
+    pipeline.provider = subprocess.Popen([BIN / "provider-simulator", "--port", port], stdout=subprocess.PIPE)
+    pipeline.wait_status("late-0", "APPROVED")
+    pipeline.wait_status("late-1", "APPROVED")
+    pipeline.wait_item("show", available=8, held=0, sold=2)
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_a_partition_is_restored_on_an_empty_disk(shared, name):
+    item_id = "disk-" + name
+    shared.send(book(item_id, 10), *reservations(item_id, 15, item_id))
+    sold(shared, item_id, 10, 15)
+    shared.filters[name, 0].end(signal.SIGKILL)
+    shutil.rmtree(shared.folder / "state" / (name + "-0"))
+    filter_ = shared.start(name)
+    if name not in ("charge",):
+        assert filter_.metric("restored_records_total") > 0
+    shared.send(*reservations(item_id, 15, item_id), *reservations(item_id, 3, item_id + "-more"))  # repeats change nothing
+    shared.wait_status(item_id + "-more-2", "FAILED", "SOLD_OUT")
+    sold(shared, item_id, 10, 18)
+
+
+def test_a_second_instance_joins_and_leaves_without_a_second_effect(shared):
+    shared.send(book("share", 30))
+    shared.wait_item("share")
+    for name in ("stock-check", "payment"):
+        shared.start(name, slot=1, wait=False)
+        shared.send(*reservations("share", 40, "join-" + name))
+        second = shared.filters[name, 1]
+        wait_until(second.ready, "the second instance")
+        wait_until(lambda: second.metric("partitions_assigned") == 2 and shared.filters[name, 0].metric("partitions_assigned") == 2, "both to share")
+        shared.send(*reservations("share", 40, "both-" + name))
+        second.end()
+        shared.send(*reservations("share", 10, "left-" + name))
+        wait_until(lambda: shared.filters[name, 0].metric("partitions_assigned") == 4, "the first to have all again")
+        del shared.filters[name, 1]
+    sold(shared, "share", 30, 180)
+
+
+def test_the_broker_killed_and_back_loses_nothing(broker, pipeline):
+    pipeline.start_all()
+    pipeline.send(book("bounce", 20))
+    pipeline.wait_item("bounce")
+    pipeline.send(*reservations("bounce", 30, "before"))
+    broker.kill()
+    broker.start()
+    for name in FILTERS:  # a producer may find that it cannot go on: it says so, and is restarted as a supervisor would
+        if pipeline.filters[name, 0].process.poll() is not None:
+            assert pipeline.filters[name, 0].process.returncode in (69, 75), pipeline.filters[name, 0].text()[-1000:]
+    pipeline.send(*reservations("bounce", 30, "after"))
+
+    def restart_the_dead():
+        for name in FILTERS:
+            if pipeline.filters[name, 0].process.poll() is not None:
+                pipeline.start(name, wait=False)
+        return pipeline.item("bounce") and len({line["value"]["reservation_id"] for line in pipeline.read("reservation-outcomes")}) == 60
+    wait_until(restart_the_dead, "60 outcomes", 180)
+    sold(pipeline, "bounce", 20, 60)
