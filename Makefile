@@ -108,10 +108,10 @@ schema-release: ## add changed schemas to avro/history as their next version
 
 SOURCES := $(wildcard processors/*/*.[ch] tests/*/*.[ch])
 format: ## lay the sources out with clang-format
-	clang-format-14 -i $(SOURCES)
+	@clang-format-14 -i $(SOURCES)
 
 format-check:
-	clang-format-14 --dry-run -Werror $(SOURCES)
+	@clang-format-14 --dry-run -Werror $(SOURCES)
 
 layering: $(ALL_FILTER_OBJECTS) ## refuse includes and calls that cross the layers
 	@scripts/layering $(BUILD) $(FILTERS)

@@ -1,4 +1,5 @@
-/* What the ledger decided, told to everyone concerned: the customer's events, the item's outcomes, the hold's fate. */
+/* What the ledger decided, told to everyone concerned: the customer's events, the item's outcomes,
+ * the hold's fate. */
 #include "approved-failed.h"
 
 static bool is_outcome(enum status status) {
@@ -15,12 +16,20 @@ static bool is_outcome(enum status status) {
 }
 
 static void settle_hold(struct context *context, const struct status_changed *changed) {
-  const struct confirm_hold confirm = {.reservation_id = changed->reservation_id, .item_id = changed->item_id, .content_hash = changed->content_hash};
-  const struct release_hold release = {.reservation_id = changed->reservation_id, .item_id = changed->item_id, .content_hash = changed->content_hash};
+  const struct confirm_hold confirm = {.reservation_id = changed->reservation_id,
+                                       .item_id = changed->item_id,
+                                       .content_hash = changed->content_hash};
+  const struct release_hold release = {.reservation_id = changed->reservation_id,
+                                       .item_id = changed->item_id,
+                                       .content_hash = changed->content_hash};
   switch (changed->hold) {
     case HOLD_EFFECT_KEEP: return;
-    case HOLD_EFFECT_CONFIRM: emit(context, TO_STOCK, changed->item_id, RECORD_CONFIRM_HOLD, &confirm); return;
-    case HOLD_EFFECT_RELEASE: emit(context, TO_STOCK, changed->item_id, RECORD_RELEASE_HOLD, &release); return;
+    case HOLD_EFFECT_CONFIRM:
+      emit(context, TO_STOCK, changed->item_id, RECORD_CONFIRM_HOLD, &confirm);
+      return;
+    case HOLD_EFFECT_RELEASE:
+      emit(context, TO_STOCK, changed->item_id, RECORD_RELEASE_HOLD, &release);
+      return;
   }
 }
 
@@ -28,9 +37,16 @@ static void tell(struct context *context, const struct status_changed *changed) 
   emit(context, TO_EVENTS, changed->customer_id, RECORD_STATUS_CHANGED, changed);
   settle_hold(context, changed);
   if (!is_outcome(changed->status)) return;
-  struct reservation_outcome outcome = {.reservation_id = changed->reservation_id, .customer_id = changed->customer_id, .item_id = changed->item_id,
-                                        .revision = changed->revision, .status = changed->status, .reason = changed->reason,
-                                        .quantity = changed->quantity, .option = changed->option, .amount = changed->amount, .screen = changed->screen};
+  struct reservation_outcome outcome = {.reservation_id = changed->reservation_id,
+                                        .customer_id = changed->customer_id,
+                                        .item_id = changed->item_id,
+                                        .revision = changed->revision,
+                                        .status = changed->status,
+                                        .reason = changed->reason,
+                                        .quantity = changed->quantity,
+                                        .option = changed->option,
+                                        .amount = changed->amount,
+                                        .screen = changed->screen};
   memcpy(&outcome.seats, &changed->seats, sizeof outcome.seats);
   emit(context, TO_OUTCOMES, changed->item_id, RECORD_RESERVATION_OUTCOME, &outcome);
 }
@@ -39,8 +55,10 @@ void approved_failed_decide(struct context *context, const struct event *event) 
   if (event->type == RECORD_STATUS_CHANGED) {
     tell(context, event->value);
   } else if (event->type == RECORD_COMMAND_REFUSED) {
-    emit(context, TO_EVENTS, ((const struct command_refused *)event->value)->sender_id, event->type, event->value);
+    emit(context, TO_EVENTS, ((const struct command_refused *)event->value)->sender_id, event->type,
+         event->value);
   } else {
-    emit(context, TO_STOCK, ((const struct release_hold *)event->value)->item_id, event->type, event->value);
+    emit(context, TO_STOCK, ((const struct release_hold *)event->value)->item_id, event->type,
+         event->value);
   }
 }

@@ -4,7 +4,8 @@
 
 static json_t *item_json(const struct view *view, const struct stock_level *item) {
   json_t *json = view_json(view, &catalog_rows[ROW_ITEM], item);
-  json_object_set_new(json, "available", json_integer((json_int_t)item->capacity - item->held - item->sold));
+  json_object_set_new(json, "available",
+                      json_integer((json_int_t)item->capacity - item->held - item->sold));
   return json;
 }
 
@@ -30,14 +31,16 @@ static void list_items(const struct view *view, struct http_request *request) {
 /* GET /items/{id} */
 static void one_item(const struct view *view, struct http_request *request) {
   struct str parts[] = {request->part, STR("")};
-  const struct stock_level *item = view_get(view, &catalog_rows[ROW_ITEM], view_key(view, &catalog_rows[ROW_ITEM], parts, 1));
+  const struct stock_level *item =
+      view_get(view, &catalog_rows[ROW_ITEM], view_key(view, &catalog_rows[ROW_ITEM], parts, 1));
   if (!item) {
     http_problem(request, 404, "Unknown item", "no item of this id is registered");
     return;
   }
   json_t *json = item_json(view, item);
   if (item->rows.count) {
-    json_t *page = view_page(view, request, &catalog_rows[ROW_SEATS], view_key(view, &catalog_rows[ROW_SEATS], parts, 2), show_seats, NULL);
+    json_t *page = view_page(view, request, &catalog_rows[ROW_SEATS],
+                             view_key(view, &catalog_rows[ROW_SEATS], parts, 2), show_seats, NULL);
     if (!page) {
       json_decref(json);
       return;
@@ -50,6 +53,8 @@ static void one_item(const struct view *view, struct http_request *request) {
 }
 
 const struct route catalog_routes[] = {
-    {.path = "/items", .answer = list_items, .summary = "what is on sale and how much of it is left; ?limit= &after="},
+    {.path = "/items",
+     .answer = list_items,
+     .summary = "what is on sale and how much of it is left; ?limit= &after="},
     {.path = "/items/{}", .answer = one_item, .summary = "one item, with its seats"},
     {0}};

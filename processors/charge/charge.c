@@ -1,5 +1,6 @@
-/* Money moves once per charge key. The row is committed as CALLING before the first call is made, so a death at any moment leaves
- * word that a call may have counted: from then on only the provider's own answer, by the same key, ends it. */
+/* Money moves once per charge key. The row is committed as CALLING before the first call is made,
+ * so a death at any moment leaves word that a call may have counted: from then on only the
+ * provider's own answer, by the same key, ends it. */
 #include "charge.h"
 
 int64_t charge_back_off(int32_t attempts) {
@@ -8,13 +9,15 @@ int64_t charge_back_off(int32_t attempts) {
   return wait < 30000 ? wait : 30000;
 }
 
-static void put(struct context *context, struct str key, struct charge *row, enum charge_state state, int64_t due_at) {
+static void put(struct context *context, struct str key, struct charge *row,
+                enum charge_state state, int64_t due_at) {
   row->state = state;
   row->due_at = due_at;
   row_put(context, &charge_rows[0], key, row);
 }
 
-static void call(struct context *context, struct str key, struct charge *row, enum charge_state state, int64_t now) {
+static void call(struct context *context, struct str key, struct charge *row,
+                 enum charge_state state, int64_t now) {
   row->attempts++;
   put(context, key, row, state, now + CALL_LIMIT_MS);
   call_world(context, key);
@@ -25,7 +28,9 @@ static struct str charge_key_of(struct str row_key) {
 }
 
 static void tell_settled(struct context *context, struct str key, const struct charge *row) {
-  const struct charge_settled settled = {.reservation_id = row->reservation_id, .charge_key = charge_key_of(key), .kind = row->kind,
+  const struct charge_settled settled = {.reservation_id = row->reservation_id,
+                                         .charge_key = charge_key_of(key),
+                                         .kind = row->kind,
                                          .approved = row->state == CHARGE_STATE_APPROVED};
   emit(context, 0, row->reservation_id, RECORD_CHARGE_SETTLED, &settled);
 }
@@ -34,13 +39,19 @@ static void request(struct context *context, const struct event *event) {
   const struct request_charge *request = event->value;
   struct str key = row_key(context, &charge_rows[0], &request->charge_key, 1);
   const struct charge *known = row_get(context, &charge_rows[0], key);
-  struct charge row = {.reservation_id = request->reservation_id, .customer_id = request->customer_id, .kind = request->kind,
-                       .amount = request->amount, .state = CHARGE_STATE_DEFERRED, .traceparent = event->traceparent};
+  struct charge row = {.reservation_id = request->reservation_id,
+                       .customer_id = request->customer_id,
+                       .kind = request->kind,
+                       .amount = request->amount,
+                       .state = CHARGE_STATE_DEFERRED,
+                       .traceparent = event->traceparent};
   if (known) row = *known;
   switch (row.state) {
     case CHARGE_STATE_DEFERRED: call(context, key, &row, CHARGE_STATE_CALLING, event->now); return;
     case CHARGE_STATE_APPROVED:
-    case CHARGE_STATE_DECLINED: tell_settled(context, key, &row); return; /* asked before: answered from the row */
+    case CHARGE_STATE_DECLINED:
+      tell_settled(context, key, &row);
+      return; /* asked before: answered from the row */
     case CHARGE_STATE_CALLING:
     case CHARGE_STATE_UNKNOWN: return; /* its answer will come */
   }
@@ -49,18 +60,22 @@ static void request(struct context *context, const struct event *event) {
 static void defer(struct context *context, const struct event *event, struct charge *row) {
   int64_t retry_at = event->now + charge_back_off(row->attempts);
   put(context, event->key, row, CHARGE_STATE_DEFERRED, 0);
-  const struct charge_deferred deferred = {.reservation_id = row->reservation_id, .charge_key = charge_key_of(event->key), .kind = row->kind,
+  const struct charge_deferred deferred = {.reservation_id = row->reservation_id,
+                                           .charge_key = charge_key_of(event->key),
+                                           .kind = row->kind,
                                            .retry_at = retry_at};
   emit(context, 0, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
 static void answer(struct context *context, const struct event *event) {
   struct charge row = *(const struct charge *)event->value;
-  if (row.state != CHARGE_STATE_CALLING && row.state != CHARGE_STATE_UNKNOWN) return; /* a second answer to the same key */
+  if (row.state != CHARGE_STATE_CALLING && row.state != CHARGE_STATE_UNKNOWN)
+    return; /* a second answer to the same key */
   switch ((enum call_result)event->answer) {
     case CALL_APPROVED:
     case CALL_DECLINED:
-      put(context, event->key, &row, event->answer == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, 0);
+      put(context, event->key, &row,
+          event->answer == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, 0);
       tell_settled(context, event->key, &row);
       return;
     case CALL_NOT_MADE:
@@ -68,9 +83,13 @@ static void answer(struct context *context, const struct event *event) {
         defer(context, event, &row);
         return;
       }
-      put(context, event->key, &row, CHARGE_STATE_UNKNOWN, event->now + charge_back_off(row.attempts)); /* an earlier call may have counted */
+      put(context, event->key, &row, CHARGE_STATE_UNKNOWN,
+          event->now + charge_back_off(row.attempts)); /* an earlier call may have counted */
       return;
-    case CALL_LOST: put(context, event->key, &row, CHARGE_STATE_UNKNOWN, event->now + charge_back_off(row.attempts)); return;
+    case CALL_LOST:
+      put(context, event->key, &row, CHARGE_STATE_UNKNOWN,
+          event->now + charge_back_off(row.attempts));
+      return;
   }
 }
 

@@ -4,7 +4,8 @@
 #include "processor.h"
 #include "records.h"
 
-/* What a call came to. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is asked again by its key. */
+/* What a call came to. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is
+ * asked again by its key. */
 enum call_result { CALL_APPROVED, CALL_DECLINED, CALL_NOT_MADE, CALL_LOST };
 
 /* A call has ended by then, whatever its own deadline (--provider-timeout-ms, at most 10 s). */

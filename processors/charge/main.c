@@ -3,7 +3,12 @@
 static const int accepts[] = {RECORD_REQUEST_CHARGE, -1};
 static const struct output outputs[] = {{.topic = "payment-requests"}, {0}};
 
-const struct row_kind charge_rows[] = {{.name = "charge", .prefix = 'c', .type = RECORD_CHARGE, .key = "charge key", .due_field = "due_at"}, {0}};
+const struct row_kind charge_rows[] = {{.name = "charge",
+                                        .prefix = 'c',
+                                        .type = RECORD_CHARGE,
+                                        .key = "charge key",
+                                        .due_field = "due_at"},
+                                       {0}};
 
 const struct processor charge = {
     .name = "charge",

@@ -1,7 +1,10 @@
-/* Calls to the payment provider: PUT {url}/{charges|refunds}/{key} with a JSON body, many at a time over kept-alive connections.
+/* Calls to the payment provider: PUT {url}/{charges|refunds}/{key} with a JSON body, many at a time
+ * over kept-alive connections.
  *
- * The key is the idempotency key: the provider answers a repeated PUT with what it answered first. 200 {"status":"approved"} or
- * {"status":"declined"} settles; 4xx and 503 say that nothing was done; everything else, and silence, leaves it open. */
+ * The key is the idempotency key: the provider answers a repeated PUT with what it answered first.
+ * 200 {"status":"approved"} or
+ * {"status":"declined"} settles; 4xx and 503 say that nothing was done; everything else, and
+ * silence, leaves it open. */
 #include <curl/curl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -13,9 +16,24 @@
 #define URL_MAX 600
 
 const struct option_desc provider_options[] = {
-    {.name = "provider-url", .metavar = "URL", .value = "http://127.0.0.1:8090", .help = "the payment provider"},
-    {.name = "provider-timeout-ms", .kind = OPTION_NUMBER, .metavar = "MS", .value = "610", .min = 10, .max = 10000, .help = "deadline of a call"},
-    {.name = "provider-calls", .kind = OPTION_NUMBER, .metavar = "N", .value = "64", .min = 1, .max = 1000, .help = "calls in flight at most"},
+    {.name = "provider-url",
+     .metavar = "URL",
+     .value = "http://127.0.0.1:8090",
+     .help = "the payment provider"},
+    {.name = "provider-timeout-ms",
+     .kind = OPTION_NUMBER,
+     .metavar = "MS",
+     .value = "610",
+     .min = 10,
+     .max = 10000,
+     .help = "deadline of a call"},
+    {.name = "provider-calls",
+     .kind = OPTION_NUMBER,
+     .metavar = "N",
+     .value = "64",
+     .min = 1,
+     .max = 1000,
+     .help = "calls in flight at most"},
     {0},
 };
 
@@ -62,11 +80,13 @@ static void provider_close(void *world) {
 
 static void *provider_open(const struct options *options, char *error, size_t size) {
   struct provider *provider = xcalloc(1, sizeof *provider);
-  snprintf(provider->url, sizeof provider->url, "%s", options ? options_text(options, "provider-url") : provider_options[0].value);
+  snprintf(provider->url, sizeof provider->url, "%s",
+           options ? options_text(options, "provider-url") : provider_options[0].value);
   provider->timeout_ms = options ? (long)options_number(options, "provider-timeout-ms") : 610;
   provider->limit = options ? (size_t)options_number(options, "provider-calls") : 64;
   if (strncmp(provider->url, "http://", 7) != 0 && strncmp(provider->url, "https://", 8) != 0) {
-    snprintf(error, size, "--provider-url must begin with http:// or https://, not '%s'", provider->url);
+    snprintf(error, size, "--provider-url must begin with http:// or https://, not '%s'",
+             provider->url);
     free(provider);
     return NULL;
   }
@@ -95,7 +115,8 @@ static size_t provider_in_flight(void *world) {
 static void set_url(struct provider *provider, struct call *call, const struct charge *row) {
   char url[URL_MAX];
   char *escaped = curl_easy_escape(call->easy, call->key + 1, (int)call->key_size - 1);
-  snprintf(url, sizeof url, "%s/%s/%s", provider->url, row->kind == CHARGE_KIND_CHARGE ? "charges" : "refunds", escaped);
+  snprintf(url, sizeof url, "%s/%s/%s", provider->url,
+           row->kind == CHARGE_KIND_CHARGE ? "charges" : "refunds", escaped);
   curl_free(escaped);
   curl_easy_setopt(call->easy, CURLOPT_URL, url);
 }
@@ -104,7 +125,8 @@ static void provider_start(void *world, int32_t partition, struct str key, const
   struct provider *provider = world;
   const struct charge *row = value;
   struct call *call = provider->free_calls;
-  if (!call || key.size > sizeof call->key) return; /* the runtime asks for room first; the row's due time is the way back */
+  if (!call || key.size > sizeof call->key)
+    return; /* the runtime asks for room first; the row's due time is the way back */
   provider->free_calls = call->next;
   provider->in_flight++;
   if (!call->easy) call->easy = curl_easy_init();
@@ -112,7 +134,8 @@ static void provider_start(void *world, int32_t partition, struct str key, const
   memcpy(call->key, key.data, key.size);
   call->key_size = key.size;
   call->answer_size = 0;
-  json_t *body = json_pack("{s:I,s:s%}", "amount", (json_int_t)row->amount, "customer", row->customer_id.data, row->customer_id.size);
+  json_t *body = json_pack("{s:I,s:s%}", "amount", (json_int_t)row->amount, "customer",
+                           row->customer_id.data, row->customer_id.size);
   size_t size = json_dumpb(body, call->body, sizeof call->body, JSON_COMPACT);
   json_decref(body);
   curl_easy_reset(call->easy);
@@ -120,7 +143,8 @@ static void provider_start(void *world, int32_t partition, struct str key, const
   curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, "PUT");
   curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, provider->headers);
   curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->body);
-  curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE, (long)(size < sizeof call->body ? size : sizeof call->body));
+  curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE,
+                   (long)(size < sizeof call->body ? size : sizeof call->body));
   curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, provider->timeout_ms);
   curl_easy_setopt(call->easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, take_answer);
@@ -138,12 +162,15 @@ static enum call_result judge(const struct call *call, CURLcode code) {
   if (status != 200) return CALL_LOST;
   json_t *answer = json_loadb(call->answer, call->answer_size, 0, NULL);
   const char *text = json_string_value(json_object_get(answer, "status"));
-  enum call_result result = text && strcmp(text, "approved") == 0 ? CALL_APPROVED : text && strcmp(text, "declined") == 0 ? CALL_DECLINED : CALL_LOST;
+  enum call_result result = text && strcmp(text, "approved") == 0   ? CALL_APPROVED
+                            : text && strcmp(text, "declined") == 0 ? CALL_DECLINED
+                                                                    : CALL_LOST;
   json_decref(answer);
   return result;
 }
 
-static bool provider_next(void *world, int timeout_ms, int32_t *partition, struct str *key, int *result) {
+static bool provider_next(void *world, int timeout_ms, int32_t *partition, struct str *key,
+                          int *result) {
   struct provider *provider = world;
   if (provider->in_flight == 0) return false;
   int running, left;
@@ -168,5 +195,9 @@ static bool provider_next(void *world, int timeout_ms, int32_t *partition, struc
   return true;
 }
 
-const struct world provider_world = {.open = provider_open, .close = provider_close, .room = provider_room, .start = provider_start,
-                                     .next = provider_next, .in_flight = provider_in_flight};
+const struct world provider_world = {.open = provider_open,
+                                     .close = provider_close,
+                                     .room = provider_room,
+                                     .start = provider_start,
+                                     .next = provider_next,
+                                     .in_flight = provider_in_flight};

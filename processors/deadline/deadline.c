@@ -1,14 +1,18 @@
 /* Due times become records: the deciding filters have no clock. */
 #include "deadline.h"
 
-static struct str key_of(struct context *context, struct str reservation_id, enum deadline_kind kind) {
+static struct str key_of(struct context *context, struct str reservation_id,
+                         enum deadline_kind kind) {
   struct str parts[] = {reservation_id, str_of(deadline_kind_enum.symbols[kind])};
   return row_key(context, &deadline_rows[0], parts, 2);
 }
 
 static void set(struct context *context, const struct event *event) {
   const struct set_deadline *set = event->value;
-  const struct deadline row = {.reservation_id = set->reservation_id, .kind = set->kind, .due_at = set->due_at, .traceparent = event->traceparent};
+  const struct deadline row = {.reservation_id = set->reservation_id,
+                               .kind = set->kind,
+                               .due_at = set->due_at,
+                               .traceparent = event->traceparent};
   row_put(context, &deadline_rows[0], key_of(context, set->reservation_id, set->kind), &row);
 }
 
@@ -21,7 +25,8 @@ static void clear(struct context *context, const struct clear_deadlines *clear) 
 
 static void fire(struct context *context, const struct event *event) {
   const struct deadline *row = event->value;
-  const struct deadline_passed passed = {.reservation_id = row->reservation_id, .kind = row->kind, .due_at = row->due_at};
+  const struct deadline_passed passed = {
+      .reservation_id = row->reservation_id, .kind = row->kind, .due_at = row->due_at};
   emit(context, 0, row->reservation_id, RECORD_DEADLINE_PASSED, &passed);
   row_delete(context, &deadline_rows[0], event->key);
 }

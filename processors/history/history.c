@@ -1,18 +1,22 @@
-/* What a customer reads: each reservation with every step of it. The ledger numbers the steps; what is not above is not new. */
+/* What a customer reads: each reservation with every step of it. The ledger numbers the steps; what
+ * is not above is not new. */
 #include "history.h"
 
-#define STEPS_MAX 100 /* of a timeline: what a provider's long outage adds must not grow a row without end */
+#define STEPS_MAX \
+  100 /* of a timeline: what a provider's long outage adds must not grow a row without end */
 #define REFUSALS_MAX 20
 
 static struct str two_part_key(struct context *context, int kind, struct str a, struct str b) {
   return row_key(context, &history_rows[kind], (struct str[]){a, b}, 2);
 }
 
-static void add_step(struct context *context, struct reservation_view *view, const struct timeline_step *step) {
+static void add_step(struct context *context, struct reservation_view *view,
+                     const struct timeline_step *step) {
   size_t kept = view->timeline.count < STEPS_MAX ? view->timeline.count : STEPS_MAX - 1;
   struct timeline_step *steps = scratch(context, (kept + 1) * sizeof *steps);
   /* The first step says when it was asked for: it stays, and the oldest of the others goes. */
-  for (size_t i = 0; i < kept; i++) steps[i] = view->timeline.items[i == 0 ? 0 : view->timeline.count - kept + i];
+  for (size_t i = 0; i < kept; i++)
+    steps[i] = view->timeline.items[i == 0 ? 0 : view->timeline.count - kept + i];
   steps[kept] = *step;
   view->timeline.items = steps;
   view->timeline.count = kept + 1;
@@ -20,7 +24,8 @@ static void add_step(struct context *context, struct reservation_view *view, con
 
 static void status_changed(struct context *context, const struct event *event) {
   const struct status_changed *changed = event->value;
-  struct str key = two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id);
+  struct str key =
+      two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
   if (known && changed->revision <= known->revision) return;
   struct reservation_view view = {0};
@@ -37,24 +42,31 @@ static void status_changed(struct context *context, const struct event *event) {
   view.amount = changed->amount;
   view.screen = changed->screen;
   memcpy(&view.seats, &changed->seats, sizeof view.seats);
-  const struct timeline_step step = {.revision = changed->revision, .status = changed->status, .reason = changed->reason, .at = event->time,
+  const struct timeline_step step = {.revision = changed->revision,
+                                     .status = changed->status,
+                                     .reason = changed->reason,
+                                     .at = event->time,
                                      .until = changed->until};
   add_step(context, &view, &step);
   row_put(context, &history_rows[ROW_RESERVATION], key, &view);
   if (known && !known->refused) return;
   const struct reservation_owner owner = {.customer_id = changed->customer_id};
-  row_put(context, &history_rows[ROW_OWNER], two_part_key(context, ROW_OWNER, changed->reservation_id, changed->customer_id), &owner);
+  row_put(context, &history_rows[ROW_OWNER],
+          two_part_key(context, ROW_OWNER, changed->reservation_id, changed->customer_id), &owner);
 }
 
-/* A Reserve under another's id began in this customer's list as REQUESTED, and ends there: it is nobody's reservation. */
+/* A Reserve under another's id began in this customer's list as REQUESTED, and ends there: it is
+ * nobody's reservation. */
 static void mark_refused(struct context *context, const struct command_refused *refused) {
-  struct str key = two_part_key(context, ROW_RESERVATION, refused->sender_id, refused->reservation_id);
+  struct str key =
+      two_part_key(context, ROW_RESERVATION, refused->sender_id, refused->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
   if (!known || known->revision != 0 || known->content_hash != refused->content_hash) return;
   struct reservation_view view = *known;
   view.refused = true;
   row_put(context, &history_rows[ROW_RESERVATION], key, &view);
-  row_delete(context, &history_rows[ROW_OWNER], two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));
+  row_delete(context, &history_rows[ROW_OWNER],
+             two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));
 }
 
 static void command_refused(struct context *context, const struct event *event) {
@@ -66,8 +78,12 @@ static void command_refused(struct context *context, const struct event *event) 
   size_t kept = view.refusals.count < REFUSALS_MAX ? view.refusals.count : REFUSALS_MAX - 1;
   struct refusal_step *steps = scratch(context, (kept + 1) * sizeof *steps);
   if (kept) memcpy(steps, view.refusals.items + view.refusals.count - kept, kept * sizeof *steps);
-  steps[kept] = (struct refusal_step){.at = event->time, .command = refused->command, .reservation_id = refused->reservation_id,
-                                      .item_id = refused->item_id, .refusal = refused->refusal, .detail = refused->detail};
+  steps[kept] = (struct refusal_step){.at = event->time,
+                                      .command = refused->command,
+                                      .reservation_id = refused->reservation_id,
+                                      .item_id = refused->item_id,
+                                      .refusal = refused->refusal,
+                                      .detail = refused->detail};
   view.refusals.items = steps;
   view.refusals.count = kept + 1;
   row_put(context, &history_rows[ROW_CUSTOMER], key, &view);

@@ -1,12 +1,21 @@
 #include "history.h"
 
-static const int accepts[] = {RECORD_STATUS_CHANGED, RECORD_COMMAND_REFUSED, RECORD_REGISTER_CUSTOMER, -1};
+static const int accepts[] = {RECORD_STATUS_CHANGED, RECORD_COMMAND_REFUSED,
+                              RECORD_REGISTER_CUSTOMER, -1};
 
-const struct row_kind history_rows[] = {
-    [ROW_RESERVATION] = {.name = "reservation", .prefix = 'v', .type = RECORD_RESERVATION_VIEW, .key = "customer, reservation"},
-    [ROW_OWNER] = {.name = "owner", .prefix = 'o', .type = RECORD_RESERVATION_OWNER, .key = "reservation, customer"},
-    [ROW_CUSTOMER] = {.name = "customer", .prefix = 'c', .type = RECORD_CUSTOMER_VIEW, .key = "customer"},
-    {0}};
+const struct row_kind history_rows[] = {[ROW_RESERVATION] = {.name = "reservation",
+                                                             .prefix = 'v',
+                                                             .type = RECORD_RESERVATION_VIEW,
+                                                             .key = "customer, reservation"},
+                                        [ROW_OWNER] = {.name = "owner",
+                                                       .prefix = 'o',
+                                                       .type = RECORD_RESERVATION_OWNER,
+                                                       .key = "reservation, customer"},
+                                        [ROW_CUSTOMER] = {.name = "customer",
+                                                          .prefix = 'c',
+                                                          .type = RECORD_CUSTOMER_VIEW,
+                                                          .key = "customer"},
+                                        {0}};
 
 const struct processor history = {
     .name = "history",

@@ -19,6 +19,7 @@ struct usage {
 };
 
 /* Parses the flags. False: *code is the answer already (help was printed, or what is wrong). */
-bool command_options(struct options *options, const struct usage *usage, int argc, char **argv, int *code);
+bool command_options(struct options *options, const struct usage *usage, int argc, char **argv,
+                     int *code);
 
 #endif

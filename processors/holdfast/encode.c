@@ -8,15 +8,22 @@
 #include "script.h"
 
 static const struct option_desc encode_options[] = {
-    {.name = "time", .kind = OPTION_NUMBER, .metavar = "MS", .min = 0, .max = INT64_MAX, .help = "timestamp of the lines, milliseconds since 1970 [now]"},
+    {.name = "time",
+     .kind = OPTION_NUMBER,
+     .metavar = "MS",
+     .min = 0,
+     .max = INT64_MAX,
+     .help = "timestamp of the lines, milliseconds since 1970 [now]"},
     {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
     {0}};
 
 static const struct usage usage = {
-    "Checks commands and turns them into lines of the topic reservation-commands, for a pipe.\n\nUsage: holdfast encode [option ...] [FILE]\n"
+    "Checks commands and turns them into lines of the topic reservation-commands, for a "
+    "pipe.\n\nUsage: holdfast encode [option ...] [FILE]\n"
     "       holdfast encode [option ...] TYPE field=value ...",
     encode_options, false,
-    "  holdfast encode < commands.jsonl | reserve-requested --pipe | stock-check --pipe | payment --pipe\n"};
+    "  holdfast encode < commands.jsonl | reserve-requested --pipe | stock-check --pipe | payment "
+    "--pipe\n"};
 
 static int64_t now_ms(void) {
   struct timespec now;
@@ -37,8 +44,12 @@ int encode_command(int argc, char **argv) {
     }
     int64_t time = options_given(&options, "time") ? options_number(&options, "time") : now_ms();
     for (size_t i = 0; code == EX_OK && i < script.count; i++) {
-      if (script.lines[i].json) continue; /* a pipe has nothing to wait for: every line is decided before the next */
-      const struct memory_record record = {.timestamp = time, .key = script.lines[i].key, .value = script.lines[i].value, .correlation_id = script.lines[i].key};
+      if (script.lines[i].json)
+        continue; /* a pipe has nothing to wait for: every line is decided before the next */
+      const struct memory_record record = {.timestamp = time,
+                                           .key = script.lines[i].key,
+                                           .value = script.lines[i].value,
+                                           .correlation_id = script.lines[i].key};
       json_t *json = line_json(codec, "reservation-commands", &record);
       json_dumpf(json, stdout, JSON_COMPACT);
       putchar('\n');

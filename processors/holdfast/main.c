@@ -10,7 +10,8 @@ static const struct command {
   int (*run)(int argc, char **argv);
   const char *summary;
 } commands[] = {
-    {"topics", topics_command, "show and apply the topics, and make the first commit of new groups"},
+    {"topics", topics_command,
+     "show and apply the topics, and make the first commit of new groups"},
     {"send", send_command, "check commands and produce them"},
     {"encode", encode_command, "turn commands into lines for a pipe"},
     {"read", read_command, "print a topic as JSON lines"},
@@ -19,12 +20,16 @@ static const struct command {
 };
 
 static void help(FILE *out) {
-  fprintf(out, "holdfast: the command line of the reservation pipeline\n\nUsage: holdfast COMMAND [option ...]\n\nCommands:\n");
-  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+  fprintf(out,
+          "holdfast: the command line of the reservation pipeline\n\nUsage: holdfast COMMAND "
+          "[option ...]\n\nCommands:\n");
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+    fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
   fprintf(out, "\n'holdfast COMMAND --help' has the options and examples of each.\n");
 }
 
-bool command_options(struct options *options, const struct usage *usage, int argc, char **argv, int *code) {
+bool command_options(struct options *options, const struct usage *usage, int argc, char **argv,
+                     int *code) {
   options_add(options, usage->options);
   if (usage->kafka) options_add(options, kafka_options);
   *code = EX_OK;
@@ -45,7 +50,8 @@ int main(int argc, char **argv) {
   for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
     if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
   }
-  bool asked = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0);
+  bool asked = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                            strcmp(argv[1], "help") == 0);
   if (argc > 1 && !asked) fprintf(stderr, "holdfast: unknown command '%s'\n\n", argv[1]);
   help(asked ? stdout : stderr);
   return asked ? EX_OK : EX_USAGE;

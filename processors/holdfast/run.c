@@ -1,4 +1,5 @@
-/* holdfast run --local: the whole pipeline with its cycles, in this process, on the log in memory. */
+/* holdfast run --local: the whole pipeline with its cycles, in this process, on the log in memory.
+ */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,23 +20,56 @@
 #define IDLE_US 2000
 
 static const struct option_desc run_options[] = {
-    {.name = "local", .kind = OPTION_FLAG, .help = "in this process, without a broker (the only way so far)"},
-    {.name = "all", .kind = OPTION_FLAG, .help = "print the records of every topic, not of events, outcomes and dead letters alone"},
-    {.name = "linger", .kind = OPTION_NUMBER, .metavar = "S", .value = "3", .max = 86400, .help = "after the last command, wait for what is due within so many seconds"},
-    {.name = "keep", .kind = OPTION_FLAG, .help = "go on until interrupted, so that the views can be asked"},
-    {.name = "history-http", .metavar = "ADDR:PORT", .help = "answer the questions of history there"},
-    {.name = "catalog-http", .metavar = "ADDR:PORT", .help = "answer the questions of catalog there"},
-    {.name = "provider-url", .metavar = "URL", .value = "http://127.0.0.1:8090", .help = "the payment provider"},
-    {.name = "provider-timeout-ms", .kind = OPTION_NUMBER, .metavar = "MS", .value = "610", .min = 10, .max = 10000, .help = "deadline of a call"},
-    {.name = "provider-calls", .kind = OPTION_NUMBER, .metavar = "N", .value = "64", .min = 1, .max = 1000, .help = "calls in flight at most"},
+    {.name = "local",
+     .kind = OPTION_FLAG,
+     .help = "in this process, without a broker (the only way so far)"},
+    {.name = "all",
+     .kind = OPTION_FLAG,
+     .help = "print the records of every topic, not of events, outcomes and dead letters alone"},
+    {.name = "linger",
+     .kind = OPTION_NUMBER,
+     .metavar = "S",
+     .value = "3",
+     .max = 86400,
+     .help = "after the last command, wait for what is due within so many seconds"},
+    {.name = "keep",
+     .kind = OPTION_FLAG,
+     .help = "go on until interrupted, so that the views can be asked"},
+    {.name = "history-http",
+     .metavar = "ADDR:PORT",
+     .help = "answer the questions of history there"},
+    {.name = "catalog-http",
+     .metavar = "ADDR:PORT",
+     .help = "answer the questions of catalog there"},
+    {.name = "provider-url",
+     .metavar = "URL",
+     .value = "http://127.0.0.1:8090",
+     .help = "the payment provider"},
+    {.name = "provider-timeout-ms",
+     .kind = OPTION_NUMBER,
+     .metavar = "MS",
+     .value = "610",
+     .min = 10,
+     .max = 10000,
+     .help = "deadline of a call"},
+    {.name = "provider-calls",
+     .kind = OPTION_NUMBER,
+     .metavar = "N",
+     .value = "64",
+     .min = 1,
+     .max = 1000,
+     .help = "calls in flight at most"},
     {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
     {0}};
 
 static const struct usage usage = {
-    "Runs the whole pipeline in this process, without a broker: a first look. Reads commands as 'holdfast send' does and prints what\n"
-    "customers and organizers would see, a JSON line each. Nothing is kept.\n\nUsage: holdfast run --local [option ...] [FILE]",
+    "Runs the whole pipeline in this process, without a broker: a first look. Reads commands as "
+    "'holdfast send' does and prints what\n"
+    "customers and organizers would see, a JSON line each. Nothing is kept.\n\nUsage: holdfast run "
+    "--local [option ...] [FILE]",
     run_options, false,
-    "  holdfast run --local < commands.jsonl\n  holdfast run --local --keep --history-http 127.0.0.1:8081 commands.jsonl\n"};
+    "  holdfast run --local < commands.jsonl\n  holdfast run --local --keep --history-http "
+    "127.0.0.1:8081 commands.jsonl\n"};
 
 static volatile sig_atomic_t stopping;
 
@@ -78,9 +112,11 @@ static void watch_new(struct local *local) {
   const struct memory_record *record;
   while (tail_next(local->watched, &topic, &record)) {
     json_t *json = line_json(local->codec, topic, record), *value = json_object_get(json, "value");
-    const char *reservation = json_string_value(json_object_get(value, "reservation_id")), *item = json_string_value(json_object_get(value, "item_id"));
+    const char *reservation = json_string_value(json_object_get(value, "reservation_id")),
+               *item = json_string_value(json_object_get(value, "item_id"));
     json_t *status = json_object_get(value, "status");
-    if (strcmp(topic, "stock-levels") == 0 && item) json_object_set_new(local->items, item, json_true());
+    if (strcmp(topic, "stock-levels") == 0 && item)
+      json_object_set_new(local->items, item, json_true());
     if (reservation && status) json_object_set(local->statuses, reservation, status);
     json_decref(json);
   }
@@ -149,7 +185,8 @@ static int play(struct local *local, const struct script *script) {
       if (code != EX_OK) return code;
       continue;
     }
-    const struct memory_record record = {.timestamp = now_ms(), .key = line->key, .value = line->value, .correlation_id = line->key};
+    const struct memory_record record = {
+        .timestamp = now_ms(), .key = line->key, .value = line->value, .correlation_id = line->key};
     memory_append(local->cluster, "reservation-commands", -1, &record);
   }
   bool fine = settle(local, options_number(local->options, "linger") * 1000);
@@ -172,11 +209,14 @@ static bool serve(struct local *local, const struct processor *processor, struct
 }
 
 static bool open_filters(struct local *local) {
-  for (const struct processor *const *processor = all_processors; *processor; processor++) pipe_prepare(local->cluster, *processor, 1);
+  for (const struct processor *const *processor = all_processors; *processor; processor++)
+    pipe_prepare(local->cluster, *processor, 1);
   for (const struct processor *const *processor = all_processors; *processor; processor++) {
     struct log_failure failure;
-    struct runtime_config config = {.processor = *processor, .options = local->options, .tombstone_retention_ms = INT64_MAX};
-    config.log = memory_log_open(local->cluster, (*processor)->name, (*processor)->input, (*processor)->changelog, 0);
+    struct runtime_config config = {
+        .processor = *processor, .options = local->options, .tombstone_retention_ms = INT64_MAX};
+    config.log = memory_log_open(local->cluster, (*processor)->name, (*processor)->input,
+                                 (*processor)->changelog, 0);
     struct runtime *runtime = runtime_new(&config, &failure);
     if (!runtime) return log_error("%s", failure.text), false;
     local->runtimes[local->count] = runtime;
@@ -194,12 +234,17 @@ static void follow_topics(struct local *local) {
   if (!options_flag(local->options, "all")) return;
   for (const struct processor *const *processor = all_processors; *processor; processor++) {
     tail_add(local->printed, (*processor)->input);
-    for (const struct output *output = (*processor)->outputs; output && output->topic; output++) tail_add(local->printed, output->topic);
+    for (const struct output *output = (*processor)->outputs; output && output->topic; output++)
+      tail_add(local->printed, output->topic);
   }
 }
 
 static int run_local(const struct options *options, const struct script *script) {
-  struct local local = {.cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas), .options = options, .statuses = json_object(), .items = json_object()};
+  struct local local = {.cluster = memory_cluster_new(),
+                        .codec = codec_new(&holdfast_schemas),
+                        .options = options,
+                        .statuses = json_object(),
+                        .items = json_object()};
   local.printed = tail_new(local.cluster);
   local.watched = tail_new(local.cluster);
   signal(SIGINT, on_signal);
@@ -230,9 +275,11 @@ int run_command(int argc, char **argv) {
     struct codec *codec = codec_new(&holdfast_schemas);
     char error[512];
     if (!options_flag(&options, "local")) {
-      fprintf(stderr, "holdfast run: needs --local; on Kafka every filter is a process of its own\n");
+      fprintf(stderr,
+              "holdfast run: needs --local; on Kafka every filter is a process of its own\n");
       code = EX_USAGE;
-    } else if (!script_arguments(&script, options.arguments, options.argument_count, codec, error)) {
+    } else if (!script_arguments(&script, options.arguments, options.argument_count, codec,
+                                 error)) {
       fprintf(stderr, "holdfast run: %s\n", error);
       code = EX_DATAERR;
     } else {

@@ -14,17 +14,20 @@ static struct script_line *add_line(struct script *script) {
   return line;
 }
 
-static bool add_command(struct script *script, const json_t *json, struct codec *codec, char *error) {
+static bool add_command(struct script *script, const json_t *json, struct codec *codec,
+                        char *error) {
   struct arena parsed = {0};
   struct record record;
   bool fine = record_from_json(codec_schemas(codec), json, &parsed, &record, error);
   if (fine && !command_key(record).data) {
-    snprintf(error, CODEC_ERROR_SIZE, "a %s is not a command", codec_schemas(codec)->records[record.type]->name);
+    snprintf(error, CODEC_ERROR_SIZE, "a %s is not a command",
+             codec_schemas(codec)->records[record.type]->name);
     fine = false;
   }
   if (fine) {
     struct str value = codec_encode(codec, record, &script->arena);
-    if (!value.data) snprintf(error, CODEC_ERROR_SIZE, "the command is larger than %zu bytes", RECORD_SIZE_MAX);
+    if (!value.data)
+      snprintf(error, CODEC_ERROR_SIZE, "the command is larger than %zu bytes", RECORD_SIZE_MAX);
     fine = value.data != NULL;
     if (fine) {
       struct script_line *line = add_line(script);
@@ -64,10 +67,13 @@ bool script_read(struct script *script, FILE *in, struct codec *codec, char *err
   size_t capacity = 0;
   struct str text;
   bool fine = true, too_long;
-  for (unsigned long number = 1; fine && line_read(in, &buffer, &capacity, &text, &too_long); number++) {
+  for (unsigned long number = 1; fine && line_read(in, &buffer, &capacity, &text, &too_long);
+       number++) {
     if (text.size == 0 || text.data[0] == '#') continue;
     if (too_long || script->arena.total > SCRIPT_SIZE_MAX) {
-      snprintf(why, sizeof why, too_long ? "longer than a line may be" : "the script is larger than 512 MiB: send it in parts");
+      snprintf(why, sizeof why,
+               too_long ? "longer than a line may be"
+                        : "the script is larger than 512 MiB: send it in parts");
       fine = false;
     } else {
       fine = add_text(script, text, codec, why);
@@ -114,29 +120,40 @@ static json_t *value_json(const struct field *field, const char *text, struct ar
   return items;
 }
 
-bool script_words(struct script *script, char **words, int count, struct codec *codec, char *error) {
+bool script_words(struct script *script, char **words, int count, struct codec *codec,
+                  char *error) {
   const struct record_desc *record = schema_find(codec_schemas(codec), str_of(words[0]));
   json_t *json = json_pack("{s:s}", "type", words[0]);
   bool fine = true;
   for (int i = 1; i < count && fine; i++) {
     const char *equals = strchr(words[i], '=');
-    const struct field *field = equals ? find_field(record, (struct str){words[i], (size_t)(equals - words[i])}) : NULL;
+    const struct field *field =
+        equals ? find_field(record, (struct str){words[i], (size_t)(equals - words[i])}) : NULL;
     fine = field != NULL;
-    if (field) json_object_set_new(json, field->name, value_json(field, equals + 1, &script->arena));
-    else snprintf(error, ERROR_SIZE, "'%s' is not field=value of a %s", words[i], record->name);
+    if (field)
+      json_object_set_new(json, field->name, value_json(field, equals + 1, &script->arena));
+    else
+      snprintf(error, ERROR_SIZE, "'%s' is not field=value of a %s", words[i], record->name);
   }
   char why[CODEC_ERROR_SIZE];
-  if (fine && !(fine = add_command(script, json, codec, why))) snprintf(error, ERROR_SIZE, "%s", why);
+  if (fine && !(fine = add_command(script, json, codec, why)))
+    snprintf(error, ERROR_SIZE, "%s", why);
   json_decref(json);
   return fine;
 }
 
-bool script_arguments(struct script *script, char **arguments, int count, struct codec *codec, char *error) {
-  if (count == 0 || (count == 1 && strcmp(arguments[0], "-") == 0)) return script_read(script, stdin, codec, error);
-  if (schema_find(codec_schemas(codec), str_of(arguments[0]))) return script_words(script, arguments, count, codec, error);
+bool script_arguments(struct script *script, char **arguments, int count, struct codec *codec,
+                      char *error) {
+  if (count == 0 || (count == 1 && strcmp(arguments[0], "-") == 0))
+    return script_read(script, stdin, codec, error);
+  if (schema_find(codec_schemas(codec), str_of(arguments[0])))
+    return script_words(script, arguments, count, codec, error);
   FILE *file = count == 1 ? fopen(arguments[0], "r") : NULL;
   if (!file) {
-    snprintf(error, ERROR_SIZE, count == 1 ? "'%s' is neither a file that can be read nor a command's type" : "'%s' is not a command's type", arguments[0]);
+    snprintf(error, ERROR_SIZE,
+             count == 1 ? "'%s' is neither a file that can be read nor a command's type"
+                        : "'%s' is not a command's type",
+             arguments[0]);
     return false;
   }
   bool fine = script_read(script, file, codec, error);

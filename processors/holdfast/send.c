@@ -13,9 +13,12 @@
 #define PROGRESS_SECONDS 2
 
 static const struct usage usage = {
-    "Checks commands and produces them to reservation-commands.\n\nUsage: holdfast send [option ...] [FILE]\n       holdfast send [option ...] TYPE field=value ...\n\n"
-    "FILE (default stdin) has a command per line: {\"type\":\"Reserve\",...}. All are checked before the first is sent. A line\n"
-    "{\"wait\":{\"item\":ID}} or {\"wait\":{\"reservation\":ID,\"status\":STATUS}} waits for the views before it goes on.",
+    "Checks commands and produces them to reservation-commands.\n\nUsage: holdfast send [option "
+    "...] [FILE]\n       holdfast send [option ...] TYPE field=value ...\n\n"
+    "FILE (default stdin) has a command per line: {\"type\":\"Reserve\",...}. All are checked "
+    "before the first is sent. A line\n"
+    "{\"wait\":{\"item\":ID}} or {\"wait\":{\"reservation\":ID,\"status\":STATUS}} waits for the "
+    "views before it goes on.",
     view_options, true,
     "  holdfast send Reserve reservation_id=r1 customer_id=c1 item_id=1003 quantity=2\n"
     "  holdfast send Reserve reservation_id=r2 customer_id=c1 item_id=film-1 seats=A-1,A-2\n"
@@ -24,7 +27,8 @@ static const struct usage usage = {
 static bool is_so(const struct wait *wait, const struct options *options, char *error) {
   long status = 0;
   const char *base = options_text(options, wait->item ? "catalog-url" : "history-url");
-  json_t *json = view_ask(base, wait->item ? "/items/%s" : "/reservations/%s", wait->item ? wait->item : wait->reservation, &status, error);
+  json_t *json = view_ask(base, wait->item ? "/items/%s" : "/reservations/%s",
+                          wait->item ? wait->item : wait->reservation, &status, error);
   const char *found = json_string_value(json_object_get(json, "status"));
   bool so = json && status == 200 && (wait->item || (found && strcmp(found, wait->status) == 0));
   if (json) snprintf(error, 512, "it is %s", status == 200 && found ? found : "not there");
@@ -58,10 +62,13 @@ static int send_script(const struct script *script, const struct options *option
   for (size_t i = 0; i < script->count && code == EX_OK; i++) {
     const struct script_line *line = &script->lines[i];
     if (line->json) {
-      if (!kafka_producer_flush(producer, &delivered, &failure)) code = fail(&failure);
-      else if (!wait_for(&line->wait, options)) code = EX_TEMPFAIL;
+      if (!kafka_producer_flush(producer, &delivered, &failure))
+        code = fail(&failure);
+      else if (!wait_for(&line->wait, options))
+        code = EX_TEMPFAIL;
     } else {
-      if (!kafka_producer_send(producer, line->key, line->value, line->key, &failure)) code = fail(&failure);
+      if (!kafka_producer_send(producer, line->key, line->value, line->key, &failure))
+        code = fail(&failure);
       commands++;
     }
     if (time(NULL) - told >= PROGRESS_SECONDS) {

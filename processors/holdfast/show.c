@@ -8,15 +8,28 @@
 #include "view_client.h"
 
 static const struct option_desc show_options[] = {
-    {.name = "output", .letter = 'o', .metavar = "FORMAT", .value = "table", .help = "table or json"},
-    {.name = "history-url", .metavar = "URL", .value = "http://127.0.0.1:8081", .help = "where history answers"},
-    {.name = "catalog-url", .metavar = "URL", .value = "http://127.0.0.1:8082", .help = "where catalog answers"},
+    {.name = "output",
+     .letter = 'o',
+     .metavar = "FORMAT",
+     .value = "table",
+     .help = "table or json"},
+    {.name = "history-url",
+     .metavar = "URL",
+     .value = "http://127.0.0.1:8081",
+     .help = "where history answers"},
+    {.name = "catalog-url",
+     .metavar = "URL",
+     .value = "http://127.0.0.1:8082",
+     .help = "where catalog answers"},
     {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
     {0}};
 
-static const struct usage usage = {"Shows a reservation, a customer or an item as the views have it.\n\nUsage: holdfast show [option ...] reservation|customer|item ID",
-                                   show_options, false,
-                                   "  holdfast show reservation r1\n  holdfast show customer c1 -o json\n  holdfast show item 1003\n"};
+static const struct usage usage = {
+    "Shows a reservation, a customer or an item as the views have it.\n\nUsage: holdfast show "
+    "[option ...] reservation|customer|item ID",
+    show_options, false,
+    "  holdfast show reservation r1\n  holdfast show customer c1 -o json\n  holdfast show item "
+    "1003\n"};
 
 static const char *text_of(const json_t *json, const char *name) {
   const char *text = json_string_value(json_object_get(json, name));
@@ -58,8 +71,10 @@ static void show_steps(const json_t *timeline) {
 static void show_reservation(const json_t *json) {
   size_t i;
   json_t *seat;
-  printf("%s  %s  item %s, %lld", text_of(json, "reservation_id"), text_of(json, "status"), text_of(json, "item_id"), number_of(json, "quantity"));
-  json_array_foreach(json_object_get(json, "seats"), i, seat) printf("%s%s", i ? ", " : " seats ", json_string_value(seat));
+  printf("%s  %s  item %s, %lld", text_of(json, "reservation_id"), text_of(json, "status"),
+         text_of(json, "item_id"), number_of(json, "quantity"));
+  json_array_foreach(json_object_get(json, "seats"), i, seat)
+      printf("%s%s", i ? ", " : " seats ", json_string_value(seat));
   if (*text_of(json, "option")) printf(" on %s", text_of(json, "option"));
   if (number_of(json, "amount")) printf(", amount %lld", number_of(json, "amount"));
   printf(", customer %s\n", text_of(json, "customer_id"));
@@ -80,7 +95,8 @@ static void show_customer(const json_t *json) {
   }
   json_array_foreach(json_object_get(json, "refused"), i, one) {
     format_time(number_of(one, "at"), at, sizeof at);
-    printf("  refused %s  %s %s: %s\n", at, text_of(one, "command"), text_of(one, "refusal"), text_of(one, "detail"));
+    printf("  refused %s  %s %s: %s\n", at, text_of(one, "command"), text_of(one, "refusal"),
+           text_of(one, "detail"));
   }
   if (json_is_string(json_object_get(json, "next"))) printf("  ... and more\n");
 }
@@ -88,11 +104,17 @@ static void show_customer(const json_t *json) {
 static void show_item(const json_t *json) {
   size_t i;
   json_t *row;
-  printf("%s  %s  %s%s\n", text_of(json, "item_id"), text_of(json, "title"), text_of(json, "kind"), json_is_true(json_object_get(json, "closed")) ? "  closed" : "");
-  printf("    available %lld of %lld, held %lld, sold %lld; price %lld, payment %s, at most %lld each\n", number_of(json, "available"), number_of(json, "capacity"),
-         number_of(json, "held"), number_of(json, "sold"), number_of(json, "price"), text_of(json, "payment"), number_of(json, "max_per_reservation"));
+  printf("%s  %s  %s%s\n", text_of(json, "item_id"), text_of(json, "title"), text_of(json, "kind"),
+         json_is_true(json_object_get(json, "closed")) ? "  closed" : "");
+  printf(
+      "    available %lld of %lld, held %lld, sold %lld; price %lld, payment %s, at most %lld "
+      "each\n",
+      number_of(json, "available"), number_of(json, "capacity"), number_of(json, "held"),
+      number_of(json, "sold"), number_of(json, "price"), text_of(json, "payment"),
+      number_of(json, "max_per_reservation"));
   if (*text_of(json, "screen")) printf("    screen %s\n", text_of(json, "screen"));
-  json_array_foreach(json_object_get(json, "seats"), i, row) printf("    %6s  %s\n", text_of(row, "row"), text_of(row, "seats"));
+  json_array_foreach(json_object_get(json, "seats"), i, row)
+      printf("    %6s  %s\n", text_of(row, "row"), text_of(row, "seats"));
 }
 
 static const struct shown {
@@ -105,7 +127,8 @@ static const struct shown {
 static int show(const struct options *options, const struct shown *thing, bool as_json) {
   char error[512];
   long status;
-  json_t *json = view_ask(options_text(options, thing->base), thing->path, options->arguments[1], &status, error);
+  json_t *json = view_ask(options_text(options, thing->base), thing->path, options->arguments[1],
+                          &status, error);
   if (!json) {
     fprintf(stderr, "holdfast show: %s\n", error);
     return EX_UNAVAILABLE;
@@ -134,7 +157,9 @@ int show_command(int argc, char **argv) {
     const char *format = options_text(&options, "output");
     bool as_json = strcmp(format, "json") == 0;
     if (!thing || (!as_json && strcmp(format, "table") != 0)) {
-      fprintf(stderr, "holdfast show: say 'reservation', 'customer' or 'item' and an id, and -o table or json\n");
+      fprintf(stderr,
+              "holdfast show: say 'reservation', 'customer' or 'item' and an id, and -o table or "
+              "json\n");
       code = EX_USAGE;
     } else {
       code = show(&options, thing, as_json);

@@ -31,11 +31,14 @@ struct catalogue {
 };
 
 static const struct option_desc topics_options[] = {
-    {.name = "topics", .metavar = "DIR", .help = "folder of the topic files [topics/ here, or beside build/]"},
+    {.name = "topics",
+     .metavar = "DIR",
+     .help = "folder of the topic files [topics/ here, or beside build/]"},
     {0}};
 
 static const struct usage usage = {
-    "Shows the difference between the topic files and the broker (plan), or makes it so (apply).\n\nUsage: holdfast topics plan|apply [option ...]",
+    "Shows the difference between the topic files and the broker (plan), or makes it so "
+    "(apply).\n\nUsage: holdfast topics plan|apply [option ...]",
     topics_options, true,
     "  holdfast topics plan -b 127.0.0.1:9092\n  holdfast topics apply --prefix staging-\n"};
 
@@ -66,7 +69,10 @@ static int on_line(void *user, const char *section, const char *name, const char
 static bool read_topic(struct catalogue *catalogue, const char *directory, const char *file) {
   char path[1024];
   snprintf(path, sizeof path, "%s/%s", directory, file);
-  if (catalogue->count == TOPICS_MAX) return snprintf(catalogue->error, sizeof catalogue->error, "more than %d topic files", TOPICS_MAX), false;
+  if (catalogue->count == TOPICS_MAX)
+    return snprintf(catalogue->error, sizeof catalogue->error, "more than %d topic files",
+                    TOPICS_MAX),
+           false;
   struct topic_file *topic = &catalogue->topics[catalogue->count++];
   *topic = (struct topic_file){0};
   snprintf(topic->name, sizeof topic->name, "%.*s", (int)(strlen(file) - strlen(".topic")), file);
@@ -75,7 +81,8 @@ static bool read_topic(struct catalogue *catalogue, const char *directory, const
   if (line == 0) {
     snprintf(catalogue->error, sizeof catalogue->error, "%s: needs 'partitions = N'", path);
   } else {
-    snprintf(catalogue->error, sizeof catalogue->error, "%s:%d: needs 'name = value', with 1 to %d partitions", path, line, PARTITIONS_MAX);
+    snprintf(catalogue->error, sizeof catalogue->error,
+             "%s:%d: needs 'name = value', with 1 to %d partitions", path, line, PARTITIONS_MAX);
   }
   return false;
 }
@@ -93,7 +100,9 @@ static bool read_topics(struct catalogue *catalogue, const char *directory) {
   struct dirent **entries;
   int count = scandir(directory, &entries, is_topic, by_name);
   bool fine = count > 0;
-  if (!fine) snprintf(catalogue->error, sizeof catalogue->error, "there are no topic files in '%s': name their folder with --topics", directory);
+  if (!fine)
+    snprintf(catalogue->error, sizeof catalogue->error,
+             "there are no topic files in '%s': name their folder with --topics", directory);
   for (int i = 0; i < count; i++) {
     fine = fine && read_topic(catalogue, directory, entries[i]->d_name);
     free(entries[i]);
@@ -134,13 +143,17 @@ static bool settle_settings(struct work *work, const struct topic_file *topic) {
   bool differs = false;
   for (size_t i = 0; i < topic->setting_count; i++) {
     char value[256];
-    if (!kafka_admin_setting(work->admin, topic->name, topic->settings[i].name, value, sizeof value, &work->failure)) return false;
+    if (!kafka_admin_setting(work->admin, topic->name, topic->settings[i].name, value, sizeof value,
+                             &work->failure))
+      return false;
     if (strcmp(value, topic->settings[i].value) == 0) continue;
-    printf("~ %s: %s from %s to %s\n", topic->name, topic->settings[i].name, value, topic->settings[i].value);
+    printf("~ %s: %s from %s to %s\n", topic->name, topic->settings[i].name, value,
+           topic->settings[i].value);
     work->changes++;
     differs = true;
   }
-  return !differs || !work->apply || kafka_admin_alter(work->admin, topic->name, topic->settings, &work->failure);
+  return !differs || !work->apply ||
+         kafka_admin_alter(work->admin, topic->name, topic->settings, &work->failure);
 }
 
 static bool settle_topic(struct work *work, const struct topic_file *topic) {
@@ -150,14 +163,16 @@ static bool settle_topic(struct work *work, const struct topic_file *topic) {
   if (partitions > 0) {
     work->failure.exit_code = EX_CONFIG;
     snprintf(work->failure.text, sizeof work->failure.text,
-             "'%s' has %" PRId32 " partitions and its file says %" PRId32 ": refused. Keys would move to other partitions, away from their state and "
+             "'%s' has %" PRId32 " partitions and its file says %" PRId32
+             ": refused. Keys would move to other partitions, away from their state and "
              "their order. Put the file back, or move to new topics with another --prefix",
              topic->name, partitions, topic->partitions);
     return false;
   }
   printf("+ %s: %" PRId32 " partitions\n", topic->name, topic->partitions);
   work->changes++;
-  return !work->apply || kafka_admin_create(work->admin, topic->name, topic->partitions, topic->settings, &work->failure);
+  return !work->apply || kafka_admin_create(work->admin, topic->name, topic->partitions,
+                                            topic->settings, &work->failure);
 }
 
 /* ---- the first commit of a new group ---- */
@@ -173,30 +188,39 @@ static bool is_empty(struct work *work, const char *topic, int32_t partitions, b
 }
 
 /* Offsets that are gone are not a new group: beginning again would do everything twice. */
-static bool check_new(struct work *work, const struct processor *processor, const struct log_offset *offsets, int32_t partitions) {
+static bool check_new(struct work *work, const struct processor *processor,
+                      const struct log_offset *offsets, int32_t partitions) {
   bool unused = true;
   for (int32_t i = 0; i < partitions; i++) unused = unused && offsets[i].offset < 0;
-  if (unused && processor->changelog && !is_empty(work, processor->changelog, partitions, &unused)) return false;
+  if (unused && processor->changelog && !is_empty(work, processor->changelog, partitions, &unused))
+    return false;
   if (unused) return true;
   work->failure.exit_code = EX_CONFIG;
   snprintf(work->failure.text, sizeof work->failure.text,
-           "the group '%s' has lost committed offsets of '%s' (its changelog or other partitions show that it has worked before): refused, since "
-           "beginning again would repeat what was done. Restore the offsets, or begin anew with another --prefix",
+           "the group '%s' has lost committed offsets of '%s' (its changelog or other partitions "
+           "show that it has worked before): refused, since "
+           "beginning again would repeat what was done. Restore the offsets, or begin anew with "
+           "another --prefix",
            processor->name, processor->input);
   return false;
 }
 
-static bool genesis(struct work *work, const struct processor *processor, struct log_offset *offsets, int32_t partitions) {
-  printf("+ group %s: first commit for %" PRId32 " partitions of %s\n", processor->name, partitions, processor->input);
+static bool genesis(struct work *work, const struct processor *processor,
+                    struct log_offset *offsets, int32_t partitions) {
+  printf("+ group %s: first commit for %" PRId32 " partitions of %s\n", processor->name, partitions,
+         processor->input);
   work->changes++;
   if (!work->apply) return true;
   for (int32_t i = 0; i < partitions; i++) {
     int64_t end;
-    if (!kafka_admin_bounds(work->admin, processor->input, i, &offsets[i].offset, &end, &work->failure)) return false;
+    if (!kafka_admin_bounds(work->admin, processor->input, i, &offsets[i].offset, &end,
+                            &work->failure))
+      return false;
     const struct commit_metadata metadata = {.epoch = 1, .intent_id = "-", .last_changelog = -1};
     commit_metadata_format(&metadata, offsets[i].metadata);
   }
-  return kafka_admin_commit(work->admin, processor->name, processor->input, offsets, partitions, &work->failure);
+  return kafka_admin_commit(work->admin, processor->name, processor->input, offsets, partitions,
+                            &work->failure);
 }
 
 static bool settle_group(struct work *work, const struct processor *processor) {
@@ -208,9 +232,13 @@ static bool settle_group(struct work *work, const struct processor *processor) {
     work->changes++;
     return true;
   }
-  if (!kafka_admin_committed(work->admin, processor->name, processor->input, offsets, partitions, &work->failure)) return false;
+  if (!kafka_admin_committed(work->admin, processor->name, processor->input, offsets, partitions,
+                             &work->failure))
+    return false;
   for (int32_t i = 0; i < partitions; i++) {
-    if (offsets[i].offset < 0) return check_new(work, processor, offsets, partitions) && genesis(work, processor, offsets, partitions);
+    if (offsets[i].offset < 0)
+      return check_new(work, processor, offsets, partitions) &&
+             genesis(work, processor, offsets, partitions);
   }
   return true;
 }
@@ -234,8 +262,10 @@ static int work_on(const struct options *options, const struct catalogue *catalo
     fprintf(stderr, "holdfast topics: %s\n", work.failure.text);
     return work.failure.exit_code;
   }
-  if (work.changes == 0) printf("nothing to do: the broker has what the files say\n");
-  else if (!apply) printf("%d changes; 'holdfast topics apply' makes them\n", work.changes);
+  if (work.changes == 0)
+    printf("nothing to do: the broker has what the files say\n");
+  else if (!apply)
+    printf("%d changes; 'holdfast topics apply' makes them\n", work.changes);
   return EX_OK;
 }
 
@@ -251,7 +281,8 @@ int topics_command(int argc, char **argv) {
     if (!apply && !plan) {
       fprintf(stderr, "holdfast topics: say 'plan' or 'apply'\n");
       code = EX_USAGE;
-    } else if (!read_topics(&catalogue, from ? from : default_directory(directory, sizeof directory))) {
+    } else if (!read_topics(&catalogue,
+                            from ? from : default_directory(directory, sizeof directory))) {
       fprintf(stderr, "holdfast topics: %s\n", catalogue.error);
       code = EX_CONFIG;
     } else {

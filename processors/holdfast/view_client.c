@@ -5,10 +5,15 @@
 
 #define ANSWER_MAX ((size_t)64 << 20)
 
-const struct option_desc view_options[] = {
-    {.name = "history-url", .metavar = "URL", .value = "http://127.0.0.1:8081", .help = "where history answers"},
-    {.name = "catalog-url", .metavar = "URL", .value = "http://127.0.0.1:8082", .help = "where catalog answers"},
-    {0}};
+const struct option_desc view_options[] = {{.name = "history-url",
+                                            .metavar = "URL",
+                                            .value = "http://127.0.0.1:8081",
+                                            .help = "where history answers"},
+                                           {.name = "catalog-url",
+                                            .metavar = "URL",
+                                            .value = "http://127.0.0.1:8082",
+                                            .help = "where catalog answers"},
+                                           {0}};
 
 struct answer {
   char *data;

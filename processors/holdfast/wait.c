@@ -10,7 +10,9 @@ bool wait_parse(const json_t *json, struct wait *out, char *error) {
                        .seconds = seconds ? (int)json_integer_value(seconds) : 30};
   bool one = out->item ? !out->reservation && !out->status : out->reservation && out->status;
   if (one && out->seconds > 0 && out->seconds <= 3600) return true;
-  snprintf(error, CODEC_ERROR_SIZE, "needs {\"wait\":{\"item\":ID}} or {\"wait\":{\"reservation\":ID,\"status\":STATUS}}, with \"seconds\" from 1 to 3600");
+  snprintf(error, CODEC_ERROR_SIZE,
+           "needs {\"wait\":{\"item\":ID}} or {\"wait\":{\"reservation\":ID,\"status\":STATUS}}, "
+           "with \"seconds\" from 1 to 3600");
   return false;
 }
 

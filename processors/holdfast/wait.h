@@ -1,5 +1,5 @@
-/* A line {"wait":{"item":ID}} or {"wait":{"reservation":ID,"status":STATUS}}, with "seconds" if 30 are not right: what follows it is not
- * sent before that is so. */
+/* A line {"wait":{"item":ID}} or {"wait":{"reservation":ID,"status":STATUS}}, with "seconds" if 30
+ * are not right: what follows it is not sent before that is so. */
 #ifndef HOLDFAST_WAIT_H
 #define HOLDFAST_WAIT_H
 

@@ -1,11 +1,21 @@
 #include "payment.h"
 
-static const int accepts[] = {RECORD_OPEN_RESERVATION, RECORD_PAY, RECORD_CANCEL, RECORD_STOCK_HELD, RECORD_STOCK_REFUSED, RECORD_CHARGE_SETTLED,
-                              RECORD_CHARGE_DEFERRED, RECORD_DEADLINE_PASSED, -1};
-static const struct output outputs[] = {
-    [TO_CHARGE] = {.topic = "charge-requests"}, [TO_DEADLINES] = {.topic = "deadlines"}, [TO_RESULTS] = {.topic = "payment-results"}, {0}};
+static const int accepts[] = {RECORD_OPEN_RESERVATION,
+                              RECORD_PAY,
+                              RECORD_CANCEL,
+                              RECORD_STOCK_HELD,
+                              RECORD_STOCK_REFUSED,
+                              RECORD_CHARGE_SETTLED,
+                              RECORD_CHARGE_DEFERRED,
+                              RECORD_DEADLINE_PASSED,
+                              -1};
+static const struct output outputs[] = {[TO_CHARGE] = {.topic = "charge-requests"},
+                                        [TO_DEADLINES] = {.topic = "deadlines"},
+                                        [TO_RESULTS] = {.topic = "payment-results"},
+                                        {0}};
 
-const struct row_kind payment_rows[] = {{.name = "reservation", .prefix = 'l', .type = RECORD_LEDGER, .key = "reservation"}, {0}};
+const struct row_kind payment_rows[] = {
+    {.name = "reservation", .prefix = 'l', .type = RECORD_LEDGER, .key = "reservation"}, {0}};
 
 const struct processor payment = {
     .name = "payment",

@@ -1,11 +1,14 @@
-/* The ledger: every status of a reservation is decided and numbered here, by one table of state and input. */
+/* The ledger: every status of a reservation is decided and numbered here, by one table of state and
+ * input. */
 #include "payment.h"
 
-/* Nobody answered the hold for so long that something is broken for good: an outage of stock-check itself may last a day. */
+/* Nobody answered the hold for so long that something is broken for good: an outage of stock-check
+ * itself may last a day. */
 #define WATCHDOG_MS (INT64_C(24) * 3600 * 1000)
 #define REFUND_RETRY_MS (INT64_C(60) * 1000)
 
-/* Columns in the order of LedgerState. A "-" of the table is IGNORE: it was said before, or came too late, and changes nothing. */
+/* Columns in the order of LedgerState. A "-" of the table is IGNORE: it was said before, or came
+ * too late, and changes nothing. */
 #define o IGNORE
 #define STRAY RELEASE_STRAY
 #define CANCEL_HELD CANCEL_RELEASE
@@ -47,18 +50,29 @@ struct turn {
 
 /* ---- what goes out ---- */
 
-static void say(struct turn *turn, enum status status, enum reason reason, int64_t until, enum hold_effect hold) {
+static void say(struct turn *turn, enum status status, enum reason reason, int64_t until,
+                enum hold_effect hold) {
   const struct ledger *row = &turn->row;
-  struct status_changed changed = {.reservation_id = turn->reservation_id, .customer_id = row->customer_id, .item_id = row->item_id,
-                                   .content_hash = row->content_hash, .revision = ++turn->row.revision, .status = status, .reason = reason,
-                                   .quantity = row->quantity, .option = row->option, .amount = row->amount, .screen = row->screen,
-                                   .until = until, .hold = hold};
+  struct status_changed changed = {.reservation_id = turn->reservation_id,
+                                   .customer_id = row->customer_id,
+                                   .item_id = row->item_id,
+                                   .content_hash = row->content_hash,
+                                   .revision = ++turn->row.revision,
+                                   .status = status,
+                                   .reason = reason,
+                                   .quantity = row->quantity,
+                                   .option = row->option,
+                                   .amount = row->amount,
+                                   .screen = row->screen,
+                                   .until = until,
+                                   .hold = hold};
   memcpy(&changed.seats, &row->seats, sizeof changed.seats);
   emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_STATUS_CHANGED, &changed);
 }
 
 static void set_deadline(struct turn *turn, enum deadline_kind kind, int64_t due_at) {
-  const struct set_deadline set = {.reservation_id = turn->reservation_id, .kind = kind, .due_at = due_at};
+  const struct set_deadline set = {
+      .reservation_id = turn->reservation_id, .kind = kind, .due_at = due_at};
   emit(turn->context, TO_DEADLINES, turn->reservation_id, RECORD_SET_DEADLINE, &set);
 }
 
@@ -67,32 +81,46 @@ static void clear_deadlines(struct turn *turn) {
   emit(turn->context, TO_DEADLINES, turn->reservation_id, RECORD_CLEAR_DEADLINES, &clear);
 }
 
-/* The key stays the same until the provider has answered it: asking again can never charge again. */
+/* The key stays the same until the provider has answered it: asking again can never charge again.
+ */
 static void request_charge(struct turn *turn, enum charge_kind kind) {
-  struct str key = kind == CHARGE_KIND_CHARGE
-                       ? scratch_format(turn->context, "%.*s/charge", STR_ARGS(turn->reservation_id))
-                       : scratch_format(turn->context, "%.*s/refund/%d", STR_ARGS(turn->reservation_id), (int)turn->row.refunds_declined);
-  const struct request_charge request = {.reservation_id = turn->reservation_id, .customer_id = turn->row.customer_id, .charge_key = key, .kind = kind,
+  struct str key =
+      kind == CHARGE_KIND_CHARGE
+          ? scratch_format(turn->context, "%.*s/charge", STR_ARGS(turn->reservation_id))
+          : scratch_format(turn->context, "%.*s/refund/%d", STR_ARGS(turn->reservation_id),
+                           (int)turn->row.refunds_declined);
+  const struct request_charge request = {.reservation_id = turn->reservation_id,
+                                         .customer_id = turn->row.customer_id,
+                                         .charge_key = key,
+                                         .kind = kind,
                                          .amount = turn->row.amount};
   emit(turn->context, TO_CHARGE, turn->reservation_id, RECORD_REQUEST_CHARGE, &request);
 }
 
-static void refuse(struct turn *turn, const char *command, struct str sender, struct str item_id, int64_t hash, enum refusal refusal, const char *detail) {
-  const struct command_refused refused = {.sender_id = sender, .command = str_of(command), .reservation_id = turn->reservation_id, .item_id = item_id,
-                                          .content_hash = hash, .refusal = refusal, .detail = str_of(detail)};
+static void refuse(struct turn *turn, const char *command, struct str sender, struct str item_id,
+                   int64_t hash, enum refusal refusal, const char *detail) {
+  const struct command_refused refused = {.sender_id = sender,
+                                          .command = str_of(command),
+                                          .reservation_id = turn->reservation_id,
+                                          .item_id = item_id,
+                                          .content_hash = hash,
+                                          .refusal = refusal,
+                                          .detail = str_of(detail)};
   emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_COMMAND_REFUSED, &refused);
 }
 
 /* Pay and Cancel have the same fields. */
 static void refuse_command(struct turn *turn, enum refusal refusal, const char *detail) {
   bool pay = turn->event->type == RECORD_PAY;
-  struct str sender = pay ? ((const struct pay *)turn->event->value)->customer_id : ((const struct cancel *)turn->event->value)->customer_id;
+  struct str sender = pay ? ((const struct pay *)turn->event->value)->customer_id
+                          : ((const struct cancel *)turn->event->value)->customer_id;
   refuse(turn, pay ? "Pay" : "Cancel", sender, turn->row.item_id, 0, refusal, detail);
 }
 
 /* ---- what becomes of the reservation ---- */
 
-static void end(struct turn *turn, enum ledger_state state, enum status status, enum reason reason, enum hold_effect hold) {
+static void end(struct turn *turn, enum ledger_state state, enum status status, enum reason reason,
+                enum hold_effect hold) {
   turn->row.state = state;
   turn->row.reason = reason;
   say(turn, status, reason, 0, hold);
@@ -101,8 +129,13 @@ static void end(struct turn *turn, enum ledger_state state, enum status status, 
 
 static void open_reservation(struct turn *turn) {
   const struct open_reservation *open = turn->event->value;
-  turn->row = (struct ledger){.customer_id = open->customer_id, .item_id = open->item_id, .content_hash = open->content_hash,
-                              .quantity = open->quantity, .option = open->option, .amount = open->amount, .state = LEDGER_STATE_REQUESTED,
+  turn->row = (struct ledger){.customer_id = open->customer_id,
+                              .item_id = open->item_id,
+                              .content_hash = open->content_hash,
+                              .quantity = open->quantity,
+                              .option = open->option,
+                              .amount = open->amount,
+                              .state = LEDGER_STATE_REQUESTED,
                               .opened_at = turn->event->time};
   memcpy(&turn->row.seats, &open->seats, sizeof turn->row.seats);
   set_deadline(turn, DEADLINE_KIND_WATCHDOG, turn->event->time + WATCHDOG_MS);
@@ -128,7 +161,8 @@ static void take_hold(struct turn *turn) {
   turn->row.state = LEDGER_STATE_HELD;
   say(turn, STATUS_HELD, REASON_NONE, until, HOLD_EFFECT_KEEP);
   if (paid_early && (!payable || held->payment != PAYMENT_DUE_BY_CUSTOMER)) {
-    refuse(turn, "Pay", turn->row.customer_id, turn->row.item_id, 0, REFUSAL_NOT_DUE, "no payment by the customer is due for this reservation");
+    refuse(turn, "Pay", turn->row.customer_id, turn->row.item_id, 0, REFUSAL_NOT_DUE,
+           "no payment by the customer is due for this reservation");
   }
   if (!payable) {
     approve(turn);
@@ -140,7 +174,9 @@ static void take_hold(struct turn *turn) {
 
 static void release_stray(struct turn *turn) {
   const struct stock_held *held = turn->event->value;
-  const struct release_hold release = {.reservation_id = held->reservation_id, .item_id = held->item_id, .content_hash = held->content_hash};
+  const struct release_hold release = {.reservation_id = held->reservation_id,
+                                       .item_id = held->item_id,
+                                       .content_hash = held->content_hash};
   emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_RELEASE_HOLD, &release);
 }
 
@@ -158,7 +194,8 @@ static void cancel_sold(struct turn *turn) {
   }
 }
 
-static void defer(struct turn *turn, enum ledger_state state, enum status status, int64_t retry_at) {
+static void defer(struct turn *turn, enum ledger_state state, enum status status,
+                  int64_t retry_at) {
   turn->row.state = state;
   say(turn, status, REASON_NONE, retry_at, HOLD_EFFECT_KEEP);
   set_deadline(turn, DEADLINE_KIND_RETRY, retry_at);
@@ -166,12 +203,14 @@ static void defer(struct turn *turn, enum ledger_state state, enum status status
 
 static void refuse_reused(struct turn *turn) {
   const struct open_reservation *open = turn->event->value;
-  refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_ID_REUSED, "the reservation_id belongs to another Reserve");
+  refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_ID_REUSED,
+         "the reservation_id belongs to another Reserve");
 }
 
 static void refuse_paid(struct turn *turn) {
   bool due = turn->row.charged || turn->row.state != LEDGER_STATE_APPROVED;
-  refuse_command(turn, due ? REFUSAL_ALREADY_PAID : REFUSAL_NOT_DUE, due ? "it is paid, or being paid" : "no payment is due for this reservation");
+  refuse_command(turn, due ? REFUSAL_ALREADY_PAID : REFUSAL_NOT_DUE,
+                 due ? "it is paid, or being paid" : "no payment is due for this reservation");
 }
 
 static void act(struct turn *turn, enum ledger_action action) {
@@ -184,8 +223,13 @@ static void act(struct turn *turn, enum ledger_action action) {
     case REMEMBER_PAY: turn->row.state = LEDGER_STATE_REQUESTED_PAY; return;
     case TAKE_HOLD: take_hold(turn); return;
     case RELEASE_STRAY: release_stray(turn); return;
-    case FAIL_REFUSED: end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, ((const struct stock_refused *)event->value)->reason, HOLD_EFFECT_KEEP); return;
-    case FAIL_UNANSWERED: end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_EXPIRED, HOLD_EFFECT_KEEP); return;
+    case FAIL_REFUSED:
+      end(turn, LEDGER_STATE_FAILED, STATUS_FAILED,
+          ((const struct stock_refused *)event->value)->reason, HOLD_EFFECT_KEEP);
+      return;
+    case FAIL_UNANSWERED:
+      end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_EXPIRED, HOLD_EFFECT_KEEP);
+      return;
     case PAY: start_charge(turn); return;
     case APPROVE:
       turn->row.charged = true;
@@ -196,26 +240,48 @@ static void act(struct turn *turn, enum ledger_action action) {
       approve(turn);
       start_refund(turn);
       return;
-    case DECLINE: end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_DECLINED, HOLD_EFFECT_RELEASE); return;
-    case DEFER: defer(turn, LEDGER_STATE_DEFERRED, STATUS_PAYMENT_DEFERRED, ((const struct charge_deferred *)event->value)->retry_at); return;
+    case DECLINE:
+      end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_DECLINED, HOLD_EFFECT_RELEASE);
+      return;
+    case DEFER:
+      defer(turn, LEDGER_STATE_DEFERRED, STATUS_PAYMENT_DEFERRED,
+            ((const struct charge_deferred *)event->value)->retry_at);
+      return;
     case RETRY_CHARGE: start_charge(turn); return;
     case REMEMBER_EXPIRY: turn->row.state = LEDGER_STATE_CHARGING_EXPIRED; return;
     case REMEMBER_CANCEL: turn->row.state = LEDGER_STATE_CHARGING_CANCEL; return;
-    case EXPIRE: end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_EXPIRED, HOLD_EFFECT_RELEASE); return;
-    case CANCEL: end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_KEEP); return;
-    case CANCEL_RELEASE: end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_RELEASE); return;
+    case EXPIRE:
+      end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_EXPIRED, HOLD_EFFECT_RELEASE);
+      return;
+    case CANCEL:
+      end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_KEEP);
+      return;
+    case CANCEL_RELEASE:
+      end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_RELEASE);
+      return;
     case CANCEL_SOLD: cancel_sold(turn); return;
-    case FINISH_REFUND: end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_RELEASE); return;
-    case REFUND_DECLINED: /* another key: this one has its answer. The status with a next try is the alarm. */
+    case FINISH_REFUND:
+      end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_RELEASE);
+      return;
+    case REFUND_DECLINED: /* another key: this one has its answer. The status with a next try is the
+                             alarm. */
       turn->row.refunds_declined++;
       defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING, event->time + REFUND_RETRY_MS);
       return;
-    case REFUND_DEFERRED: defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING, ((const struct charge_deferred *)event->value)->retry_at); return;
+    case REFUND_DEFERRED:
+      defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING,
+            ((const struct charge_deferred *)event->value)->retry_at);
+      return;
     case RETRY_REFUND: request_charge(turn, CHARGE_KIND_REFUND); return;
     case REFUSE_REUSED: refuse_reused(turn); return;
-    case REFUSE_UNKNOWN: refuse_command(turn, REFUSAL_UNKNOWN_RESERVATION, "this customer has no reservation of that id"); return;
+    case REFUSE_UNKNOWN:
+      refuse_command(turn, REFUSAL_UNKNOWN_RESERVATION,
+                     "this customer has no reservation of that id");
+      return;
     case REFUSE_PAID: refuse_paid(turn); return;
-    case REFUSE_ENDED: refuse_command(turn, REFUSAL_ALREADY_ENDED, "the reservation has ended"); return;
+    case REFUSE_ENDED:
+      refuse_command(turn, REFUSAL_ALREADY_ENDED, "the reservation has ended");
+      return;
   }
 }
 
@@ -226,7 +292,8 @@ static enum ledger_input pick(bool first, enum ledger_input yes, enum ledger_inp
 }
 
 static enum ledger_input settled(const struct charge_settled *answer) {
-  if (answer->kind == CHARGE_KIND_CHARGE) return pick(answer->approved, INPUT_CHARGE_APPROVED, INPUT_CHARGE_DECLINED);
+  if (answer->kind == CHARGE_KIND_CHARGE)
+    return pick(answer->approved, INPUT_CHARGE_APPROVED, INPUT_CHARGE_DECLINED);
   return pick(answer->approved, INPUT_REFUND_APPROVED, INPUT_REFUND_DECLINED);
 }
 
@@ -242,17 +309,25 @@ static enum ledger_input passed(enum deadline_kind kind) {
 static enum ledger_input input_of(const struct event *event, const struct ledger *row) {
   switch (event->type) {
     case RECORD_OPEN_RESERVATION:
-      return pick(((const struct open_reservation *)event->value)->content_hash == row->content_hash, INPUT_OPEN_SAME, INPUT_OPEN_OTHER);
-    case RECORD_PAY: return pick(str_equal(((const struct pay *)event->value)->customer_id, row->customer_id), INPUT_PAY_OWN, INPUT_PAY_OTHER);
+      return pick(
+          ((const struct open_reservation *)event->value)->content_hash == row->content_hash,
+          INPUT_OPEN_SAME, INPUT_OPEN_OTHER);
+    case RECORD_PAY:
+      return pick(str_equal(((const struct pay *)event->value)->customer_id, row->customer_id),
+                  INPUT_PAY_OWN, INPUT_PAY_OTHER);
     case RECORD_CANCEL:
-      return pick(str_equal(((const struct cancel *)event->value)->customer_id, row->customer_id), INPUT_CANCEL_OWN, INPUT_CANCEL_OTHER);
+      return pick(str_equal(((const struct cancel *)event->value)->customer_id, row->customer_id),
+                  INPUT_CANCEL_OWN, INPUT_CANCEL_OTHER);
     case RECORD_STOCK_HELD:
-      return pick(((const struct stock_held *)event->value)->content_hash == row->content_hash, INPUT_HELD_SAME, INPUT_HELD_OTHER);
+      return pick(((const struct stock_held *)event->value)->content_hash == row->content_hash,
+                  INPUT_HELD_SAME, INPUT_HELD_OTHER);
     case RECORD_STOCK_REFUSED:
-      return pick(((const struct stock_refused *)event->value)->content_hash == row->content_hash, INPUT_REFUSED_SAME, INPUT_REFUSED_OTHER);
+      return pick(((const struct stock_refused *)event->value)->content_hash == row->content_hash,
+                  INPUT_REFUSED_SAME, INPUT_REFUSED_OTHER);
     case RECORD_CHARGE_SETTLED: return settled(event->value);
     case RECORD_CHARGE_DEFERRED:
-      return pick(((const struct charge_deferred *)event->value)->kind == CHARGE_KIND_CHARGE, INPUT_CHARGE_DEFERRED, INPUT_REFUND_DEFERRED);
+      return pick(((const struct charge_deferred *)event->value)->kind == CHARGE_KIND_CHARGE,
+                  INPUT_CHARGE_DEFERRED, INPUT_REFUND_DEFERRED);
     default: return passed(((const struct deadline_passed *)event->value)->kind);
   }
 }
@@ -266,6 +341,7 @@ void payment_decide(struct context *context, const struct event *event) {
   enum ledger_state before = turn.row.state;
   int32_t revision = turn.row.revision, refunds = turn.row.refunds_declined;
   act(&turn, action);
-  bool changed = turn.row.state != before || turn.row.revision != revision || turn.row.refunds_declined != refunds;
+  bool changed = turn.row.state != before || turn.row.revision != revision ||
+                 turn.row.refunds_declined != refunds;
   if (changed) row_put(context, &payment_rows[0], turn.row_key, &turn.row);
 }

@@ -10,7 +10,8 @@ extern const struct row_kind payment_rows[];
 
 void payment_decide(struct context *context, const struct event *event);
 
-/* What an event means to the ledger. OWN: of the reservation's customer; OTHER: of another. SAME: of the Reserve that opened it. */
+/* What an event means to the ledger. OWN: of the reservation's customer; OTHER: of another. SAME:
+ * of the Reserve that opened it. */
 enum ledger_input {
   INPUT_OPEN_SAME,
   INPUT_OPEN_OTHER,
@@ -34,7 +35,8 @@ enum ledger_input {
   INPUT_COUNT
 };
 
-/* What the ledger does about it; README.md explains each. NO_ACTION is a cell that nobody filled. */
+/* What the ledger does about it; README.md explains each. NO_ACTION is a cell that nobody filled.
+ */
 enum ledger_action {
   NO_ACTION,
   IGNORE,

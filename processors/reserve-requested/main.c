@@ -1,9 +1,17 @@
 #include "reserve-requested.h"
 
-static const int accepts[] = {RECORD_RESERVE, RECORD_PAY, RECORD_CANCEL, RECORD_REGISTER_ITEM, RECORD_RECEIVE_STOCK, RECORD_CLOSE_ITEM,
-                              RECORD_REGISTER_CUSTOMER, -1};
-static const struct output outputs[] = {
-    [TO_LEDGER] = {.topic = "payment-requests"}, [TO_STOCK] = {.topic = "stock-requests"}, [TO_EVENTS] = {.topic = "reservation-events"}, {0}};
+static const int accepts[] = {RECORD_RESERVE,
+                              RECORD_PAY,
+                              RECORD_CANCEL,
+                              RECORD_REGISTER_ITEM,
+                              RECORD_RECEIVE_STOCK,
+                              RECORD_CLOSE_ITEM,
+                              RECORD_REGISTER_CUSTOMER,
+                              -1};
+static const struct output outputs[] = {[TO_LEDGER] = {.topic = "payment-requests"},
+                                        [TO_STOCK] = {.topic = "stock-requests"},
+                                        [TO_EVENTS] = {.topic = "reservation-events"},
+                                        {0}};
 
 const struct processor reserve_requested = {
     .name = "reserve-requested",

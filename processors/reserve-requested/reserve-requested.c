@@ -1,4 +1,5 @@
-/* The entrance: every command is checked once, here, and opened in the ledger before anything else is said about it. */
+/* The entrance: every command is checked once, here, and opened in the ledger before anything else
+ * is said about it. */
 #include "reserve-requested.h"
 
 #define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
@@ -44,7 +45,8 @@ static const char *wrong_rows(const struct register_item *item) {
   if (item->rows.count > ROWS_MAX) return "more than 1000 rows";
   for (size_t i = 0; i < item->rows.count; i++) {
     const struct seat_row_plan *row = &item->rows.items[i];
-    if (row->row.size < 1 || row->row.size > ROW_NAME_MAX || !printable(row->row)) return "a row's name must have 1 to 16 bytes";
+    if (row->row.size < 1 || row->row.size > ROW_NAME_MAX || !printable(row->row))
+      return "a row's name must have 1 to 16 bytes";
     if (row->seats < 1 || row->seats > SEATS_PER_ROW_MAX) return "a row has 1 to 1000 seats";
     for (size_t j = 0; j < i; j++) {
       if (str_equal(item->rows.items[j].row, row->row)) return "a row is named twice";
@@ -64,15 +66,20 @@ static const char *wrong_options(const struct register_item *item) {
 
 static const char *wrong_register_item(const struct register_item *item) {
   if (!valid_id(item->item_id)) return "item_id must have 1 to 64 printable bytes";
-  if (item->manager_id.size && !valid_id(item->manager_id)) return "manager_id must have at most 64 printable bytes";
+  if (item->manager_id.size && !valid_id(item->manager_id))
+    return "manager_id must have at most 64 printable bytes";
   if (!valid_text(item->title)) return "title must have 1 to 256 printable bytes";
   if (item->kind == ITEM_KIND_MOVIE && !valid_text(item->screen)) return "a MOVIE needs its screen";
-  if (item->screen.size > TEXT_MAX || !printable(item->screen)) return "screen must have at most 256 printable bytes";
+  if (item->screen.size > TEXT_MAX || !printable(item->screen))
+    return "screen must have at most 256 printable bytes";
   if (item->capacity < 0) return "capacity must not be negative";
-  if (item->rows.count && item->capacity) return "an item has counted units (capacity) or named seats (rows), not both";
-  if (item->max_per_reservation < 1 || item->max_per_reservation > QUANTITY_MAX) return "max_per_reservation must be from 1 to 1000000";
+  if (item->rows.count && item->capacity)
+    return "an item has counted units (capacity) or named seats (rows), not both";
+  if (item->max_per_reservation < 1 || item->max_per_reservation > QUANTITY_MAX)
+    return "max_per_reservation must be from 1 to 1000000";
   if (item->price < 0 || item->price > PRICE_MAX) return "price must be from 0 to 1000000000000";
-  if (item->hold_seconds < 1 || item->hold_seconds > HOLD_SECONDS_MAX) return "hold_seconds must be from 1 to 31536000";
+  if (item->hold_seconds < 1 || item->hold_seconds > HOLD_SECONDS_MAX)
+    return "hold_seconds must be from 1 to 31536000";
   const char *wrong = wrong_rows(item);
   return wrong ? wrong : wrong_options(item);
 }
@@ -81,11 +88,16 @@ static const char *wrong_reserve(const struct reserve *reserve) {
   if (!valid_id(reserve->reservation_id)) return "reservation_id must have 1 to 64 printable bytes";
   if (!valid_id(reserve->customer_id)) return "customer_id must have 1 to 64 printable bytes";
   if (!valid_id(reserve->item_id)) return "item_id must have 1 to 64 printable bytes";
-  if (reserve->option.size && !valid_id(reserve->option)) return "option must have at most 64 printable bytes";
-  if (reserve->amount < 0 || reserve->amount > PRICE_MAX) return "amount must be from 0 to 1000000000000";
-  if (reserve->quantity < 0 || reserve->quantity > QUANTITY_MAX) return "quantity must be from 1 to 1000000";
+  if (reserve->option.size && !valid_id(reserve->option))
+    return "option must have at most 64 printable bytes";
+  if (reserve->amount < 0 || reserve->amount > PRICE_MAX)
+    return "amount must be from 0 to 1000000000000";
+  if (reserve->quantity < 0 || reserve->quantity > QUANTITY_MAX)
+    return "quantity must be from 1 to 1000000";
   if (reserve->seats.count > SEATS_MAX) return "more than 100 seats";
-  if (reserve->seats.count && reserve->quantity && (size_t)reserve->quantity != reserve->seats.count) return "quantity is not the number of seats";
+  if (reserve->seats.count && reserve->quantity &&
+      (size_t)reserve->quantity != reserve->seats.count)
+    return "quantity is not the number of seats";
   if (!reserve->seats.count && !reserve->quantity) return "quantity must be from 1 to 1000000";
   for (size_t i = 0; i < reserve->seats.count; i++) {
     if (!valid_id(reserve->seats.items[i])) return "a seat must have 1 to 64 printable bytes";
@@ -96,13 +108,15 @@ static const char *wrong_reserve(const struct reserve *reserve) {
 
 static const char *wrong_receive_stock(const struct receive_stock *receive) {
   if (!valid_id(receive->item_id)) return "item_id must have 1 to 64 printable bytes";
-  if (receive->manager_id.size && !valid_id(receive->manager_id)) return "manager_id must have at most 64 printable bytes";
+  if (receive->manager_id.size && !valid_id(receive->manager_id))
+    return "manager_id must have at most 64 printable bytes";
   if (!valid_id(receive->receipt_id)) return "receipt_id must have 1 to 64 printable bytes";
   return receive->quantity < 1 ? "quantity must be at least 1" : NULL;
 }
 
 static const char *wrong_close_item(const struct close_item *close) {
-  if (close->manager_id.size && !valid_id(close->manager_id)) return "manager_id must have at most 64 printable bytes";
+  if (close->manager_id.size && !valid_id(close->manager_id))
+    return "manager_id must have at most 64 printable bytes";
   return valid_id(close->item_id) ? NULL : "item_id must have 1 to 64 printable bytes";
 }
 
@@ -110,7 +124,9 @@ static const char *wrong_register_customer(const struct register_customer *custo
   if (!valid_id(customer->customer_id)) return "customer_id must have 1 to 64 printable bytes";
   if (!valid_text(customer->name)) return "name must have 1 to 256 printable bytes";
   if (!valid_text(customer->contact)) return "contact must have 1 to 256 printable bytes";
-  return str_equal(customer->language, STR("en")) || str_equal(customer->language, STR("ko")) ? NULL : "language must be en or ko";
+  return str_equal(customer->language, STR("en")) || str_equal(customer->language, STR("ko"))
+             ? NULL
+             : "language must be en or ko";
 }
 
 static const char *wrong_ids(struct str reservation_id, struct str customer_id) {
@@ -122,7 +138,8 @@ static const char *wrong_ids(struct str reservation_id, struct str customer_id) 
 
 struct command {
   const char *name;
-  struct str key; /* what the record must be keyed by, so that commands about one thing keep their order */
+  struct str
+      key; /* what the record must be keyed by, so that commands about one thing keep their order */
   struct str sender, reservation_id, item_id;
   const char *wrong;
 };
@@ -131,31 +148,44 @@ static struct command describe(const struct event *event) {
   switch (event->type) {
     case RECORD_REGISTER_ITEM: {
       const struct register_item *c = event->value;
-      return (struct command){"RegisterItem", c->item_id, c->manager_id.size ? c->manager_id : c->item_id, STR(""), c->item_id, wrong_register_item(c)};
+      return (struct command){
+          "RegisterItem", c->item_id, c->manager_id.size ? c->manager_id : c->item_id,
+          STR(""),        c->item_id, wrong_register_item(c)};
     }
     case RECORD_RECEIVE_STOCK: {
       const struct receive_stock *c = event->value;
-      return (struct command){"ReceiveStock", c->item_id, c->manager_id.size ? c->manager_id : c->item_id, STR(""), c->item_id, wrong_receive_stock(c)};
+      return (struct command){
+          "ReceiveStock", c->item_id, c->manager_id.size ? c->manager_id : c->item_id,
+          STR(""),        c->item_id, wrong_receive_stock(c)};
     }
     case RECORD_CLOSE_ITEM: {
       const struct close_item *c = event->value;
-      return (struct command){"CloseItem", c->item_id, c->manager_id.size ? c->manager_id : c->item_id, STR(""), c->item_id, wrong_close_item(c)};
+      return (struct command){
+          "CloseItem", c->item_id, c->manager_id.size ? c->manager_id : c->item_id,
+          STR(""),     c->item_id, wrong_close_item(c)};
     }
     case RECORD_REGISTER_CUSTOMER: {
       const struct register_customer *c = event->value;
-      return (struct command){"RegisterCustomer", c->customer_id, c->customer_id, STR(""), STR(""), wrong_register_customer(c)};
+      return (struct command){
+          "RegisterCustomer",        c->customer_id, c->customer_id, STR(""), STR(""),
+          wrong_register_customer(c)};
     }
     case RECORD_RESERVE: {
       const struct reserve *c = event->value;
-      return (struct command){"Reserve", c->reservation_id, c->customer_id, c->reservation_id, c->item_id, wrong_reserve(c)};
+      return (struct command){"Reserve",         c->reservation_id, c->customer_id,
+                              c->reservation_id, c->item_id,        wrong_reserve(c)};
     }
     case RECORD_PAY: {
       const struct pay *c = event->value;
-      return (struct command){"Pay", c->reservation_id, c->customer_id, c->reservation_id, STR(""), wrong_ids(c->reservation_id, c->customer_id)};
+      return (struct command){"Pay",          c->reservation_id,
+                              c->customer_id, c->reservation_id,
+                              STR(""),        wrong_ids(c->reservation_id, c->customer_id)};
     }
     case RECORD_CANCEL: {
       const struct cancel *c = event->value;
-      return (struct command){"Cancel", c->reservation_id, c->customer_id, c->reservation_id, STR(""), wrong_ids(c->reservation_id, c->customer_id)};
+      return (struct command){"Cancel",       c->reservation_id,
+                              c->customer_id, c->reservation_id,
+                              STR(""),        wrong_ids(c->reservation_id, c->customer_id)};
     }
     default: return (struct command){"?", STR(""), STR(""), STR(""), STR(""), "not a command"};
   }
@@ -165,13 +195,17 @@ static struct str short_enough(struct str id) {
   return id.size <= ID_MAX ? id : STR("");
 }
 
-/* The operator finds the record as it came in dead-letters; whoever sent it is told, if the record says who that is. */
+/* The operator finds the record as it came in dead-letters; whoever sent it is told, if the record
+ * says who that is. */
 static void refuse(struct context *context, const struct command *command) {
   dead_letter(context, command->wrong);
   if (!valid_id(command->sender)) return;
-  const struct command_refused refused = {.sender_id = command->sender, .command = str_of(command->name),
-                                          .reservation_id = short_enough(command->reservation_id), .item_id = short_enough(command->item_id),
-                                          .refusal = REFUSAL_INVALID, .detail = str_of(command->wrong)};
+  const struct command_refused refused = {.sender_id = command->sender,
+                                          .command = str_of(command->name),
+                                          .reservation_id = short_enough(command->reservation_id),
+                                          .item_id = short_enough(command->item_id),
+                                          .refusal = REFUSAL_INVALID,
+                                          .detail = str_of(command->wrong)};
   emit(context, TO_EVENTS, command->sender, RECORD_COMMAND_REFUSED, &refused);
 }
 
@@ -189,7 +223,8 @@ int64_t reserve_content_hash(const struct reserve *reserve) {
   hash_text(&state, reserve->customer_id);
   hash_text(&state, reserve->item_id);
   hash_text(&state, reserve->option);
-  int64_t numbers[] = {reserve->seats.count ? 0 : reserve->quantity, reserve->amount, (int64_t)reserve->seats.count};
+  int64_t numbers[] = {reserve->seats.count ? 0 : reserve->quantity, reserve->amount,
+                       (int64_t)reserve->seats.count};
   XXH3_64bits_update(&state, numbers, sizeof numbers);
   for (size_t i = 0; i < reserve->seats.count; i++) hash_text(&state, reserve->seats.items[i]);
   return (int64_t)XXH3_64bits_digest(&state);
@@ -198,16 +233,31 @@ int64_t reserve_content_hash(const struct reserve *reserve) {
 static void open_reservation(struct context *context, const struct reserve *reserve) {
   int64_t hash = reserve_content_hash(reserve);
   int32_t quantity = reserve->seats.count ? (int32_t)reserve->seats.count : reserve->quantity;
-  struct open_reservation open = {.reservation_id = reserve->reservation_id, .customer_id = reserve->customer_id, .item_id = reserve->item_id,
-                                  .content_hash = hash, .quantity = quantity, .option = reserve->option, .amount = reserve->amount};
+  struct open_reservation open = {.reservation_id = reserve->reservation_id,
+                                  .customer_id = reserve->customer_id,
+                                  .item_id = reserve->item_id,
+                                  .content_hash = hash,
+                                  .quantity = quantity,
+                                  .option = reserve->option,
+                                  .amount = reserve->amount};
   memcpy(&open.seats, &reserve->seats, sizeof open.seats);
   emit(context, TO_LEDGER, reserve->reservation_id, RECORD_OPEN_RESERVATION, &open);
-  struct request_hold hold = {.reservation_id = reserve->reservation_id, .customer_id = reserve->customer_id, .item_id = reserve->item_id,
-                              .content_hash = hash, .quantity = quantity, .option = reserve->option, .amount = reserve->amount};
+  struct request_hold hold = {.reservation_id = reserve->reservation_id,
+                              .customer_id = reserve->customer_id,
+                              .item_id = reserve->item_id,
+                              .content_hash = hash,
+                              .quantity = quantity,
+                              .option = reserve->option,
+                              .amount = reserve->amount};
   memcpy(&hold.seats, &reserve->seats, sizeof hold.seats);
   emit(context, TO_STOCK, reserve->item_id, RECORD_REQUEST_HOLD, &hold);
-  struct status_changed requested = {.reservation_id = reserve->reservation_id, .customer_id = reserve->customer_id, .item_id = reserve->item_id,
-                                     .content_hash = hash, .status = STATUS_REQUESTED, .quantity = quantity, .option = reserve->option,
+  struct status_changed requested = {.reservation_id = reserve->reservation_id,
+                                     .customer_id = reserve->customer_id,
+                                     .item_id = reserve->item_id,
+                                     .content_hash = hash,
+                                     .status = STATUS_REQUESTED,
+                                     .quantity = quantity,
+                                     .option = reserve->option,
                                      .amount = reserve->amount};
   memcpy(&requested.seats, &reserve->seats, sizeof requested.seats);
   emit(context, TO_EVENTS, reserve->customer_id, RECORD_STATUS_CHANGED, &requested);
@@ -216,7 +266,9 @@ static void open_reservation(struct context *context, const struct reserve *rese
 void reserve_requested_decide(struct context *context, const struct event *event) {
   struct command command = describe(event);
   if (!command.wrong && !str_equal(event->key, command.key)) {
-    command.wrong = "the record must be keyed by its reservation_id (item_id, customer_id for commands about those), or its order is lost";
+    command.wrong =
+        "the record must be keyed by its reservation_id (item_id, customer_id for commands about "
+        "those), or its order is lost";
   }
   if (command.wrong) {
     refuse(context, &command);

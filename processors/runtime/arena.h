@@ -1,4 +1,5 @@
-/* Memory that is given back all at once: what a batch of records needs lives in one arena and goes with it. */
+/* Memory that is given back all at once: what a batch of records needs lives in one arena and goes
+ * with it. */
 #ifndef HOLDFAST_ARENA_H
 #define HOLDFAST_ARENA_H
 
@@ -12,7 +13,8 @@ struct arena {
   size_t total;               /* bytes handed out since the last reset */
 };
 
-/* Never NULL: a process without memory ends here. Aligned for every type. The bytes are not zeroed. */
+/* Never NULL: a process without memory ends here. Aligned for every type. The bytes are not zeroed.
+ */
 void *arena_alloc(struct arena *arena, size_t size);
 void *arena_zalloc(struct arena *arena, size_t size);
 
@@ -20,13 +22,15 @@ void *arena_zalloc(struct arena *arena, size_t size);
 struct str arena_copy(struct arena *arena, struct str bytes);
 
 /* printf into the arena; the result is ended by a NUL. */
-struct str arena_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct str arena_format(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Takes everything back and keeps one block, so that a steady load allocates nothing. */
 void arena_reset(struct arena *arena);
 void arena_free(struct arena *arena);
 
-/* malloc and its kin, ending the process with a message where there is no memory: nothing here could go on without. */
+/* malloc and its kin, ending the process with a message where there is no memory: nothing here
+ * could go on without. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *old, size_t size);

@@ -20,12 +20,14 @@ static void enum_map(struct avro_type *type, avro_schema_t schema, const struct 
   for (size_t i = 0; i < type->count; i++) {
     type->symbols[i] = -1;
     for (int j = 0; reader && j < reader->count; j++) {
-      if (strcmp(reader->symbols[j], avro_schema_enum_get(schema, (int)i)) == 0) type->symbols[i] = j;
+      if (strcmp(reader->symbols[j], avro_schema_enum_get(schema, (int)i)) == 0)
+        type->symbols[i] = j;
     }
   }
 }
 
-static struct avro_type *type_new(avro_schema_t schema, const struct record_desc *record, const struct enum_desc *symbols) {
+static struct avro_type *type_new(avro_schema_t schema, const struct record_desc *record,
+                                  const struct enum_desc *symbols) {
   struct avro_type *type = xcalloc(1, sizeof *type);
   if (is_avro_link(schema)) schema = avro_schema_link_target(schema);
   switch ((int)avro_typeof(schema)) { /* avro-c has kinds that codegen refuses */
@@ -45,7 +47,8 @@ static struct avro_type *type_new(avro_schema_t schema, const struct record_desc
       return type;
     case AVRO_RECORD: break;
     default:
-      fprintf(stderr, "holdfast: a schema uses the type '%s', which is not supported\n", avro_schema_type_name(schema));
+      fprintf(stderr, "holdfast: a schema uses the type '%s', which is not supported\n",
+              avro_schema_type_name(schema));
       exit(EX_SOFTWARE);
   }
   type->kind = FIELD_RECORD;
@@ -54,8 +57,8 @@ static struct avro_type *type_new(avro_schema_t schema, const struct record_desc
   for (size_t i = 0; i < type->count; i++) {
     const struct field *into = reader_field(record, avro_schema_record_field_name(schema, (int)i));
     type->members[i].into = into;
-    type->members[i].type =
-        type_new(avro_schema_record_field_get_by_index(schema, (int)i), into ? into->record : NULL, into ? into->symbols : NULL);
+    type->members[i].type = type_new(avro_schema_record_field_get_by_index(schema, (int)i),
+                                     into ? into->record : NULL, into ? into->symbols : NULL);
   }
   return type;
 }
@@ -84,7 +87,8 @@ static bool wrong(struct walk *walk, const char *format, ...) __attribute__((for
 static bool wrong(struct walk *walk, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  int used = snprintf(walk->error, CODEC_ERROR_SIZE, "at byte %zu: ", (size_t)(walk->at - walk->start));
+  int used =
+      snprintf(walk->error, CODEC_ERROR_SIZE, "at byte %zu: ", (size_t)(walk->at - walk->start));
   vsnprintf(walk->error + used, CODEC_ERROR_SIZE - (size_t)used, format, arguments);
   va_end(arguments);
   return false;
@@ -113,8 +117,10 @@ bool utf8_valid(struct str text) {
     if (lead < 0x80) continue;
     size_t more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
     if (lead < 0xc2 || lead > 0xf4 || (size_t)(end - at) < more) return false;
-    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;  /* no overlong forms */
-    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf; /* no surrogates, nothing past U+10FFFF */
+    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80; /* no overlong forms */
+    uint8_t high = lead == 0xed   ? 0x9f
+                   : lead == 0xf4 ? 0x8f
+                                  : 0xbf; /* no surrogates, nothing past U+10FFFF */
     if (*at < low || *at > high) return false;
     for (at++; more > 1; more--, at++) {
       if ((*at & 0xc0) != 0x80) return false;
@@ -127,9 +133,11 @@ static bool walk_bytes(struct walk *walk, bool text) {
   int64_t size;
   if (!walk_long(walk, &size)) return false;
   if (size < 0 || size > walk->end - walk->at) {
-    return wrong(walk, "a length of %lld where %td bytes are left", (long long)size, walk->end - walk->at);
+    return wrong(walk, "a length of %lld where %td bytes are left", (long long)size,
+                 walk->end - walk->at);
   }
-  if (text && !utf8_valid((struct str){(const char *)walk->at, (size_t)size})) return wrong(walk, "a string that is not UTF-8");
+  if (text && !utf8_valid((struct str){(const char *)walk->at, (size_t)size}))
+    return wrong(walk, "a string that is not UTF-8");
   walk->at += size;
   return true;
 }
@@ -147,10 +155,12 @@ static bool walk_array(struct walk *walk, const struct avro_type *type) {
       if (!walk_long(walk, &block_size)) return false;
       if (count == INT64_MIN) return wrong(walk, "an array's count out of range");
       count = -count;
-      if (block_size < count || block_size > walk->end - walk->at) return wrong(walk, "an array's block of %lld bytes", (long long)block_size);
+      if (block_size < count || block_size > walk->end - walk->at)
+        return wrong(walk, "an array's block of %lld bytes", (long long)block_size);
     }
     if (count > walk->end - walk->at) {
-      return wrong(walk, "an array of %lld items where %td bytes are left", (long long)count, walk->end - walk->at);
+      return wrong(walk, "an array of %lld items where %td bytes are left", (long long)count,
+                   walk->end - walk->at);
     }
     for (; count > 0; count--) {
       if (!walk_value(walk, type->items)) return false;
@@ -167,11 +177,14 @@ static bool walk_value(struct walk *walk, const struct avro_type *type) {
     case FIELD_LONG: return walk_long(walk, &number);
     case FIELD_INT:
       if (!walk_long(walk, &number)) return false;
-      return (number >= INT32_MIN && number <= INT32_MAX) || wrong(walk, "%lld does not fit an int", (long long)number);
+      return (number >= INT32_MIN && number <= INT32_MAX) ||
+             wrong(walk, "%lld does not fit an int", (long long)number);
     case FIELD_ENUM:
       if (!walk_long(walk, &number)) return false;
-      if (number < 0 || (uint64_t)number >= type->count) return wrong(walk, "an enum's index of %lld", (long long)number);
-      return type->symbols[number] >= 0 || wrong(walk, "an enum's symbol that this version does not know");
+      if (number < 0 || (uint64_t)number >= type->count)
+        return wrong(walk, "an enum's index of %lld", (long long)number);
+      return type->symbols[number] >= 0 ||
+             wrong(walk, "an enum's symbol that this version does not know");
     case FIELD_BOOL:
       if (walk->at == walk->end) return wrong(walk, "the bytes end before a boolean");
       if (*walk->at > 1) return wrong(walk, "a boolean of %d", *walk->at);

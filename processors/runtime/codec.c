@@ -26,7 +26,8 @@ struct codec {
   char buffer[RECORD_SIZE_MAX];
 };
 
-/* What avro-c refuses here was made by scripts/codegen or has passed the walk: only a fault of this program gets here. */
+/* What avro-c refuses here was made by scripts/codegen or has passed the walk: only a fault of this
+ * program gets here. */
 static void must(int failed, const char *what) {
   if (!failed) return;
   fprintf(stderr, "holdfast: avro: %s: %s\n", what, avro_strerror());
@@ -34,7 +35,8 @@ static void must(int failed, const char *what) {
 }
 
 static int by_fingerprint(const void *a, const void *b) {
-  uint64_t x = ((const struct version *)a)->schema->fingerprint, y = ((const struct version *)b)->schema->fingerprint;
+  uint64_t x = ((const struct version *)a)->schema->fingerprint,
+           y = ((const struct version *)b)->schema->fingerprint;
   return (x > y) - (x < y);
 }
 
@@ -43,12 +45,14 @@ struct codec *codec_new(const struct schema_set *schemas) {
   codec->schemas = schemas;
   codec->versions = xcalloc(schemas->version_count, sizeof *codec->versions);
   codec->current = xcalloc(schemas->record_count, sizeof(struct version *));
-  for (size_t i = 0; i < schemas->version_count; i++) codec->versions[i].schema = &schemas->versions[i];
+  for (size_t i = 0; i < schemas->version_count; i++)
+    codec->versions[i].schema = &schemas->versions[i];
   qsort(codec->versions, schemas->version_count, sizeof *codec->versions, by_fingerprint);
   for (size_t i = 0; i < schemas->version_count; i++) {
     struct version *version = &codec->versions[i];
     const char *json = version->schema->json;
-    must(avro_schema_from_json_length(json, strlen(json), &version->avro), "a schema of this program");
+    must(avro_schema_from_json_length(json, strlen(json), &version->avro),
+         "a schema of this program");
     version->class = avro_generic_class_from_schema(version->avro);
     must(avro_generic_value_new(version->class, &version->value), "a value");
     version->type = avro_type_new(version->avro, schemas->records[version->schema->type]);
@@ -84,16 +88,19 @@ const struct schema_set *codec_schemas(const struct codec *codec) {
 static const struct version *version_find(const struct codec *codec, uint64_t fingerprint) {
   const struct schema_version key = {.fingerprint = fingerprint};
   const struct version wanted = {.schema = &key};
-  return bsearch(&wanted, codec->versions, codec->schemas->version_count, sizeof *codec->versions, by_fingerprint);
+  return bsearch(&wanted, codec->versions, codec->schemas->version_count, sizeof *codec->versions,
+                 by_fingerprint);
 }
 
-static void project_record(avro_value_t *from, const struct avro_type *type, const struct record_desc *record, void *into, struct arena *arena);
+static void project_record(avro_value_t *from, const struct avro_type *type,
+                           const struct record_desc *record, void *into, struct arena *arena);
 
 static struct str copy_out(const void *data, size_t size, struct arena *arena) {
   return arena_copy(arena, (struct str){data, size});
 }
 
-static void project_scalar(avro_value_t *from, const struct avro_type *type, const struct field *field, void *into, struct arena *arena) {
+static void project_scalar(avro_value_t *from, const struct avro_type *type,
+                           const struct field *field, void *into, struct arena *arena) {
   const char *text;
   const void *bytes;
   size_t size;
@@ -129,7 +136,8 @@ static void project_scalar(avro_value_t *from, const struct avro_type *type, con
   }
 }
 
-static void project_array(avro_value_t *from, const struct avro_type *type, const struct field *field, void *into, struct arena *arena) {
+static void project_array(avro_value_t *from, const struct avro_type *type,
+                          const struct field *field, void *into, struct arena *arena) {
   struct array array = {0};
   avro_value_get_size(from, &array.count);
   char *items = arena_alloc(arena, array.count * field->item_size);
@@ -142,7 +150,8 @@ static void project_array(avro_value_t *from, const struct avro_type *type, cons
   memcpy(into, &array, sizeof array);
 }
 
-static void project_record(avro_value_t *from, const struct avro_type *type, const struct record_desc *record, void *into, struct arena *arena) {
+static void project_record(avro_value_t *from, const struct avro_type *type,
+                           const struct record_desc *record, void *into, struct arena *arena) {
   record_defaults(record, into);
   for (size_t i = 0; i < type->count; i++) {
     const struct avro_member *member = &type->members[i];
@@ -158,21 +167,27 @@ static void project_record(avro_value_t *from, const struct avro_type *type, con
   }
 }
 
-bool codec_decode(struct codec *codec, struct str bytes, struct arena *arena, struct record *out, char *error) {
+bool codec_decode(struct codec *codec, struct str bytes, struct arena *arena, struct record *out,
+                  char *error) {
   if (bytes.size > RECORD_SIZE_MAX) {
-    snprintf(error, CODEC_ERROR_SIZE, "%zu bytes are more than the limit of %zu", bytes.size, RECORD_SIZE_MAX);
+    snprintf(error, CODEC_ERROR_SIZE, "%zu bytes are more than the limit of %zu", bytes.size,
+             RECORD_SIZE_MAX);
     return false;
   }
   const uint8_t *head = (const uint8_t *)bytes.data;
   if (bytes.size < HEADER_SIZE || head[0] != 0xc3 || head[1] != 0x01) {
-    snprintf(error, CODEC_ERROR_SIZE, "not Avro's single-object encoding: it begins with C3 01 and the schema's fingerprint");
+    snprintf(
+        error, CODEC_ERROR_SIZE,
+        "not Avro's single-object encoding: it begins with C3 01 and the schema's fingerprint");
     return false;
   }
   uint64_t fingerprint;
   memcpy(&fingerprint, head + 2, sizeof fingerprint); /* little-endian, as this machine is */
   const struct version *version = version_find(codec, fingerprint);
   if (!version) {
-    snprintf(error, CODEC_ERROR_SIZE, "a schema with the fingerprint %016llx is not known to this version", (unsigned long long)fingerprint);
+    snprintf(error, CODEC_ERROR_SIZE,
+             "a schema with the fingerprint %016llx is not known to this version",
+             (unsigned long long)fingerprint);
     return false;
   }
   struct str body = {bytes.data + HEADER_SIZE, bytes.size - HEADER_SIZE};
@@ -196,7 +211,8 @@ bool codec_decode(struct codec *codec, struct str bytes, struct arena *arena, st
 
 static void fill_record(avro_value_t *into, const struct avro_type *type, const void *from);
 
-/* Lent, not copied: avro-c reads size - 1 bytes of it, since it takes every string to end with a NUL. */
+/* Lent, not copied: avro-c reads size - 1 bytes of it, since it takes every string to end with a
+ * NUL. */
 static void give_string(avro_value_t *into, struct str text) {
   avro_wrapped_buffer_t buffer;
   avro_wrapped_buffer_new(&buffer, text.data ? text.data : "", text.size + 1);
@@ -234,7 +250,8 @@ static void fill_record(avro_value_t *into, const struct avro_type *type, const 
     for (size_t j = 0; j < array.count; j++) {
       avro_value_t item;
       avro_value_append(&value, &item, NULL);
-      fill_scalar(&item, member->type->items, (const char *)array.items + j * member->into->item_size);
+      fill_scalar(&item, member->type->items,
+                  (const char *)array.items + j * member->into->item_size);
     }
   }
 }
@@ -247,7 +264,8 @@ struct str codec_encode(struct codec *codec, struct record record, struct arena 
   codec->buffer[0] = (char)0xc3;
   codec->buffer[1] = 0x01;
   memcpy(codec->buffer + 2, &version->schema->fingerprint, 8);
-  avro_writer_memory_set_dest(codec->writer, codec->buffer + HEADER_SIZE, sizeof codec->buffer - HEADER_SIZE);
+  avro_writer_memory_set_dest(codec->writer, codec->buffer + HEADER_SIZE,
+                              sizeof codec->buffer - HEADER_SIZE);
   bool fits = avro_value_write(codec->writer, &value) == 0;
   size_t size = HEADER_SIZE + (size_t)avro_writer_tell(codec->writer);
   avro_value_reset(&value); /* it must not keep what was only lent */

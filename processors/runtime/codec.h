@@ -1,6 +1,7 @@
-/* Avro's single-object encoding (Avro specification, "Single-object encoding"): C3 01, the CRC-64-AVRO fingerprint of the writer's
- * schema, the body. Decoding checks the bytes against the writer's schema within bounds before avro-c reads them, then takes each
- * field over by its name; fields the writer did not know get their defaults.
+/* Avro's single-object encoding (Avro specification, "Single-object encoding"): C3 01, the
+ * CRC-64-AVRO fingerprint of the writer's schema, the body. Decoding checks the bytes against the
+ * writer's schema within bounds before avro-c reads them, then takes each field over by its name;
+ * fields the writer did not know get their defaults.
  *
  * A codec belongs to one thread: the values it reuses are not shared. */
 #ifndef HOLDFAST_CODEC_H
@@ -23,8 +24,10 @@ struct codec *codec_new(const struct schema_set *schemas);
 void codec_free(struct codec *codec);
 const struct schema_set *codec_schemas(const struct codec *codec);
 
-/* False with a sentence in error (CODEC_ERROR_SIZE bytes) that says what is wrong and at which byte. */
-bool codec_decode(struct codec *codec, struct str bytes, struct arena *arena, struct record *out, char *error);
+/* False with a sentence in error (CODEC_ERROR_SIZE bytes) that says what is wrong and at which
+ * byte. */
+bool codec_decode(struct codec *codec, struct str bytes, struct arena *arena, struct record *out,
+                  char *error);
 
 /* The encoded record, in the arena. data is NULL if it is larger than RECORD_SIZE_MAX. */
 struct str codec_encode(struct codec *codec, struct record record, struct arena *arena);

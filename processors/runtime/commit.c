@@ -17,7 +17,8 @@ static void touch(struct partition *partition, int64_t next_input) {
 }
 
 /* Step 2: read rows, decide, stage, produce. */
-static enum log_status decide_batch(struct runtime *runtime, const struct timer_event *timers, size_t timer_count) {
+static enum log_status decide_batch(struct runtime *runtime, const struct timer_event *timers,
+                                    size_t timer_count) {
   for (size_t i = 0; i < runtime->batch_count; i++) {
     const struct log_record *record = &runtime->batch[i];
     struct partition *partition = partition_find(runtime, record->partition);
@@ -27,25 +28,29 @@ static enum log_status decide_batch(struct runtime *runtime, const struct timer_
   }
   for (size_t i = 0; i < timer_count; i++) {
     const struct timer_event *timer = &timers[i];
-    enum log_status status = timer->answered ? decide_answer(runtime, timer->partition, timer->key, timer->answer)
-                                             : decide_due(runtime, timer->partition, timer->key, timer->due_at);
+    enum log_status status =
+        timer->answered ? decide_answer(runtime, timer->partition, timer->key, timer->answer)
+                        : decide_due(runtime, timer->partition, timer->key, timer->due_at);
     if (status != LOG_OK) return status;
-    touch(timer->partition, timer->partition->next_input); /* a transaction without offsets would not be fenced */
+    touch(timer->partition,
+          timer->partition->next_input); /* a transaction without offsets would not be fenced */
   }
   return LOG_OK;
 }
 
-/* Step 3: the last value of each changed key, to the changelog and to the tables, each to the partition of its input. */
+/* Step 3: the last value of each changed key, to the changelog and to the tables, each to the
+ * partition of its input. */
 static enum log_status produce_changes(struct runtime *runtime) {
   for (size_t i = 0; i < runtime->staging.count; i++) {
     const struct staged *staged = &runtime->staging.entries[i];
     bool row = staged->group == ROWS_GROUP;
     if (row && runtime->processor->input_is_changelog) continue;
-    struct log_output output = {.topic = row ? runtime->changelog_topic : runtime->output_topics[staged->group],
-                                .partition = staged->partition,
-                                .key = staged->change.key,
-                                .value = staged->change.value,
-                                .timestamp = staged->timestamp};
+    struct log_output output = {
+        .topic = row ? runtime->changelog_topic : runtime->output_topics[staged->group],
+        .partition = staged->partition,
+        .key = staged->change.key,
+        .value = staged->change.value,
+        .timestamp = staged->timestamp};
     if (row) output.acknowledged = &partition_find(runtime, staged->partition)->acknowledged;
     enum log_status status = runtime->log->class->produce(runtime->log, &output);
     if (status != LOG_OK) return status;
@@ -57,10 +62,12 @@ static enum log_status produce_changes(struct runtime *runtime) {
 /* C: carried forward by transactions that change no state. */
 static int64_t last_changelog(const struct runtime *runtime, const struct partition *partition) {
   if (runtime->processor->input_is_changelog) return partition->staged_input - 1;
-  return partition->acknowledged > partition->last_changelog ? partition->acknowledged : partition->last_changelog;
+  return partition->acknowledged > partition->last_changelog ? partition->acknowledged
+                                                             : partition->last_changelog;
 }
 
-static size_t changes_of(const struct runtime *runtime, const struct partition *partition, struct change *out) {
+static size_t changes_of(const struct runtime *runtime, const struct partition *partition,
+                         struct change *out) {
   size_t count = 0;
   for (size_t i = 0; i < runtime->staging.count; i++) {
     const struct staged *staged = &runtime->staging.entries[i];
@@ -77,7 +84,8 @@ struct partition_changes {
 };
 
 static struct partition_changes *group_changes(struct runtime *runtime) {
-  struct partition_changes *groups = arena_zalloc(&runtime->arena, runtime->partition_count * sizeof *groups);
+  struct partition_changes *groups =
+      arena_zalloc(&runtime->arena, runtime->partition_count * sizeof *groups);
   struct change *room = arena_alloc(&runtime->arena, runtime->staging.count * sizeof *room);
   for (size_t i = 0; i < runtime->partition_count; i++) {
     if (runtime->partitions[i].staged_input < 0) continue;
@@ -106,13 +114,15 @@ static void write_intents(struct runtime *runtime, const struct partition_change
 
 /* Step 5, first half: the offsets, each with what recovery needs to know. */
 static enum log_status send_offsets(struct runtime *runtime) {
-  struct log_position *positions = arena_alloc(&runtime->arena, runtime->partition_count * sizeof *positions);
+  struct log_position *positions =
+      arena_alloc(&runtime->arena, runtime->partition_count * sizeof *positions);
   size_t count = 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     const struct partition *partition = &runtime->partitions[i];
     if (partition->staged_input < 0) continue;
-    struct commit_metadata metadata = {
-        .epoch = partition->epoch, .slot = runtime->config.slot, .last_changelog = last_changelog(runtime, partition)};
+    struct commit_metadata metadata = {.epoch = partition->epoch,
+                                       .slot = runtime->config.slot,
+                                       .last_changelog = last_changelog(runtime, partition)};
     memcpy(metadata.intent_id, runtime->intent_id, sizeof metadata.intent_id);
     char *text = arena_alloc(&runtime->arena, 160);
     commit_metadata_format(&metadata, text);
@@ -129,9 +139,11 @@ static void wake_for(struct partition *partition, const struct partition_changes
 }
 
 /* Step 6: the changes become rows, the meta record moves on, the intents go: one write. */
-static void promote(struct runtime *runtime, const struct partition_changes *groups, const struct timer_event *timers, size_t timer_count) {
+static void promote(struct runtime *runtime, const struct partition_changes *groups,
+                    const struct timer_event *timers, size_t timer_count) {
   for (size_t i = 0; runtime->store && i < timer_count; i++) {
-    if (!timers[i].answered) store_drop_due(runtime->store, timers[i].partition->id, timers[i].key, timers[i].due_at);
+    if (!timers[i].answered)
+      store_drop_due(runtime->store, timers[i].partition->id, timers[i].key, timers[i].due_at);
   }
   for (size_t i = 0; i < runtime->partition_count; i++) {
     struct partition *partition = &runtime->partitions[i];
@@ -154,17 +166,20 @@ static void promote(struct runtime *runtime, const struct partition_changes *gro
 static void start_calls(struct runtime *runtime) {
   for (size_t i = 0; i < runtime->call_count; i++) {
     const struct pending_call *call = &runtime->calls[i];
-    const struct change *change = staging_find(&runtime->staging, ROWS_GROUP, call->partition, call->key);
+    const struct change *change =
+        staging_find(&runtime->staging, ROWS_GROUP, call->partition, call->key);
     struct record row;
     char error[CODEC_ERROR_SIZE];
     /* The row was encoded in this batch. */
-    if (!change || !codec_decode(runtime->codec, change->value, &runtime->arena, &row, error)) continue;
+    if (!change || !codec_decode(runtime->codec, change->value, &runtime->arena, &row, error))
+      continue;
     runtime->processor->world->start(runtime->world, call->partition, call->key, row.value);
   }
 }
 
 static void forget_batch(struct runtime *runtime) {
-  for (size_t i = 0; i < runtime->batch_count; i++) runtime->log->class->release(runtime->log, &runtime->batch[i]);
+  for (size_t i = 0; i < runtime->batch_count; i++)
+    runtime->log->class->release(runtime->log, &runtime->batch[i]);
   runtime->batch_count = 0;
   runtime->call_count = 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
@@ -174,8 +189,9 @@ static void forget_batch(struct runtime *runtime) {
   staging_clear(&runtime->staging);
 }
 
-/* The way back: nothing of the batch stays, and every assigned partition is read again from its own next offset. Also those that
- * the batch did not touch: what was polled of them and not decided is read again too. */
+/* The way back: nothing of the batch stays, and every assigned partition is read again from its own
+ * next offset. Also those that the batch did not touch: what was polled of them and not decided is
+ * read again too. */
 static enum log_status roll_back(struct runtime *runtime, bool intents_written) {
   const struct log_class *log = runtime->log->class;
   atomic_fetch_add_explicit(&runtime->metrics.aborts, 1, memory_order_relaxed);
@@ -183,7 +199,8 @@ static enum log_status roll_back(struct runtime *runtime, bool intents_written) 
   if (log->abort(runtime->log) != LOG_OK) return LOG_FATAL;
   if (intents_written) {
     for (size_t i = 0; i < runtime->partition_count; i++) {
-      if (runtime->partitions[i].staged_input >= 0) store_drop_intent(runtime->store, runtime->partitions[i].id);
+      if (runtime->partitions[i].staged_input >= 0)
+        store_drop_intent(runtime->store, runtime->partitions[i].id);
     }
     store_write(runtime->store);
   }
@@ -192,13 +209,16 @@ static enum log_status roll_back(struct runtime *runtime, bool intents_written) 
     struct partition *partition = &runtime->partitions[i];
     partition->next_due = 0;
     partition->polled = partition->next_input;
-    if (partition->phase == PHASE_READY && log->seek(runtime->log, partition->id, partition->next_input) != LOG_OK) return LOG_FATAL;
+    if (partition->phase == PHASE_READY &&
+        log->seek(runtime->log, partition->id, partition->next_input) != LOG_OK)
+      return LOG_FATAL;
   }
   return LOG_ABORT;
 }
 
 /* Steps 2 to 5; *intents_written tells how far back it is. */
-static enum log_status transact(struct runtime *runtime, const struct timer_event *timers, size_t timer_count, struct partition_changes **groups,
+static enum log_status transact(struct runtime *runtime, const struct timer_event *timers,
+                                size_t timer_count, struct partition_changes **groups,
                                 bool *intents_written) {
   const struct log_class *log = runtime->log->class;
   enum log_status status = log->begin(runtime->log);
@@ -210,7 +230,8 @@ static enum log_status transact(struct runtime *runtime, const struct timer_even
   if (status != LOG_OK) return status;
   if (runtime_reached(runtime, STEP_SETTLED)) return LOG_FATAL;
   *groups = group_changes(runtime);
-  snprintf(runtime->intent_id, sizeof runtime->intent_id, "%s-%" PRIu64, runtime->process_id, ++runtime->counter);
+  snprintf(runtime->intent_id, sizeof runtime->intent_id, "%s-%" PRIu64, runtime->process_id,
+           ++runtime->counter);
   if (runtime->store) {
     write_intents(runtime, *groups);
     *intents_written = true;
@@ -222,7 +243,8 @@ static enum log_status transact(struct runtime *runtime, const struct timer_even
   return log->commit(runtime->log);
 }
 
-enum log_status commit_batch(struct runtime *runtime, const struct timer_event *timers, size_t timer_count) {
+enum log_status commit_batch(struct runtime *runtime, const struct timer_event *timers,
+                             size_t timer_count) {
   if (runtime_reached(runtime, STEP_POLLED)) return LOG_FATAL;
   struct partition_changes *groups = NULL;
   bool intents_written = false;
@@ -235,6 +257,7 @@ enum log_status commit_batch(struct runtime *runtime, const struct timer_event *
   start_calls(runtime);
   forget_batch(runtime);
   atomic_fetch_add_explicit(&runtime->metrics.transactions, 1, memory_order_relaxed);
-  atomic_fetch_add_explicit(&runtime->metrics.commit_microseconds, (unsigned long long)(microseconds() - begun), memory_order_relaxed);
+  atomic_fetch_add_explicit(&runtime->metrics.commit_microseconds,
+                            (unsigned long long)(microseconds() - begun), memory_order_relaxed);
   return LOG_OK;
 }

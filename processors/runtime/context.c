@@ -22,7 +22,8 @@ struct str scratch_format(struct context *context, const char *format, ...) {
   return arena_copy(&context->runtime->arena, str_of(text));
 }
 
-struct str row_key(struct context *context, const struct row_kind *kind, const struct str *parts, size_t count) {
+struct str row_key(struct context *context, const struct row_kind *kind, const struct str *parts,
+                   size_t count) {
   size_t size = 1;
   for (size_t i = 0; i < count; i++) size += parts[i].size + (i > 0);
   char *key = scratch(context, size), *at = key;
@@ -42,10 +43,12 @@ const struct row_kind *row_kind_of(const struct processor *processor, struct str
   return NULL;
 }
 
-static const void *row_field(struct runtime *runtime, const struct row_kind *kind, const void *row, const char *name) {
+static const void *row_field(struct runtime *runtime, const struct row_kind *kind, const void *row,
+                             const char *name) {
   const struct record_desc *record = codec_schemas(runtime->codec)->records[kind->type];
   for (size_t i = 0; i < record->field_count; i++) {
-    if (strcmp(record->fields[i].name, name) == 0) return (const char *)row + record->fields[i].offset;
+    if (strcmp(record->fields[i].name, name) == 0)
+      return (const char *)row + record->fields[i].offset;
   }
   return NULL;
 }
@@ -58,7 +61,8 @@ int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const v
 }
 
 /* A damaged row is not an input to be refused: the store or the changelog is broken. */
-static const void *row_decode(struct runtime *runtime, const struct row_kind *kind, struct str bytes, char *error) {
+static const void *row_decode(struct runtime *runtime, const struct row_kind *kind,
+                              struct str bytes, char *error) {
   struct record record;
   if (!codec_decode(runtime->codec, bytes, &runtime->arena, &record, error)) return NULL;
   if (record.type == kind->type) return record.value;
@@ -82,7 +86,8 @@ static struct str row_bytes(struct runtime *runtime, int32_t partition, struct s
   return staged ? staged->value : store_get(runtime->store, partition, key, &runtime->arena);
 }
 
-static void context_fail(struct context *context, int exit_code, const char *what, const char *why) {
+static void context_fail(struct context *context, int exit_code, const char *what,
+                         const char *why) {
   runtime_fail(context->runtime, exit_code, "%s: %s", what, why);
   context->status = LOG_FATAL;
 }
@@ -94,26 +99,35 @@ const void *row_get(struct context *context, const struct row_kind *kind, struct
   const void *row = row_decode(context->runtime, kind, bytes, error);
   if (row) return row;
   /* Deciding on without the row would be deciding wrongly. */
-  log_error("a row of the store is damaged: %s; remove the state directory, it is rebuilt from the changelog", error);
+  log_error(
+      "a row of the store is damaged: %s; remove the state directory, it is rebuilt from the "
+      "changelog",
+      error);
   exit(EX_DATAERR);
 }
 
-void row_put(struct context *context, const struct row_kind *kind, struct str key, const void *row) {
+void row_put(struct context *context, const struct row_kind *kind, struct str key,
+             const void *row) {
   struct runtime *runtime = context->runtime;
   struct change change = {.key = key, .due_at = row_due_at(runtime, kind, row)};
   if (runtime->processor->input_is_changelog) {
-    change.value = arena_copy(&runtime->arena, context->record->value); /* as it came, so that a restore makes the same rows */
+    change.value =
+        arena_copy(&runtime->arena,
+                   context->record->value); /* as it came, so that a restore makes the same rows */
   } else {
     change.value = codec_encode(runtime->codec, (struct record){kind->type, row}, &runtime->arena);
   }
-  if (!change.value.data) return context_fail(context, EX_SOFTWARE, kind->name, "a row would be larger than a record may be");
+  if (!change.value.data)
+    return context_fail(context, EX_SOFTWARE, kind->name,
+                        "a row would be larger than a record may be");
   staging_put(&runtime->staging, ROWS_GROUP, context->partition->id, &change, context->event->time);
 }
 
 void row_delete(struct context *context, const struct row_kind *kind, struct str key) {
   (void)kind;
   struct change change = {.key = key};
-  staging_put(&context->runtime->staging, ROWS_GROUP, context->partition->id, &change, context->event->time);
+  staging_put(&context->runtime->staging, ROWS_GROUP, context->partition->id, &change,
+              context->event->time);
 }
 
 static void produce(struct context *context, struct log_output *output) {
@@ -134,13 +148,17 @@ void emit(struct context *context, size_t output, struct str key, int type, cons
   struct runtime *runtime = context->runtime;
   const struct output *to = &runtime->processor->outputs[output];
   struct str bytes = codec_encode(runtime->codec, (struct record){type, value}, &runtime->arena);
-  if (!bytes.data) return context_fail(context, EX_SOFTWARE, to->topic, "an output would be larger than a record may be");
+  if (!bytes.data)
+    return context_fail(context, EX_SOFTWARE, to->topic,
+                        "an output would be larger than a record may be");
   if (to->table) {
     struct change change = {.key = key, .value = bytes};
-    staging_put(&runtime->staging, (int)output, context->partition->id, &change, context->event->time);
+    staging_put(&runtime->staging, (int)output, context->partition->id, &change,
+                context->event->time);
     return;
   }
-  struct log_output out = {.topic = runtime->output_topics[output], .partition = -1, .key = key, .value = bytes};
+  struct log_output out = {
+      .topic = runtime->output_topics[output], .partition = -1, .key = key, .value = bytes};
   produce(context, &out);
 }
 
@@ -148,15 +166,20 @@ void dead_letter(struct context *context, const char *reason) {
   struct runtime *runtime = context->runtime;
   const struct log_record *record = context->record;
   atomic_fetch_add_explicit(&runtime->metrics.dead_letters, 1, memory_order_relaxed);
-  log_warning("%s-%" PRId32 "@%" PRId64 " goes to dead-letters: %s", runtime->processor->input, record->partition, record->offset, reason);
-  struct log_output out = {.topic = runtime->dead_letters_topic, .partition = -1, .key = record->key, .value = record->value,
+  log_warning("%s-%" PRId32 "@%" PRId64 " goes to dead-letters: %s", runtime->processor->input,
+              record->partition, record->offset, reason);
+  struct log_output out = {.topic = runtime->dead_letters_topic,
+                           .partition = -1,
+                           .key = record->key,
+                           .value = record->value,
                            .error = str_of(reason)};
   produce(context, &out);
 }
 
 void call_world(struct context *context, struct str key) {
   struct runtime *runtime = context->runtime;
-  runtime->calls = xgrow(runtime->calls, &runtime->call_capacity, runtime->call_count + 1, sizeof *runtime->calls);
+  runtime->calls = xgrow(runtime->calls, &runtime->call_capacity, runtime->call_count + 1,
+                         sizeof *runtime->calls);
   runtime->calls[runtime->call_count++] = (struct pending_call){context->partition->id, key};
 }
 
@@ -176,7 +199,8 @@ static enum log_status decide(struct context *context, struct event *event) {
   return context->status;
 }
 
-/* What cannot be read is the sender's fault on a topic that others write, and ours on all others. */
+/* What cannot be read is the sender's fault on a topic that others write, and ours on all others.
+ */
 static enum log_status unreadable(struct context *context, const char *reason) {
   struct runtime *runtime = context->runtime;
   const struct log_record *record = context->record;
@@ -186,60 +210,80 @@ static enum log_status unreadable(struct context *context, const char *reason) {
     return context->status;
   }
   runtime_fail(runtime, EX_CONFIG,
-               "%s-%" PRId32 "@%" PRId64 " cannot be processed: %s. Nothing is lost: the record stays, and this filter waits for a version that "
+               "%s-%" PRId32 "@%" PRId64
+               " cannot be processed: %s. Nothing is lost: the record stays, and this filter waits "
+               "for a version that "
                "can read it, or for 'holdfast skip %s %" PRId32 " %" PRId64 "'",
-               runtime->processor->input, record->partition, record->offset, reason, runtime->processor->input, record->partition, record->offset);
+               runtime->processor->input, record->partition, record->offset, reason,
+               runtime->processor->input, record->partition, record->offset);
   return LOG_FATAL;
 }
 
-enum log_status decide_record(struct runtime *runtime, struct partition *partition, const struct log_record *record) {
+enum log_status decide_record(struct runtime *runtime, struct partition *partition,
+                              const struct log_record *record) {
   struct context context = {.runtime = runtime, .partition = partition, .record = record};
   context.correlation_id = record->correlation_id.data ? record->correlation_id : record->key;
-  context.causation = arena_format(&runtime->arena, "%s-%" PRId32 "-%" PRId64, runtime->processor->input, record->partition, record->offset);
+  context.causation = arena_format(&runtime->arena, "%s-%" PRId32 "-%" PRId64,
+                                   runtime->processor->input, record->partition, record->offset);
   atomic_fetch_add_explicit(&runtime->metrics.records, 1, memory_order_relaxed);
   char error[CODEC_ERROR_SIZE];
   struct record decoded;
   if (!record->value.data) {
-    if (!runtime->processor->input_is_changelog) return unreadable(&context, "a record without a value");
+    if (!runtime->processor->input_is_changelog)
+      return unreadable(&context, "a record without a value");
     row_delete(&context, NULL, arena_copy(&runtime->arena, record->key));
     return LOG_OK;
   }
-  if (!codec_decode(runtime->codec, record->value, &runtime->arena, &decoded, error)) return unreadable(&context, error);
+  if (!codec_decode(runtime->codec, record->value, &runtime->arena, &decoded, error))
+    return unreadable(&context, error);
   if (!accepted(runtime->processor, decoded.type)) {
-    snprintf(error, sizeof error, "a %s does not belong on this topic", codec_schemas(runtime->codec)->records[decoded.type]->name);
+    snprintf(error, sizeof error, "a %s does not belong on this topic",
+             codec_schemas(runtime->codec)->records[decoded.type]->name);
     return unreadable(&context, error);
   }
-  struct event event = {.source = EVENT_RECORD, .type = decoded.type, .value = decoded.value, .key = record->key, .time = record->timestamp,
+  struct event event = {.source = EVENT_RECORD,
+                        .type = decoded.type,
+                        .value = decoded.value,
+                        .key = record->key,
+                        .time = record->timestamp,
                         .traceparent = record->traceparent};
   return decide(&context, &event);
 }
 
 /* The row of an event that no record caused, as it stands now: NULL if it has gone. */
-static const void *event_row(struct runtime *runtime, struct context *context, struct event *event) {
+static const void *event_row(struct runtime *runtime, struct context *context,
+                             struct event *event) {
   const struct row_kind *kind = row_kind_of(runtime->processor, event->key);
   context->event = event;
   event->type = kind ? kind->type : -1;
   event->value = kind ? row_get(context, kind, event->key) : NULL;
   /* A row that waits keeps the trace of what made it wait. */
-  const struct str *traceparent = event->value ? row_field(runtime, kind, event->value, "traceparent") : NULL;
+  const struct str *traceparent =
+      event->value ? row_field(runtime, kind, event->value, "traceparent") : NULL;
   if (traceparent && traceparent->size) event->traceparent = *traceparent;
   return event->value;
 }
 
-enum log_status decide_due(struct runtime *runtime, struct partition *partition, struct str key, int64_t due_at) {
+enum log_status decide_due(struct runtime *runtime, struct partition *partition, struct str key,
+                           int64_t due_at) {
   struct context context = {.runtime = runtime, .partition = partition};
   struct event event = {.source = EVENT_DUE, .key = key, .time = runtime->batch_time};
-  context.causation = arena_format(&runtime->arena, "due-%" PRId32 "-%" PRId64, partition->id, due_at);
+  context.causation =
+      arena_format(&runtime->arena, "due-%" PRId32 "-%" PRId64, partition->id, due_at);
   const void *row = event_row(runtime, &context, &event);
-  if (!row || row_due_at(runtime, row_kind_of(runtime->processor, key), row) != due_at) return LOG_OK; /* the index is older than the row */
+  if (!row || row_due_at(runtime, row_kind_of(runtime->processor, key), row) != due_at)
+    return LOG_OK; /* the index is older than the row */
   atomic_fetch_add_explicit(&runtime->metrics.due_rows, 1, memory_order_relaxed);
   return decide(&context, &event);
 }
 
-enum log_status decide_answer(struct runtime *runtime, struct partition *partition, struct str key, int answer) {
+enum log_status decide_answer(struct runtime *runtime, struct partition *partition, struct str key,
+                              int answer) {
   struct context context = {.runtime = runtime, .partition = partition};
-  struct event event = {.source = EVENT_ANSWER, .key = key, .time = runtime->batch_time, .answer = answer};
-  context.causation = arena_format(&runtime->arena, "answer-%" PRId32 "-%" PRId64, partition->id, runtime->batch_time);
+  struct event event = {
+      .source = EVENT_ANSWER, .key = key, .time = runtime->batch_time, .answer = answer};
+  context.causation = arena_format(&runtime->arena, "answer-%" PRId32 "-%" PRId64, partition->id,
+                                   runtime->batch_time);
   if (!event_row(runtime, &context, &event)) return LOG_OK;
   atomic_fetch_add_explicit(&runtime->metrics.answers, 1, memory_order_relaxed);
   return decide(&context, &event);

@@ -16,14 +16,46 @@
 #define IDLE_WAIT_MS 100
 
 const struct option_desc filter_options[] = {
-    {.name = "slot", .kind = OPTION_NUMBER, .metavar = "N", .value = "0", .max = 9999, .help = "this instance's number among those of the filter: its static membership and transactional id"},
-    {.name = "state-dir", .metavar = "DIR", .value = "state", .help = "folder of the store: DIR/<filter>-<slot>"},
-    {.name = "http", .metavar = "ADDR:PORT", .help = "answer /livez, /readyz, /metrics there, and a view's questions"},
-    {.name = "batch-records", .kind = OPTION_NUMBER, .metavar = "N", .value = "2000", .min = 1, .max = 100000, .help = "records of a transaction at most"},
-    {.name = "cache-mib", .kind = OPTION_NUMBER, .metavar = "MIB", .value = "16", .min = 1, .max = 65536, .help = "block cache of the store"},
-    {.name = "log-level", .kind = OPTION_NUMBER, .metavar = "N", .value = "2", .max = 3, .help = "0 errors, 1 warnings, 2 information, 3 all"},
-    {.name = "pipe", .kind = OPTION_FLAG, .help = "work on JSON lines from stdin to stdout, without a broker"},
-    {.name = "describe", .kind = OPTION_FLAG, .help = "print what this filter reads, keeps and writes, as JSON"},
+    {.name = "slot",
+     .kind = OPTION_NUMBER,
+     .metavar = "N",
+     .value = "0",
+     .max = 9999,
+     .help = "this instance's number among those of the filter: its static membership and "
+             "transactional id"},
+    {.name = "state-dir",
+     .metavar = "DIR",
+     .value = "state",
+     .help = "folder of the store: DIR/<filter>-<slot>"},
+    {.name = "http",
+     .metavar = "ADDR:PORT",
+     .help = "answer /livez, /readyz, /metrics there, and a view's questions"},
+    {.name = "batch-records",
+     .kind = OPTION_NUMBER,
+     .metavar = "N",
+     .value = "2000",
+     .min = 1,
+     .max = 100000,
+     .help = "records of a transaction at most"},
+    {.name = "cache-mib",
+     .kind = OPTION_NUMBER,
+     .metavar = "MIB",
+     .value = "16",
+     .min = 1,
+     .max = 65536,
+     .help = "block cache of the store"},
+    {.name = "log-level",
+     .kind = OPTION_NUMBER,
+     .metavar = "N",
+     .value = "2",
+     .max = 3,
+     .help = "0 errors, 1 warnings, 2 information, 3 all"},
+    {.name = "pipe",
+     .kind = OPTION_FLAG,
+     .help = "work on JSON lines from stdin to stdout, without a broker"},
+    {.name = "describe",
+     .kind = OPTION_FLAG,
+     .help = "print what this filter reads, keeps and writes, as JSON"},
     {0},
 };
 
@@ -42,29 +74,39 @@ static void catch_signals(void) {
 }
 
 static void help(const struct processor *processor, const struct options *options) {
-  printf("%s: %s\n\nUsage: %s [option ...]\n       %s --pipe < lines.jsonl\n\n", processor->name, processor->summary, processor->name, processor->name);
+  printf("%s: %s\n\nUsage: %s [option ...]\n       %s --pipe < lines.jsonl\n\n", processor->name,
+         processor->summary, processor->name, processor->name);
   options_help(options, stdout);
-  printf("\nExamples:\n  %s -b 127.0.0.1:9092 --http 127.0.0.1:8080\n  %s -F holdfast.properties -X session.timeout.ms=6000 --slot 1\n"
-         "  holdfast encode < commands.jsonl | reserve-requested --pipe | stock-check --pipe\n",
-         processor->name, processor->name);
+  printf(
+      "\nExamples:\n  %s -b 127.0.0.1:9092 --http 127.0.0.1:8080\n  %s -F holdfast.properties -X "
+      "session.timeout.ms=6000 --slot 1\n"
+      "  holdfast encode < commands.jsonl | reserve-requested --pipe | stock-check --pipe\n",
+      processor->name, processor->name);
 }
 
 static void describe(const struct processor *processor) {
-  json_t *outputs = json_array(), *rows = json_array(), *routes = json_array(), *accepts = json_array();
-  for (const int *type = processor->accepts; *type >= 0; type++) json_array_append_new(accepts, json_string(holdfast_schemas.records[*type]->name));
+  json_t *outputs = json_array(), *rows = json_array(), *routes = json_array(),
+         *accepts = json_array();
+  for (const int *type = processor->accepts; *type >= 0; type++)
+    json_array_append_new(accepts, json_string(holdfast_schemas.records[*type]->name));
   for (const struct output *output = processor->outputs; output && output->topic; output++) {
-    json_array_append_new(outputs, json_pack("{s:s,s:b}", "topic", output->topic, "table", output->table));
+    json_array_append_new(outputs,
+                          json_pack("{s:s,s:b}", "topic", output->topic, "table", output->table));
   }
   for (const struct row_kind *row = processor->rows; row && row->name; row++) {
-    json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b}", "row", row->name, "record", holdfast_schemas.records[row->type]->name, "key", row->key,
-                                          "due", row->due_field != NULL));
+    json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b}", "row", row->name, "record",
+                                          holdfast_schemas.records[row->type]->name, "key",
+                                          row->key, "due", row->due_field != NULL));
   }
   for (const struct route *route = processor->routes; route && route->path; route++) {
-    json_array_append_new(routes, json_pack("{s:s,s:s}", "path", route->path, "summary", route->summary));
+    json_array_append_new(routes,
+                          json_pack("{s:s,s:s}", "path", route->path, "summary", route->summary));
   }
   const char *changelog = processor->input_is_changelog ? processor->input : processor->changelog;
-  json_t *all = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:o}", "name", processor->name, "summary", processor->summary, "input", processor->input, "accepts",
-                          accepts, "outputs", outputs, "rows", rows, "changelog", changelog, "routes", routes);
+  json_t *all =
+      json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:o}", "name", processor->name, "summary",
+                processor->summary, "input", processor->input, "accepts", accepts, "outputs",
+                outputs, "rows", rows, "changelog", changelog, "routes", routes);
   json_dumpf(all, stdout, JSON_INDENT(2));
   putchar('\n');
   json_decref(all);
@@ -73,7 +115,8 @@ static void describe(const struct processor *processor) {
 /* ---- failpoints: only in the test build ---- */
 
 #ifdef HOLDFAST_FAILPOINTS
-/* HOLDFAST_FAILPOINT=<step>:<n> kills this process with -9 when it reaches the step for the n-th time. */
+/* HOLDFAST_FAILPOINT=<step>:<n> kills this process with -9 when it reaches the step for the n-th
+ * time. */
 static bool failpoint(void *user, enum step step) {
   (void)user;
   static int left = -1;
@@ -94,7 +137,8 @@ static int fail(const struct log_failure *failure) {
   return failure->exit_code ? failure->exit_code : EX_SOFTWARE;
 }
 
-static int serve(struct runtime *runtime, const struct processor *processor, const struct options *options) {
+static int serve(struct runtime *runtime, const struct processor *processor,
+                 const struct options *options) {
   struct http_server *server = NULL;
   const char *address = options_text(options, "http");
   char error[256];
@@ -104,7 +148,8 @@ static int serve(struct runtime *runtime, const struct processor *processor, con
   }
   if (server) log_info("listening on port %" PRIu16, http_port(server));
   enum runtime_status status = RUNTIME_BUSY;
-  while (!stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE)) status = runtime_step(runtime, IDLE_WAIT_MS);
+  while (!stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE))
+    status = runtime_step(runtime, IDLE_WAIT_MS);
   http_stop(server);
   if (status == RUNTIME_FAILED) return fail(runtime_failure(runtime));
   log_info("stopped: everything that was begun is committed");
@@ -115,13 +160,15 @@ static int run(const struct processor *processor, const struct options *options)
   struct log_failure failure = {0};
   char cluster[128], directory[512];
   struct runtime_config config = {.processor = processor, .options = options, .cluster = cluster};
-  config.log = log_kafka_open(processor, options, &config.tombstone_retention_ms, cluster, &failure);
+  config.log =
+      log_kafka_open(processor, options, &config.tombstone_retention_ms, cluster, &failure);
   if (!config.log) return fail(&failure);
   config.slot = (int)options_number(options, "slot");
   config.prefix = options_text(options, "prefix");
   config.batch_records = (size_t)options_number(options, "batch-records");
   config.cache_bytes = (size_t)options_number(options, "cache-mib") << 20;
-  snprintf(directory, sizeof directory, "%s/%s-%d", options_text(options, "state-dir"), processor->name, config.slot);
+  snprintf(directory, sizeof directory, "%s/%s-%d", options_text(options, "state-dir"),
+           processor->name, config.slot);
   config.state_directory = directory;
 #ifdef HOLDFAST_FAILPOINTS
   config.failpoint = failpoint;
@@ -142,7 +189,8 @@ int filter_main(const struct processor *processor, int argc, char **argv) {
   int code = EX_OK;
   logging_set(processor->name, LEVEL_INFO);
   if (!options_parse(&options, argc, argv) || options.argument_count) {
-    fprintf(stderr, "%s: %s\n", processor->name, options.error[0] ? options.error : "takes no arguments; --help lists the options");
+    fprintf(stderr, "%s: %s\n", processor->name,
+            options.error[0] ? options.error : "takes no arguments; --help lists the options");
     code = EX_USAGE;
   } else if (options_flag(&options, "help")) {
     help(processor, &options);
@@ -150,7 +198,8 @@ int filter_main(const struct processor *processor, int argc, char **argv) {
     describe(processor);
   } else {
     logging_set(processor->name, (enum log_level)options_number(&options, "log-level"));
-    code = options_flag(&options, "pipe") ? pipe_main(processor, &options) : run(processor, &options);
+    code =
+        options_flag(&options, "pipe") ? pipe_main(processor, &options) : run(processor, &options);
   }
   options_free(&options);
   return code;

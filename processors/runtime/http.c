@@ -26,8 +26,10 @@ struct http_server {
 
 /* ---- answers ---- */
 
-static enum MHD_Result send_text(struct MHD_Connection *connection, int status, const char *type, const char *text, size_t size) {
-  struct MHD_Response *response = MHD_create_response_from_buffer(size, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+static enum MHD_Result send_text(struct MHD_Connection *connection, int status, const char *type,
+                                 const char *text, size_t size) {
+  struct MHD_Response *response =
+      MHD_create_response_from_buffer(size, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
   if (!response) return MHD_NO;
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
   if (status == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
@@ -48,7 +50,8 @@ static enum MHD_Result send_json(struct MHD_Connection *connection, struct http_
   size_t size = text ? strlen(text) : 0;
   const char *type = request->status >= 400 ? "application/problem+json" : "application/json";
   if (size) text[size] = '\n'; /* in place of the NUL: the size says where it ends */
-  enum MHD_Result result = send_text(connection, request->status, type, text ? text : "{}", text ? size + 1 : 2);
+  enum MHD_Result result =
+      send_text(connection, request->status, type, text ? text : "{}", text ? size + 1 : 2);
   free(text);
   json_decref(request->body);
   return result;
@@ -77,12 +80,15 @@ static void readyz(struct http_server *server, struct http_request *request) {
   if (waits[0]) {
     http_problem(request, 503, "Not ready", waits);
   } else {
-    request->body = json_pack("{s:s,s:I}", "status", "ready", "lag", (json_int_t)atomic_load(&runtime_metrics(server->runtime)->lag));
+    request->body = json_pack("{s:s,s:I}", "status", "ready", "lag",
+                              (json_int_t)atomic_load(&runtime_metrics(server->runtime)->lag));
   }
 }
 
-static void metric(FILE *out, const char *name, const char *type, const char *help, double value, const char *filter) {
-  fprintf(out, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\nholdfast_%s{filter=\"%s\"} %.17g\n", name, help, name, type, name, filter, value);
+static void metric(FILE *out, const char *name, const char *type, const char *help, double value,
+                   const char *filter) {
+  fprintf(out, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\nholdfast_%s{filter=\"%s\"} %.17g\n",
+          name, help, name, type, name, filter, value);
 }
 
 static double resident_bytes(void) {
@@ -103,21 +109,33 @@ static enum MHD_Result send_metrics(struct http_server *server, struct MHD_Conne
   struct timespec cpu;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
   metric(out, "records_total", "counter", "Input records decided.", (double)m->records, filter);
-  metric(out, "outputs_total", "counter", "Records produced to other topics.", (double)m->outputs, filter);
-  metric(out, "dead_letters_total", "counter", "Input records given to dead-letters.", (double)m->dead_letters, filter);
-  metric(out, "due_rows_total", "counter", "Rows whose due time came.", (double)m->due_rows, filter);
-  metric(out, "answers_total", "counter", "Answers of the outside world.", (double)m->answers, filter);
-  metric(out, "changes_total", "counter", "Changelog and table records produced.", (double)m->changes, filter);
-  metric(out, "transactions_total", "counter", "Transactions committed.", (double)m->transactions, filter);
+  metric(out, "outputs_total", "counter", "Records produced to other topics.", (double)m->outputs,
+         filter);
+  metric(out, "dead_letters_total", "counter", "Input records given to dead-letters.",
+         (double)m->dead_letters, filter);
+  metric(out, "due_rows_total", "counter", "Rows whose due time came.", (double)m->due_rows,
+         filter);
+  metric(out, "answers_total", "counter", "Answers of the outside world.", (double)m->answers,
+         filter);
+  metric(out, "changes_total", "counter", "Changelog and table records produced.",
+         (double)m->changes, filter);
+  metric(out, "transactions_total", "counter", "Transactions committed.", (double)m->transactions,
+         filter);
   metric(out, "aborts_total", "counter", "Transactions aborted.", (double)m->aborts, filter);
-  metric(out, "commit_seconds_total", "counter", "Time in batches from begin to promote.", (double)m->commit_microseconds / 1e6, filter);
-  metric(out, "rebalances_total", "counter", "Assignments received.", (double)m->rebalances, filter);
-  metric(out, "restored_records_total", "counter", "Changelog records read back.", (double)m->restored, filter);
-  metric(out, "partitions_assigned", "gauge", "Input partitions this instance has.", m->assigned, filter);
+  metric(out, "commit_seconds_total", "counter", "Time in batches from begin to promote.",
+         (double)m->commit_microseconds / 1e6, filter);
+  metric(out, "rebalances_total", "counter", "Assignments received.", (double)m->rebalances,
+         filter);
+  metric(out, "restored_records_total", "counter", "Changelog records read back.",
+         (double)m->restored, filter);
+  metric(out, "partitions_assigned", "gauge", "Input partitions this instance has.", m->assigned,
+         filter);
   metric(out, "partitions_ready", "gauge", "Of those, how many are served.", m->ready, filter);
-  metric(out, "lag_records", "gauge", "Input records that wait; -1: not known yet.", (double)m->lag, filter);
+  metric(out, "lag_records", "gauge", "Input records that wait; -1: not known yet.", (double)m->lag,
+         filter);
   metric(out, "process_resident_bytes", "gauge", "Resident memory.", resident_bytes(), filter);
-  metric(out, "process_cpu_seconds_total", "counter", "CPU time.", (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9, filter);
+  metric(out, "process_cpu_seconds_total", "counter", "CPU time.",
+         (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9, filter);
   fclose(out);
   enum MHD_Result result = send_text(connection, 200, "text/plain; version=0.0.4", text, size);
   free(text);
@@ -126,13 +144,15 @@ static enum MHD_Result send_metrics(struct http_server *server, struct MHD_Conne
 
 /* ---- routes ---- */
 
-/* True if the path fits the route's. {} stands at most once and takes what is left between its ends: MHD has decoded %XX in the whole
- * path, and an id may hold a slash. */
+/* True if the path fits the route's. {} stands at most once and takes what is left between its
+ * ends: MHD has decoded %XX in the whole path, and an id may hold a slash. */
 static bool matches(const char *route, const char *path, struct http_request *request) {
   const char *hole = strstr(route, "{}");
   if (!hole) return strcmp(route, path) == 0;
   size_t head = (size_t)(hole - route), tail = strlen(hole + 2), size = strlen(path);
-  if (size <= head + tail || strncmp(route, path, head) != 0 || strcmp(hole + 2, path + size - tail) != 0) return false;
+  if (size <= head + tail || strncmp(route, path, head) != 0 ||
+      strcmp(hole + 2, path + size - tail) != 0)
+    return false;
   request->part = (struct str){path + head, size - head - tail};
   return true;
 }
@@ -141,7 +161,8 @@ static const char *query(const struct http_request *request, const char *name) {
   return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-static bool answer_view(struct http_server *server, const char *path, struct http_request *request) {
+static bool answer_view(struct http_server *server, const char *path,
+                        struct http_request *request) {
   for (const struct route *route = server->processor->routes; route && route->path; route++) {
     if (!matches(route->path, path, request)) continue;
     char waits[256];
@@ -159,8 +180,9 @@ static bool answer_view(struct http_server *server, const char *path, struct htt
   return false;
 }
 
-static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-                              const char *upload, size_t *upload_size, void **state) {
+static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *upload,
+                              size_t *upload_size, void **state) {
   (void)version;
   (void)upload;
   static int seen;
@@ -175,7 +197,8 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     return MHD_YES;
   }
   if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
-    http_problem(&request, 405, "Method not allowed", "only GET is answered here; commands are produced to Kafka");
+    http_problem(&request, 405, "Method not allowed",
+                 "only GET is answered here; commands are produced to Kafka");
   } else if (strcmp(url, "/livez") == 0) {
     livez(server, &request);
   } else if (strcmp(url, "/readyz") == 0) {
@@ -203,7 +226,8 @@ static bool parse_address(const char *text, struct sockaddr_in *out) {
   return inet_pton(AF_INET, host, &out->sin_addr) == 1;
 }
 
-struct http_server *http_start(const char *address, struct runtime *runtime, const struct processor *processor, char *error, size_t size) {
+struct http_server *http_start(const char *address, struct runtime *runtime,
+                               const struct processor *processor, char *error, size_t size) {
   struct sockaddr_in socket_address;
   if (!parse_address(address, &socket_address)) {
     snprintf(error, size, "--http needs ADDRESS:PORT such as 127.0.0.1:8081, not '%s'", address);
@@ -213,9 +237,11 @@ struct http_server *http_start(const char *address, struct runtime *runtime, con
   server->runtime = runtime;
   server->processor = processor;
   server->codec = codec_new(&holdfast_schemas); /* the main thread's belongs to the main thread */
-  server->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, handle, server, MHD_OPTION_SOCK_ADDR,
-                                    (struct sockaddr *)&socket_address, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                                    MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, MHD_OPTION_END);
+  server->daemon =
+      MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, handle,
+                       server, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&socket_address,
+                       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                       CONNECTION_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, MHD_OPTION_END);
   if (server->daemon) return server;
   snprintf(error, size, "cannot listen on %s: is the port taken?", address);
   codec_free(server->codec);

@@ -1,4 +1,5 @@
-/* The HTTP side of a filter: /livez, /readyz, /metrics, and the questions that a view answers. One thread, bounded connections. */
+/* The HTTP side of a filter: /livez, /readyz, /metrics, and the questions that a view answers. One
+ * thread, bounded connections. */
 #ifndef HOLDFAST_HTTP_H
 #define HOLDFAST_HTTP_H
 
@@ -6,8 +7,10 @@
 
 struct http_server;
 
-/* Listens on "HOST:PORT"; port 0 takes a free one. NULL with a sentence in error. The runtime must outlive the server. */
-struct http_server *http_start(const char *address, struct runtime *runtime, const struct processor *processor, char *error, size_t size);
+/* Listens on "HOST:PORT"; port 0 takes a free one. NULL with a sentence in error. The runtime must
+ * outlive the server. */
+struct http_server *http_start(const char *address, struct runtime *runtime,
+                               const struct processor *processor, char *error, size_t size);
 uint16_t http_port(const struct http_server *server);
 void http_stop(struct http_server *server);
 

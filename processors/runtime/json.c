@@ -51,7 +51,8 @@ static json_t *struct_to_json(const struct record_desc *record, const void *valu
     memcpy(&array, at, sizeof array);
     json_t *items = json_array();
     for (size_t j = 0; j < array.count; j++) {
-      json_array_append_new(items, scalar_to_json(field, (const char *)array.items + j * field->item_size));
+      json_array_append_new(
+          items, scalar_to_json(field, (const char *)array.items + j * field->item_size));
     }
     json_object_set_new(object, field->name, items);
   }
@@ -92,7 +93,8 @@ static bool bytes_from_json(const json_t *json, struct place place, struct str *
   return size % 2 == 0 || refuse(place, "needs an even number of hexadecimal digits");
 }
 
-static bool enum_from_json(const json_t *json, const struct enum_desc *symbols, struct place place, int *out) {
+static bool enum_from_json(const json_t *json, const struct enum_desc *symbols, struct place place,
+                           int *out) {
   const char *text = json_string_value(json);
   for (int i = 0; text && i < symbols->count; i++) {
     if (strcmp(text, symbols->symbols[i]) == 0) return *out = i, true;
@@ -107,20 +109,24 @@ static bool enum_from_json(const json_t *json, const struct enum_desc *symbols, 
   return refuse(place, text_of_error);
 }
 
-static bool struct_from_json(const struct record_desc *record, const json_t *json, struct place place, void *into);
+static bool struct_from_json(const struct record_desc *record, const json_t *json,
+                             struct place place, void *into);
 
-static bool scalar_from_json(const struct field *field, const json_t *json, struct place place, void *into) {
+static bool scalar_from_json(const struct field *field, const json_t *json, struct place place,
+                             void *into) {
   switch (field->kind) {
     case FIELD_STRING:
       if (!json_is_string(json)) return refuse(place, "must be a string");
-      *(struct str *)into = arena_copy(place.arena, (struct str){json_string_value(json), json_string_length(json)});
+      *(struct str *)into =
+          arena_copy(place.arena, (struct str){json_string_value(json), json_string_length(json)});
       return true;
     case FIELD_BYTES:
       if (!json_is_string(json)) return refuse(place, "must be a string of hexadecimal digits");
       return bytes_from_json(json, place, into);
     case FIELD_INT: {
       json_int_t number = json_integer_value(json);
-      if (!json_is_integer(json) || number < INT32_MIN || number > INT32_MAX) return refuse(place, "must be a whole number of 32 bits");
+      if (!json_is_integer(json) || number < INT32_MIN || number > INT32_MAX)
+        return refuse(place, "must be a whole number of 32 bits");
       *(int32_t *)into = (int32_t)number;
       return true;
     }
@@ -138,13 +144,15 @@ static bool scalar_from_json(const struct field *field, const json_t *json, stru
   return false;
 }
 
-static bool field_from_json(const struct field *field, const json_t *json, struct place place, void *into) {
+static bool field_from_json(const struct field *field, const json_t *json, struct place place,
+                            void *into) {
   if (!field->array) return scalar_from_json(field, json, place, into);
   if (!json_is_array(json)) return refuse(place, "must be an array");
   struct array array = {.count = json_array_size(json)};
   char *items = arena_zalloc(place.arena, array.count * field->item_size);
   for (size_t i = 0; i < array.count; i++) {
-    if (!scalar_from_json(field, json_array_get(json, i), place, items + i * field->item_size)) return false;
+    if (!scalar_from_json(field, json_array_get(json, i), place, items + i * field->item_size))
+      return false;
   }
   array.items = items;
   memcpy(into, &array, sizeof array);
@@ -158,7 +166,8 @@ static const struct field *find_field(const struct record_desc *record, const ch
   return NULL;
 }
 
-static bool struct_from_json(const struct record_desc *record, const json_t *json, struct place place, void *into) {
+static bool struct_from_json(const struct record_desc *record, const json_t *json,
+                             struct place place, void *into) {
   place.record = record->name;
   if (!json_is_object(json)) return refuse(place, "must be an object");
   record_defaults(record, into);
@@ -179,10 +188,12 @@ static bool struct_from_json(const struct record_desc *record, const json_t *jso
   return true;
 }
 
-bool record_from_json(const struct schema_set *schemas, const json_t *json, struct arena *arena, struct record *out, char *error) {
+bool record_from_json(const struct schema_set *schemas, const json_t *json, struct arena *arena,
+                      struct record *out, char *error) {
   const char *name = json_string_value(json_object_get(json, "type"));
   if (!name) {
-    snprintf(error, CODEC_ERROR_SIZE, "needs an object with a \"type\", such as {\"type\":\"Reserve\",...}");
+    snprintf(error, CODEC_ERROR_SIZE,
+             "needs an object with a \"type\", such as {\"type\":\"Reserve\",...}");
     return false;
   }
   const struct record_desc *record = schema_find(schemas, str_of(name));

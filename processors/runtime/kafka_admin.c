@@ -23,14 +23,16 @@ struct kafka_admin *kafka_admin_open(const struct options *options, struct log_f
   const struct rd_kafka_metadata *metadata;
   rd_kafka_resp_err_t error = rd_kafka_metadata(handle, 0, NULL, &metadata, TIMEOUT_MS);
   if (error) {
-    kafka_fail(failure, EX_UNAVAILABLE, "no broker answers at %s (%s): is Kafka running, and are --brokers right?", options_text(options, "brokers"),
-               rd_kafka_err2str(error));
+    kafka_fail(failure, EX_UNAVAILABLE,
+               "no broker answers at %s (%s): is Kafka running, and are --brokers right?",
+               options_text(options, "brokers"), rd_kafka_err2str(error));
     rd_kafka_destroy(handle);
     return NULL;
   }
   rd_kafka_metadata_destroy(metadata);
   struct kafka_admin *admin = xcalloc(1, sizeof *admin);
-  *admin = (struct kafka_admin){.handle = handle, .queue = rd_kafka_queue_new(handle), .options = options};
+  *admin = (struct kafka_admin){
+      .handle = handle, .queue = rd_kafka_queue_new(handle), .options = options};
   return admin;
 }
 
@@ -41,10 +43,12 @@ void kafka_admin_close(struct kafka_admin *admin) {
   free(admin);
 }
 
-int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic, struct log_failure *failure) {
+int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic,
+                               struct log_failure *failure) {
   char name[TOPIC_NAME_MAX];
   const struct rd_kafka_metadata *metadata;
-  /* All topics are asked for: asking for one that does not exist leaves it in librdkafka's cache as unknown. */
+  /* All topics are asked for: asking for one that does not exist leaves it in librdkafka's cache as
+   * unknown. */
   rd_kafka_resp_err_t error = rd_kafka_metadata(admin->handle, 1, NULL, &metadata, TIMEOUT_MS);
   if (error) {
     kafka_fail(failure, EX_UNAVAILABLE, "asking for topics: %s", rd_kafka_err2str(error));
@@ -59,38 +63,50 @@ int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic, str
   return count;
 }
 
-bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const char *name, char *out, size_t size, struct log_failure *failure) {
+bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const char *name, char *out,
+                         size_t size, struct log_failure *failure) {
   char full[TOPIC_NAME_MAX];
-  if (kafka_topic_config(admin->handle, kafka_topic_name(admin->options, topic, full), name, out, size)) return true;
-  kafka_fail(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'", name, full);
+  if (kafka_topic_config(admin->handle, kafka_topic_name(admin->options, topic, full), name, out,
+                         size))
+    return true;
+  kafka_fail(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'", name,
+             full);
   return false;
 }
 
-static rd_kafka_event_t *await(struct kafka_admin *admin, struct log_failure *failure, const char *what) {
+static rd_kafka_event_t *await(struct kafka_admin *admin, struct log_failure *failure,
+                               const char *what) {
   rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, TIMEOUT_MS);
   if (event && !rd_kafka_event_error(event)) return event;
-  kafka_fail(failure, EX_UNAVAILABLE, "%s: %s", what, event ? rd_kafka_event_error_string(event) : "no answer");
+  kafka_fail(failure, EX_UNAVAILABLE, "%s: %s", what,
+             event ? rd_kafka_event_error_string(event) : "no answer");
   if (event) rd_kafka_event_destroy(event);
   return NULL;
 }
 
-bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t partitions, const struct kafka_setting *settings, struct log_failure *failure) {
+bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t partitions,
+                        const struct kafka_setting *settings, struct log_failure *failure) {
   char name[TOPIC_NAME_MAX], error[256];
-  rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(kafka_topic_name(admin->options, topic, name), partitions, -1, error, sizeof error);
+  rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(
+      kafka_topic_name(admin->options, topic, name), partitions, -1, error, sizeof error);
   if (!new_topic) {
     kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name, error);
     return false;
   }
-  for (; settings->name; settings++) rd_kafka_NewTopic_set_config(new_topic, settings->name, settings->value);
+  for (; settings->name; settings++)
+    rd_kafka_NewTopic_set_config(new_topic, settings->name, settings->value);
   rd_kafka_CreateTopics(admin->handle, &new_topic, 1, NULL, admin->queue);
   rd_kafka_event_t *event = await(admin, failure, "creating a topic");
   bool made = false;
   if (event) {
     size_t count;
-    const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[0]);
     made = code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
-    if (!made) kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name, rd_kafka_topic_result_error_string(results[0]));
+    if (!made)
+      kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name,
+                 rd_kafka_topic_result_error_string(results[0]));
     rd_kafka_event_destroy(event);
   }
   rd_kafka_NewTopic_destroy(new_topic);
@@ -104,36 +120,49 @@ static bool among(const struct kafka_setting *settings, const char *name) {
   return false;
 }
 
-/* AlterConfigs sets all that is not named back to its default (KIP-133): what the topic has of its own is named too. */
-static bool keep_others(struct kafka_admin *admin, rd_kafka_ConfigResource_t *resource, const struct kafka_setting *settings, struct log_failure *failure) {
+/* AlterConfigs sets all that is not named back to its default (KIP-133): what the topic has of its
+ * own is named too. */
+static bool keep_others(struct kafka_admin *admin, rd_kafka_ConfigResource_t *resource,
+                        const struct kafka_setting *settings, struct log_failure *failure) {
   rd_kafka_DescribeConfigs(admin->handle, &resource, 1, NULL, admin->queue);
   rd_kafka_event_t *event = await(admin, failure, "asking for a topic's settings");
   if (!event) return false;
   size_t count, entry_count;
-  const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &count);
-  const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resources[0], &entry_count);
+  const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
+      rd_kafka_event_DescribeConfigs_result(event), &count);
+  const rd_kafka_ConfigEntry_t **entries =
+      rd_kafka_ConfigResource_configs(resources[0], &entry_count);
   for (size_t i = 0; i < entry_count; i++) {
-    const char *name = rd_kafka_ConfigEntry_name(entries[i]), *value = rd_kafka_ConfigEntry_value(entries[i]);
-    bool own = rd_kafka_ConfigEntry_source(entries[i]) == RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG;
-    if (own && value && !among(settings, name)) rd_kafka_ConfigResource_set_config(resource, name, value);
+    const char *name = rd_kafka_ConfigEntry_name(entries[i]),
+               *value = rd_kafka_ConfigEntry_value(entries[i]);
+    bool own =
+        rd_kafka_ConfigEntry_source(entries[i]) == RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG;
+    if (own && value && !among(settings, name))
+      rd_kafka_ConfigResource_set_config(resource, name, value);
   }
   rd_kafka_event_destroy(event);
   return true;
 }
 
-bool kafka_admin_alter(struct kafka_admin *admin, const char *topic, const struct kafka_setting *settings, struct log_failure *failure) {
+bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
+                       const struct kafka_setting *settings, struct log_failure *failure) {
   char name[TOPIC_NAME_MAX];
-  rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, kafka_topic_name(admin->options, topic, name));
+  rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(
+      RD_KAFKA_RESOURCE_TOPIC, kafka_topic_name(admin->options, topic, name));
   bool altered = false;
   if (keep_others(admin, resource, settings, failure)) {
-    for (const struct kafka_setting *one = settings; one->name; one++) rd_kafka_ConfigResource_set_config(resource, one->name, one->value);
+    for (const struct kafka_setting *one = settings; one->name; one++)
+      rd_kafka_ConfigResource_set_config(resource, one->name, one->value);
     rd_kafka_AlterConfigs(admin->handle, &resource, 1, NULL, admin->queue);
     rd_kafka_event_t *event = await(admin, failure, "changing a topic's settings");
     if (event) {
       size_t count;
-      const rd_kafka_ConfigResource_t **results = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
+      const rd_kafka_ConfigResource_t **results =
+          rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
       altered = rd_kafka_ConfigResource_error(results[0]) == RD_KAFKA_RESP_ERR_NO_ERROR;
-      if (!altered) kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name, rd_kafka_ConfigResource_error_string(results[0]));
+      if (!altered)
+        kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name,
+                   rd_kafka_ConfigResource_error_string(results[0]));
       rd_kafka_event_destroy(event);
     }
   }
@@ -143,10 +172,14 @@ bool kafka_admin_alter(struct kafka_admin *admin, const char *topic, const struc
 
 /* ---- groups ---- */
 
-static rd_kafka_t *open_member(struct kafka_admin *admin, const char *group, struct log_failure *failure) {
+static rd_kafka_t *open_member(struct kafka_admin *admin, const char *group,
+                               struct log_failure *failure) {
   char name[TOPIC_NAME_MAX];
-  const struct kafka_setting forced[] = {{"group.id", kafka_topic_name(admin->options, group, name)}, {"enable.auto.commit", "false"},
-                                         {"isolation.level", "read_committed"}, {NULL, NULL}};
+  const struct kafka_setting forced[] = {
+      {"group.id", kafka_topic_name(admin->options, group, name)},
+      {"enable.auto.commit", "false"},
+      {"isolation.level", "read_committed"},
+      {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(admin->options, "holdfast", forced, failure);
   return conf ? kafka_open(RD_KAFKA_CONSUMER, conf, failure) : NULL;
 }
@@ -156,7 +189,8 @@ static void close_member(rd_kafka_t *member) {
   rd_kafka_destroy(member);
 }
 
-static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin, const char *topic, int32_t count) {
+static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin, const char *topic,
+                                                      int32_t count) {
   char name[TOPIC_NAME_MAX];
   rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
   kafka_topic_name(admin->options, topic, name);
@@ -164,7 +198,8 @@ static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin,
   return list;
 }
 
-bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic, struct log_offset *offsets, int32_t count, struct log_failure *failure) {
+bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
+                           struct log_offset *offsets, int32_t count, struct log_failure *failure) {
   rd_kafka_t *member = open_member(admin, group, failure);
   if (!member) return false;
   rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
@@ -173,15 +208,19 @@ bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const c
     const rd_kafka_topic_partition_t *one = &list->elems[i];
     error = one->err;
     offsets[one->partition].offset = one->offset < 0 ? -1 : one->offset;
-    snprintf(offsets[one->partition].metadata, sizeof offsets->metadata, "%.*s", (int)one->metadata_size, one->metadata ? (const char *)one->metadata : "");
+    snprintf(offsets[one->partition].metadata, sizeof offsets->metadata, "%.*s",
+             (int)one->metadata_size, one->metadata ? (const char *)one->metadata : "");
   }
-  if (error) kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group, rd_kafka_err2str(error));
+  if (error)
+    kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group,
+               rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
   close_member(member);
   return !error;
 }
 
-bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic, const struct log_offset *offsets, int32_t count,
+bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
+                        const struct log_offset *offsets, int32_t count,
                         struct log_failure *failure) {
   rd_kafka_t *member = open_member(admin, group, failure);
   if (!member) return false;
@@ -192,15 +231,23 @@ bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char
     list->elems[i].metadata_size = strlen(offsets[i].metadata);
   }
   rd_kafka_resp_err_t error = rd_kafka_commit(member, list, 0);
-  if (error) kafka_fail(failure, EX_TEMPFAIL, "committing the first offsets of the group '%s': %s", group, rd_kafka_err2str(error));
+  for (int32_t i = 0; i < count && !error; i++) error = list->elems[i].err;
+  if (error)
+    kafka_fail(failure, EX_TEMPFAIL, "committing the first offsets of the group '%s': %s", group,
+               rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
   close_member(member);
   return !error;
 }
 
-bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition, int64_t *first, int64_t *end, struct log_failure *failure) {
+bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition,
+                        int64_t *first, int64_t *end, struct log_failure *failure) {
   char name[TOPIC_NAME_MAX];
-  rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(admin->handle, kafka_topic_name(admin->options, topic, name), partition, first, end, TIMEOUT_MS);
-  if (error) kafka_fail(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name, rd_kafka_err2str(error));
+  rd_kafka_resp_err_t error =
+      rd_kafka_query_watermark_offsets(admin->handle, kafka_topic_name(admin->options, topic, name),
+                                       partition, first, end, TIMEOUT_MS);
+  if (error)
+    kafka_fail(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name,
+               rd_kafka_err2str(error));
   return !error;
 }

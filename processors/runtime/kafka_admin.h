@@ -12,26 +12,34 @@ struct kafka_admin;
 struct kafka_admin *kafka_admin_open(const struct options *options, struct log_failure *failure);
 void kafka_admin_close(struct kafka_admin *admin);
 
-/* Partitions of a topic (its name without the prefix); 0: it does not exist; -1: the failure is set. */
-int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic, struct log_failure *failure);
+/* Partitions of a topic (its name without the prefix); 0: it does not exist; -1: the failure is
+ * set. */
+int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic,
+                               struct log_failure *failure);
 
 /* The topic's setting on the broker, in out. False: the failure is set. */
-bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const char *name, char *out, size_t size, struct log_failure *failure);
+bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const char *name, char *out,
+                         size_t size, struct log_failure *failure);
 
 /* settings end with a NULL name. The topic's replication is the broker's default. */
-bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t partitions, const struct kafka_setting *settings, struct log_failure *failure);
+bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t partitions,
+                        const struct kafka_setting *settings, struct log_failure *failure);
 
 /* Changes these settings and keeps the others that the topic has of its own. */
-bool kafka_admin_alter(struct kafka_admin *admin, const char *topic, const struct kafka_setting *settings, struct log_failure *failure);
+bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
+                       const struct kafka_setting *settings, struct log_failure *failure);
 
 /* The offsets (count of them, by partition) that a group has committed on a topic; -1: none. */
-bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic, struct log_offset *offsets, int32_t count, struct log_failure *failure);
+bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
+                           struct log_offset *offsets, int32_t count, struct log_failure *failure);
 
 /* Commits for a group without members. */
-bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic, const struct log_offset *offsets, int32_t count,
+bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
+                        const struct log_offset *offsets, int32_t count,
                         struct log_failure *failure);
 
 /* The first offset of a partition and the one after its last. */
-bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition, int64_t *first, int64_t *end, struct log_failure *failure);
+bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition,
+                        int64_t *first, int64_t *end, struct log_failure *failure);
 
 #endif

@@ -25,17 +25,21 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
   }
 }
 
-struct kafka_producer *kafka_producer_open(const struct options *options, const char *topic, struct log_failure *failure) {
+struct kafka_producer *kafka_producer_open(const struct options *options, const char *topic,
+                                           struct log_failure *failure) {
   struct kafka_producer *producer = xcalloc(1, sizeof *producer);
   char name[TOPIC_NAME_MAX];
-  const struct kafka_setting forced[] = {{"enable.idempotence", "true"}, {"partitioner", "murmur2_random"}, {NULL, NULL}};
+  const struct kafka_setting forced[] = {
+      {"enable.idempotence", "true"}, {"partitioner", "murmur2_random"}, {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
   if (conf) {
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_opaque(conf, producer);
     producer->handle = kafka_open(RD_KAFKA_PRODUCER, conf, failure);
   }
-  if (producer->handle && kafka_partition_count(producer->handle, kafka_topic_name(options, topic, name), failure) > 0) {
+  if (producer->handle &&
+      kafka_partition_count(producer->handle, kafka_topic_name(options, topic, name), failure) >
+          0) {
     producer->topic = rd_kafka_topic_new(producer->handle, name, NULL);
     return producer;
   }
@@ -43,12 +47,15 @@ struct kafka_producer *kafka_producer_open(const struct options *options, const 
   return NULL;
 }
 
-bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct str value, struct str correlation_id, struct log_failure *failure) {
+bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct str value,
+                         struct str correlation_id, struct log_failure *failure) {
   for (;;) {
     rd_kafka_resp_err_t error = rd_kafka_producev(
         producer->handle, RD_KAFKA_V_RKT(producer->topic), RD_KAFKA_V_KEY(key.data, key.size),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_HEADER("correlation-id", correlation_id.data, (ssize_t)correlation_id.size), RD_KAFKA_V_END);
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.size),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_HEADER("correlation-id", correlation_id.data, (ssize_t)correlation_id.size),
+        RD_KAFKA_V_END);
     if (!error) {
       rd_kafka_poll(producer->handle, 0);
       return true;
@@ -61,7 +68,8 @@ bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct
   }
 }
 
-bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered, struct log_failure *failure) {
+bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered,
+                          struct log_failure *failure) {
   while (rd_kafka_outq_len(producer->handle) > 0) rd_kafka_poll(producer->handle, 5);
   *delivered = producer->delivered;
   if (!producer->error[0]) return true;
@@ -88,19 +96,26 @@ struct kafka_reader {
 };
 
 static void start(struct kafka_reader *reader, int32_t partition, int64_t from) {
-  int64_t offset = from == KAFKA_READ_BEGINNING ? RD_KAFKA_OFFSET_BEGINNING : from == KAFKA_READ_END ? RD_KAFKA_OFFSET_END
-                   : from < KAFKA_READ_BEGINNING ? RD_KAFKA_OFFSET_TAIL(-(from - KAFKA_READ_BEGINNING)) : from;
+  int64_t offset = from == KAFKA_READ_BEGINNING ? RD_KAFKA_OFFSET_BEGINNING
+                   : from == KAFKA_READ_END     ? RD_KAFKA_OFFSET_END
+                   : from < KAFKA_READ_BEGINNING
+                       ? RD_KAFKA_OFFSET_TAIL(-(from - KAFKA_READ_BEGINNING))
+                       : from;
   rd_kafka_consume_start_queue(reader->topic, partition, offset, reader->queue);
 }
 
-struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic, int32_t partition, int64_t from, struct log_failure *failure) {
+struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
+                                       int32_t partition, int64_t from,
+                                       struct log_failure *failure) {
   struct kafka_reader *reader = xcalloc(1, sizeof *reader);
   char name[TOPIC_NAME_MAX];
-  const struct kafka_setting forced[] = {{"isolation.level", "read_committed"}, {"enable.partition.eof", "true"}, {NULL, NULL}};
+  const struct kafka_setting forced[] = {
+      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"}, {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
   int32_t partitions = -1;
   if (conf && (reader->handle = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) {
-    partitions = kafka_partition_count(reader->handle, kafka_topic_name(options, topic, name), failure);
+    partitions =
+        kafka_partition_count(reader->handle, kafka_topic_name(options, topic, name), failure);
   }
   if (partitions > 0 && partition >= partitions) {
     kafka_fail(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
@@ -122,7 +137,8 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
 static struct str header(const rd_kafka_headers_t *headers, const char *name) {
   const void *value;
   size_t size;
-  if (!headers || rd_kafka_header_get_last(headers, name, &value, &size) || !value) return (struct str){0};
+  if (!headers || rd_kafka_header_get_last(headers, name, &value, &size) || !value)
+    return (struct str){0};
   return (struct str){value, size};
 }
 
@@ -140,7 +156,8 @@ static void take(rd_kafka_message_t *message, struct memory_record *record) {
                                    .error = header(headers, "error")};
 }
 
-enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition, struct memory_record *record, struct log_failure *failure) {
+enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition,
+                                  struct memory_record *record, struct log_failure *failure) {
   if (reader->message) rd_kafka_message_destroy(reader->message);
   reader->message = rd_kafka_consume_queue(reader->queue, timeout_ms);
   rd_kafka_message_t *message = reader->message;
@@ -165,7 +182,8 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, i
 void kafka_reader_close(struct kafka_reader *reader) {
   if (!reader) return;
   if (reader->message) rd_kafka_message_destroy(reader->message);
-  for (int32_t i = 0; i < reader->count && reader->topic; i++) rd_kafka_consume_stop(reader->topic, reader->first + i);
+  for (int32_t i = 0; i < reader->count && reader->topic; i++)
+    rd_kafka_consume_stop(reader->topic, reader->first + i);
   if (reader->queue) rd_kafka_queue_destroy(reader->queue);
   if (reader->topic) rd_kafka_topic_destroy(reader->topic);
   if (reader->handle) rd_kafka_destroy(reader->handle);

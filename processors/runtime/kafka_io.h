@@ -8,27 +8,36 @@
 
 struct kafka_producer;
 
-/* NULL with the failure set: also where the topic does not exist or no broker answers. Idempotent, so that nothing doubles. */
-struct kafka_producer *kafka_producer_open(const struct options *options, const char *topic, struct log_failure *failure);
+/* NULL with the failure set: also where the topic does not exist or no broker answers. Idempotent,
+ * so that nothing doubles. */
+struct kafka_producer *kafka_producer_open(const struct options *options, const char *topic,
+                                           struct log_failure *failure);
 
 /* Key and value are copied. Waits where the queue is full. */
-bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct str value, struct str correlation_id, struct log_failure *failure);
+bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct str value,
+                         struct str correlation_id, struct log_failure *failure);
 
-/* Waits until everything is acknowledged. False: the failure is set, and delivered says how many were. */
-bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered, struct log_failure *failure);
+/* Waits until everything is acknowledged. False: the failure is set, and delivered says how many
+ * were. */
+bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered,
+                          struct log_failure *failure);
 void kafka_producer_close(struct kafka_producer *producer);
 
 struct kafka_reader;
 enum { KAFKA_READ_BEGINNING = -2, KAFKA_READ_END = -1 };
 
-/* Reads all partitions of a topic, or one (-1: all), read_committed, from an offset or one of the two above; an offset below -2 is
- * so many records (minus 2) before the end. */
-struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic, int32_t partition, int64_t from, struct log_failure *failure);
+/* Reads all partitions of a topic, or one (-1: all), read_committed, from an offset or one of the
+ * two above; an offset below -2 is so many records (minus 2) before the end. */
+struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
+                                       int32_t partition, int64_t from,
+                                       struct log_failure *failure);
 
 enum kafka_read { KAFKA_READ_RECORD, KAFKA_READ_NOTHING, KAFKA_READ_AT_END, KAFKA_READ_FAILED };
 
-/* The next record, valid until the next call. KAFKA_READ_AT_END: every partition was read to the end it had at some moment since. */
-enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition, struct memory_record *record, struct log_failure *failure);
+/* The next record, valid until the next call. KAFKA_READ_AT_END: every partition was read to the
+ * end it had at some moment since. */
+enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition,
+                                  struct memory_record *record, struct log_failure *failure);
 void kafka_reader_close(struct kafka_reader *reader);
 
 #endif

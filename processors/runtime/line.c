@@ -10,7 +10,8 @@ static void set_header(json_t *headers, const char *name, struct str value) {
 
 static json_t *undecodable(struct str value, const char *error) {
   char *hex = xmalloc(value.size * 2 + 1);
-  for (size_t i = 0; i < value.size; i++) snprintf(hex + 2 * i, 3, "%02x", (unsigned char)value.data[i]);
+  for (size_t i = 0; i < value.size; i++)
+    snprintf(hex + 2 * i, 3, "%02x", (unsigned char)value.data[i]);
   json_t *json = json_pack("{s:s,s:s%}", "undecodable", error, "bytes", hex, value.size * 2);
   free(hex);
   return json;
@@ -35,37 +36,47 @@ json_t *line_json(struct codec *codec, const char *topic, const struct memory_re
   set_header(headers, "traceparent", record->traceparent);
   set_header(headers, "error", record->error);
   arena_free(&arena);
-  return json_pack("{s:s,s:o,s:I,s:o,s:o}", "topic", topic, "key", record->key.data ? json_text(record->key) : json_null(), "timestamp",
+  return json_pack("{s:s,s:o,s:I,s:o,s:o}", "topic", topic, "key",
+                   record->key.data ? json_text(record->key) : json_null(), "timestamp",
                    (json_int_t)record->timestamp, "headers", headers, "value", value);
 }
 
 static struct str text_of(const json_t *json, struct arena *arena) {
-  return json_is_string(json) ? arena_copy(arena, (struct str){json_string_value(json), json_string_length(json)}) : (struct str){0};
+  return json_is_string(json)
+             ? arena_copy(arena, (struct str){json_string_value(json), json_string_length(json)})
+             : (struct str){0};
 }
 
-static bool fill(struct codec *codec, const json_t *json, struct arena *arena, struct str *topic, struct memory_record *out, char *error) {
+static bool fill(struct codec *codec, const json_t *json, struct arena *arena, struct str *topic,
+                 struct memory_record *out, char *error) {
   const json_t *headers = json_object_get(json, "headers"), *value = json_object_get(json, "value");
   *topic = text_of(json_object_get(json, "topic"), arena);
   if (!topic->size) {
-    snprintf(error, CODEC_ERROR_SIZE, "needs {\"topic\":...,\"key\":...,\"timestamp\":...,\"value\":{...}}; 'holdfast encode' makes such lines from commands");
+    snprintf(error, CODEC_ERROR_SIZE,
+             "needs {\"topic\":...,\"key\":...,\"timestamp\":...,\"value\":{...}}; 'holdfast "
+             "encode' makes such lines from commands");
     return false;
   }
-  *out = (struct memory_record){.key = text_of(json_object_get(json, "key"), arena),
-                                .timestamp = json_integer_value(json_object_get(json, "timestamp")),
-                                .correlation_id = text_of(json_object_get(headers, "correlation-id"), arena),
-                                .causation = text_of(json_object_get(headers, "causation"), arena),
-                                .source = text_of(json_object_get(headers, "source"), arena),
-                                .traceparent = text_of(json_object_get(headers, "traceparent"), arena),
-                                .error = text_of(json_object_get(headers, "error"), arena)};
-  if (json_is_null(value) || json_object_get(value, "undecodable")) return true; /* passes through as it is */
+  *out = (struct memory_record){
+      .key = text_of(json_object_get(json, "key"), arena),
+      .timestamp = json_integer_value(json_object_get(json, "timestamp")),
+      .correlation_id = text_of(json_object_get(headers, "correlation-id"), arena),
+      .causation = text_of(json_object_get(headers, "causation"), arena),
+      .source = text_of(json_object_get(headers, "source"), arena),
+      .traceparent = text_of(json_object_get(headers, "traceparent"), arena),
+      .error = text_of(json_object_get(headers, "error"), arena)};
+  if (json_is_null(value) || json_object_get(value, "undecodable"))
+    return true; /* passes through as it is */
   struct record record;
   if (!record_from_json(codec_schemas(codec), value, arena, &record, error)) return false;
   out->value = codec_encode(codec, record, arena);
-  if (!out->value.data) snprintf(error, CODEC_ERROR_SIZE, "the record is larger than %zu bytes", RECORD_SIZE_MAX);
+  if (!out->value.data)
+    snprintf(error, CODEC_ERROR_SIZE, "the record is larger than %zu bytes", RECORD_SIZE_MAX);
   return out->value.data != NULL;
 }
 
-bool line_parse(struct codec *codec, struct str text, struct arena *arena, struct str *topic, struct memory_record *out, char *error) {
+bool line_parse(struct codec *codec, struct str text, struct arena *arena, struct str *topic,
+                struct memory_record *out, char *error) {
   json_error_t reason;
   json_t *json = json_loadb(text.data, text.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
   if (!json) {
@@ -85,7 +96,8 @@ struct str command_key(struct record record) {
     case RECORD_REGISTER_ITEM: return ((const struct register_item *)record.value)->item_id;
     case RECORD_RECEIVE_STOCK: return ((const struct receive_stock *)record.value)->item_id;
     case RECORD_CLOSE_ITEM: return ((const struct close_item *)record.value)->item_id;
-    case RECORD_REGISTER_CUSTOMER: return ((const struct register_customer *)record.value)->customer_id;
+    case RECORD_REGISTER_CUSTOMER:
+      return ((const struct register_customer *)record.value)->customer_id;
     default: return (struct str){0};
   }
 }

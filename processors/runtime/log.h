@@ -1,10 +1,13 @@
-/* The log as the runtime sees it: a consumer group on one input topic, a transactional producer, and a reader of changelogs.
+/* The log as the runtime sees it: a consumer group on one input topic, a transactional producer,
+ * and a reader of changelogs.
  *
- * Two implementations: Kafka (log_kafka.c) and a log in memory with the same semantics (log_memory.c). One thread uses a log.
+ * Two implementations: Kafka (log_kafka.c) and a log in memory with the same semantics
+ * (log_memory.c). One thread uses a log.
  *
- * Transactions are Kafka's (KIP-98) with the group's metadata in the offset commit (KIP-447). Errors come in three classes, judged
- * in this order by the implementation: what is fatal ends the process, what asks for an abort ends the transaction, what can be
- * tried again was tried again inside until it ended. A commit whose outcome stays unknown is fatal: it is never guessed. */
+ * Transactions are Kafka's (KIP-98) with the group's metadata in the offset commit (KIP-447).
+ * Errors come in three classes, judged in this order by the implementation: what is fatal ends the
+ * process, what asks for an abort ends the transaction, what can be tried again was tried again
+ * inside until it ended. A commit whose outcome stays unknown is fatal: it is never guessed. */
 #ifndef HOLDFAST_LOG_H
 #define HOLDFAST_LOG_H
 
@@ -27,7 +30,7 @@ enum log_event_kind { LOG_IDLE, LOG_RECORD, LOG_ASSIGNED, LOG_REVOKED, LOG_FAILE
 struct log_record {
   int32_t partition;
   int64_t offset;
-  int64_t timestamp; /* milliseconds since 1970 */
+  int64_t timestamp;     /* milliseconds since 1970 */
   struct str key, value; /* data is NULL for null: a null value is a tombstone */
   struct str correlation_id, traceparent;
   void *owner; /* of what the record borrows; log_release gives it back */
@@ -35,8 +38,9 @@ struct log_record {
 
 struct log_event {
   enum log_event_kind kind;
-  struct log_record record;    /* LOG_RECORD: hand to log_release */
-  const int32_t *partitions;   /* LOG_ASSIGNED: valid until the next poll. They are paused: resume each when it is ready */
+  struct log_record record;  /* LOG_RECORD: hand to log_release */
+  const int32_t *partitions; /* LOG_ASSIGNED: valid until the next poll. They are paused: resume
+                                each when it is ready */
   size_t partition_count;
 };
 
@@ -56,7 +60,8 @@ struct log_output {
   int32_t partition; /* -1: by the key, with murmur2 as JVM clients do */
   struct str key, value;
   int64_t timestamp;
-  struct str correlation_id, causation, source, traceparent, error; /* headers; without data: left out */
+  struct str correlation_id, causation, source, traceparent,
+      error;             /* headers; without data: left out */
   int64_t *acknowledged; /* raised to the record's offset when the log has it; NULL: not wanted */
 };
 
@@ -69,7 +74,8 @@ struct log_class {
   enum log_status (*init)(struct log *log);
   enum log_status (*join)(struct log *log);
 
-  /* An event, or LOG_IDLE after timeout_ms. After LOG_REVOKED all records polled before it belong to others. */
+  /* An event, or LOG_IDLE after timeout_ms. After LOG_REVOKED all records polled before it belong
+   * to others. */
   void (*poll)(struct log *log, int timeout_ms, struct log_event *event);
   void (*release)(struct log *log, struct log_record *record);
   enum log_status (*seek)(struct log *log, int32_t partition, int64_t offset);
@@ -81,22 +87,27 @@ struct log_class {
   enum log_status (*begin)(struct log *log);
   enum log_status (*produce)(struct log *log, const struct log_output *output);
   enum log_status (*settle)(struct log *log); /* waits until every delivery is acknowledged */
-  enum log_status (*send_offsets)(struct log *log, const struct log_position *positions, size_t count);
+  enum log_status (*send_offsets)(struct log *log, const struct log_position *positions,
+                                  size_t count);
   enum log_status (*commit)(struct log *log);
   enum log_status (*abort)(struct log *log);
 
-  /* The changelog of one input partition, read_committed. LOG_AGAIN: nothing at the moment; *position has moved past what was
-   * aborted or compacted away. Records are released like those of poll. */
+  /* The changelog of one input partition, read_committed. LOG_AGAIN: nothing at the moment;
+   * *position has moved past what was aborted or compacted away. Records are released like those of
+   * poll. */
   enum log_status (*changelog_open)(struct log *log, int32_t partition, int64_t from);
-  enum log_status (*changelog_next)(struct log *log, int32_t partition, struct log_record *out, int64_t *position);
+  enum log_status (*changelog_next)(struct log *log, int32_t partition, struct log_record *out,
+                                    int64_t *position);
   void (*changelog_close)(struct log *log, int32_t partition);
-  enum log_status (*changelog_bounds)(struct log *log, int32_t partition, int64_t *first, int64_t *end);
+  enum log_status (*changelog_bounds)(struct log *log, int32_t partition, int64_t *first,
+                                      int64_t *end);
 
   /* A number by which outputs name their topic; -1 with a failure if it does not exist. */
   int (*topic)(struct log *log, const char *name);
   int32_t (*partition_count)(struct log *log, int topic);
-  int64_t (*lag)(struct log *log, int32_t partition); /* records not yet polled, as last heard; -1: unknown */
-  int64_t (*now)(struct log *log);                    /* milliseconds since 1970 */
+  int64_t (*lag)(struct log *log,
+                 int32_t partition); /* records not yet polled, as last heard; -1: unknown */
+  int64_t (*now)(struct log *log);   /* milliseconds since 1970 */
 };
 
 struct log {

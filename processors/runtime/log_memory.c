@@ -39,7 +39,8 @@ struct memory_offset {
 
 struct member {
   int slot;
-  struct log_memory *log; /* NULL: nobody lives in the slot; a static member keeps its partitions all the same */
+  struct log_memory
+      *log; /* NULL: nobody lives in the slot; a static member keeps its partitions all the same */
 };
 
 struct group {
@@ -93,7 +94,8 @@ struct log_memory {
 
 struct memory_cluster *memory_cluster_new(void) {
   struct memory_cluster *cluster = xcalloc(1, sizeof *cluster);
-  cluster->transactions = xgrow(NULL, &cluster->transaction_capacity, 1, sizeof *cluster->transactions);
+  cluster->transactions =
+      xgrow(NULL, &cluster->transaction_capacity, 1, sizeof *cluster->transactions);
   cluster->transactions[cluster->transaction_count++] = TRANSACTION_COMMITTED;
   return cluster;
 }
@@ -101,7 +103,8 @@ struct memory_cluster *memory_cluster_new(void) {
 void memory_cluster_free(struct memory_cluster *cluster) {
   if (!cluster) return;
   for (size_t i = 0; i < cluster->topic_count; i++) {
-    for (int32_t j = 0; j < cluster->topics[i].partition_count; j++) free(cluster->topics[i].partitions[j].entries);
+    for (int32_t j = 0; j < cluster->topics[i].partition_count; j++)
+      free(cluster->topics[i].partitions[j].entries);
     free(cluster->topics[i].partitions);
   }
   for (size_t i = 0; i < cluster->group_count; i++) {
@@ -133,9 +136,12 @@ static int find_topic(const struct memory_cluster *cluster, const char *name) {
 
 void memory_topic_create(struct memory_cluster *cluster, const char *name, int32_t partitions) {
   if (find_topic(cluster, name) >= 0) return;
-  cluster->topics = xgrow(cluster->topics, &cluster->topic_capacity, cluster->topic_count + 1, sizeof *cluster->topics);
+  cluster->topics = xgrow(cluster->topics, &cluster->topic_capacity, cluster->topic_count + 1,
+                          sizeof *cluster->topics);
   cluster->topics[cluster->topic_count++] = (struct memory_topic){
-      .name = keep_name(cluster, name), .partitions = xcalloc((size_t)partitions, sizeof(struct memory_partition)), .partition_count = partitions};
+      .name = keep_name(cluster, name),
+      .partitions = xcalloc((size_t)partitions, sizeof(struct memory_partition)),
+      .partition_count = partitions};
 }
 
 int32_t memory_topic_partitions(const struct memory_cluster *cluster, const char *name) {
@@ -149,18 +155,23 @@ static struct memory_topic *topic_of(const struct memory_cluster *cluster, const
   return &cluster->topics[topic];
 }
 
-void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int32_t partition, int64_t offset) {
+void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int32_t partition,
+                           int64_t offset) {
   topic_of(cluster, name)->partitions[partition].base = offset;
 }
 
-static int64_t append_entry(struct memory_cluster *cluster, struct memory_topic *topic, int32_t partition, const struct memory_record *record, int transaction) {
+static int64_t append_entry(struct memory_cluster *cluster, struct memory_topic *topic,
+                            int32_t partition, const struct memory_record *record,
+                            int transaction) {
   if (partition < 0) partition = murmur2_partition(record->key, topic->partition_count);
   struct memory_partition *to = &topic->partitions[partition];
   to->entries = xgrow(to->entries, &to->capacity, to->count + 1, sizeof *to->entries);
   struct entry *entry = &to->entries[to->count];
   *entry = (struct entry){.record = *record, .transaction = transaction};
-  struct str *texts[] = {&entry->record.key, &entry->record.value, &entry->record.correlation_id, &entry->record.causation,
-                         &entry->record.source, &entry->record.traceparent, &entry->record.error};
+  struct str *texts[] = {
+      &entry->record.key,       &entry->record.value,  &entry->record.correlation_id,
+      &entry->record.causation, &entry->record.source, &entry->record.traceparent,
+      &entry->record.error};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     if (texts[i]->data) *texts[i] = arena_copy(&cluster->arena, *texts[i]);
   }
@@ -169,20 +180,26 @@ static int64_t append_entry(struct memory_cluster *cluster, struct memory_topic 
   return entry->record.offset;
 }
 
-void memory_append(struct memory_cluster *cluster, const char *topic, int32_t partition, const struct memory_record *record) {
+void memory_append(struct memory_cluster *cluster, const char *topic, int32_t partition,
+                   const struct memory_record *record) {
   append_entry(cluster, topic_of(cluster, topic), partition, record, NO_TRANSACTION);
 }
 
 /* The last stable offset: nothing from the first open transaction on is read. */
-static int64_t stable_end(const struct memory_cluster *cluster, struct memory_partition *partition) {
-  while (partition->stable < partition->count && cluster->transactions[partition->entries[partition->stable].transaction] != TRANSACTION_OPEN) {
+static int64_t stable_end(const struct memory_cluster *cluster,
+                          struct memory_partition *partition) {
+  while (partition->stable < partition->count &&
+         cluster->transactions[partition->entries[partition->stable].transaction] !=
+             TRANSACTION_OPEN) {
     partition->stable++;
   }
   return partition->base + (int64_t)partition->stable;
 }
 
 /* The first committed record from `from` on and before `end`, or NULL. */
-static const struct memory_record *next_committed(const struct memory_cluster *cluster, const struct memory_partition *partition, int64_t from, int64_t end) {
+static const struct memory_record *next_committed(const struct memory_cluster *cluster,
+                                                  const struct memory_partition *partition,
+                                                  int64_t from, int64_t end) {
   for (int64_t offset = from < partition->base ? partition->base : from; offset < end; offset++) {
     const struct entry *entry = &partition->entries[offset - partition->base];
     if (cluster->transactions[entry->transaction] == TRANSACTION_COMMITTED) return &entry->record;
@@ -190,7 +207,8 @@ static const struct memory_record *next_committed(const struct memory_cluster *c
   return NULL;
 }
 
-const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic, int32_t partition, int64_t from) {
+const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic,
+                                        int32_t partition, int64_t from) {
   struct memory_partition *of = &topic_of(cluster, topic)->partitions[partition];
   return next_committed(cluster, of, from, stable_end(cluster, of));
 }
@@ -207,23 +225,30 @@ static int find_group(const struct memory_cluster *cluster, const char *name) {
 static int group_of(struct memory_cluster *cluster, const char *name, int topic) {
   int found = find_group(cluster, name);
   if (found >= 0) return found;
-  cluster->groups = xgrow(cluster->groups, &cluster->group_capacity, cluster->group_count + 1, sizeof *cluster->groups);
+  cluster->groups = xgrow(cluster->groups, &cluster->group_capacity, cluster->group_count + 1,
+                          sizeof *cluster->groups);
   size_t count = (size_t)cluster->topics[topic].partition_count;
   struct group *group = &cluster->groups[cluster->group_count];
-  *group = (struct group){.name = keep_name(cluster, name), .topic = topic, .generation = 1, .offset_count = count};
+  *group = (struct group){
+      .name = keep_name(cluster, name), .topic = topic, .generation = 1, .offset_count = count};
   group->offsets = xcalloc(count, sizeof *group->offsets);
-  for (size_t i = 0; i < count; i++) group->offsets[i] = (struct memory_offset){.partition = (int32_t)i, .committed.offset = -1};
+  for (size_t i = 0; i < count; i++)
+    group->offsets[i] = (struct memory_offset){.partition = (int32_t)i, .committed.offset = -1};
   return (int)cluster->group_count++;
 }
 
-void memory_commit_offset(struct memory_cluster *cluster, const char *group, const char *topic, int32_t partition, int64_t offset, const char *metadata) {
-  int number = group_of(cluster, group, find_topic(cluster, topic)); /* first: it may move the array */
+void memory_commit_offset(struct memory_cluster *cluster, const char *group, const char *topic,
+                          int32_t partition, int64_t offset, const char *metadata) {
+  int number =
+      group_of(cluster, group, find_topic(cluster, topic)); /* first: it may move the array */
   struct group *of = &cluster->groups[number];
   of->offsets[partition].committed.offset = offset;
-  snprintf(of->offsets[partition].committed.metadata, sizeof of->offsets[partition].committed.metadata, "%s", metadata);
+  snprintf(of->offsets[partition].committed.metadata,
+           sizeof of->offsets[partition].committed.metadata, "%s", metadata);
 }
 
-int64_t memory_committed(const struct memory_cluster *cluster, const char *group, const char *topic, int32_t partition) {
+int64_t memory_committed(const struct memory_cluster *cluster, const char *group, const char *topic,
+                         int32_t partition) {
   (void)topic;
   int found = find_group(cluster, group);
   return found < 0 ? -1 : cluster->groups[found].offsets[partition].committed.offset;
@@ -252,7 +277,8 @@ void memory_expire_member(struct memory_cluster *cluster, const char *name, int 
 
 /* ---- transactions ---- */
 
-static void end_transaction(struct memory_cluster *cluster, struct producer *producer, enum transaction_state state) {
+static void end_transaction(struct memory_cluster *cluster, struct producer *producer,
+                            enum transaction_state state) {
   int number = producer->transaction;
   producer->transaction = NO_TRANSACTION;
   if (number == NO_TRANSACTION) return;
@@ -273,7 +299,8 @@ static int producer_of(struct memory_cluster *cluster, const char *group, int sl
   for (size_t i = 0; i < cluster->producer_count; i++) {
     if (strcmp(cluster->producers[i].id, id) == 0) return (int)i;
   }
-  cluster->producers = xgrow(cluster->producers, &cluster->producer_capacity, cluster->producer_count + 1, sizeof *cluster->producers);
+  cluster->producers = xgrow(cluster->producers, &cluster->producer_capacity,
+                             cluster->producer_count + 1, sizeof *cluster->producers);
   cluster->producers[cluster->producer_count] = (struct producer){.id = keep_name(cluster, id)};
   return (int)cluster->producer_count++;
 }
@@ -308,7 +335,10 @@ static struct producer *producer_at(struct log_memory *self) {
 }
 
 static enum log_status check_producer(struct log_memory *self) {
-  return producer_at(self)->epoch == self->epoch ? LOG_OK : fail(&self->log, LOG_FATAL, "fenced: another process has this slot, or its transaction timed out");
+  return producer_at(self)->epoch == self->epoch
+             ? LOG_OK
+             : fail(&self->log, LOG_FATAL,
+                    "fenced: another process has this slot, or its transaction timed out");
 }
 
 static enum log_status memory_init(struct log *log) {
@@ -325,7 +355,8 @@ static enum log_status memory_join(struct log *log) {
   struct group *group = &self->cluster->groups[self->group];
   struct member *member = find_member(group, self->slot);
   if (!member) {
-    group->members = xgrow(group->members, &group->member_capacity, group->member_count + 1, sizeof *group->members);
+    group->members = xgrow(group->members, &group->member_capacity, group->member_count + 1,
+                           sizeof *group->members);
     group->members[group->member_count++] = (struct member){.slot = self->slot};
     qsort(group->members, group->member_count, sizeof *group->members, by_slot);
     group->generation++;
@@ -358,7 +389,8 @@ static void take_assignment(struct log_memory *self, struct log_event *event) {
     self->positions[first + i].resumed = false;
   }
   self->generation = group->generation;
-  *event = (struct log_event){.kind = LOG_ASSIGNED, .partitions = self->assigned, .partition_count = self->assigned_count};
+  *event = (struct log_event){
+      .kind = LOG_ASSIGNED, .partitions = self->assigned, .partition_count = self->assigned_count};
 }
 
 static bool poll_record(struct log_memory *self, struct log_event *event) {
@@ -368,15 +400,21 @@ static bool poll_record(struct log_memory *self, struct log_event *event) {
     struct read_position *position = &self->positions[id];
     if (!position->resumed) continue;
     int64_t end = stable_end(self->cluster, &topic->partitions[id]);
-    const struct memory_record *record = next_committed(self->cluster, &topic->partitions[id], position->next, end);
+    const struct memory_record *record =
+        next_committed(self->cluster, &topic->partitions[id], position->next, end);
     if (!record) {
       if (end > position->next) position->next = end;
       continue;
     }
     position->next = record->offset + 1;
     event->kind = LOG_RECORD;
-    event->record = (struct log_record){.partition = id, .offset = record->offset, .timestamp = record->timestamp, .key = record->key,
-                                        .value = record->value, .correlation_id = record->correlation_id, .traceparent = record->traceparent};
+    event->record = (struct log_record){.partition = id,
+                                        .offset = record->offset,
+                                        .timestamp = record->timestamp,
+                                        .key = record->key,
+                                        .value = record->value,
+                                        .correlation_id = record->correlation_id,
+                                        .traceparent = record->traceparent};
     self->turn++;
     return true;
   }
@@ -419,7 +457,8 @@ static enum log_status memory_resume(struct log *log, int32_t partition) {
   return LOG_OK;
 }
 
-static enum log_status memory_committed_offset(struct log *log, int32_t partition, struct log_offset *out) {
+static enum log_status memory_committed_offset(struct log *log, int32_t partition,
+                                               struct log_offset *out) {
   struct log_memory *self = self_of(log);
   const struct memory_offset *offset = &self->cluster->groups[self->group].offsets[partition];
   *out = offset->committed;
@@ -431,7 +470,8 @@ static enum log_status memory_begin(struct log *log) {
   struct memory_cluster *cluster = self->cluster;
   enum log_status status = check_producer(self);
   if (status != LOG_OK) return status;
-  cluster->transactions = xgrow(cluster->transactions, &cluster->transaction_capacity, cluster->transaction_count + 1, sizeof *cluster->transactions);
+  cluster->transactions = xgrow(cluster->transactions, &cluster->transaction_capacity,
+                                cluster->transaction_count + 1, sizeof *cluster->transactions);
   cluster->transactions[cluster->transaction_count] = TRANSACTION_OPEN;
   producer_at(self)->transaction = (int)cluster->transaction_count++;
   return LOG_OK;
@@ -441,10 +481,16 @@ static enum log_status memory_produce(struct log *log, const struct log_output *
   struct log_memory *self = self_of(log);
   enum log_status status = check_producer(self);
   if (status != LOG_OK) return status;
-  struct memory_record record = {.timestamp = output->timestamp, .key = output->key, .value = output->value,
-                                 .correlation_id = output->correlation_id, .causation = output->causation, .source = output->source,
-                                 .traceparent = output->traceparent, .error = output->error};
-  int64_t offset = append_entry(self->cluster, &self->cluster->topics[output->topic], output->partition, &record, producer_at(self)->transaction);
+  struct memory_record record = {.timestamp = output->timestamp,
+                                 .key = output->key,
+                                 .value = output->value,
+                                 .correlation_id = output->correlation_id,
+                                 .causation = output->causation,
+                                 .source = output->source,
+                                 .traceparent = output->traceparent,
+                                 .error = output->error};
+  int64_t offset = append_entry(self->cluster, &self->cluster->topics[output->topic],
+                                output->partition, &record, producer_at(self)->transaction);
   if (output->acknowledged && *output->acknowledged < offset) *output->acknowledged = offset;
   return LOG_OK;
 }
@@ -453,17 +499,21 @@ static enum log_status memory_settle(struct log *log) {
   return check_producer(self_of(log));
 }
 
-static enum log_status memory_send_offsets(struct log *log, const struct log_position *positions, size_t count) {
+static enum log_status memory_send_offsets(struct log *log, const struct log_position *positions,
+                                           size_t count) {
   struct log_memory *self = self_of(log);
   enum log_status status = check_producer(self);
   if (status != LOG_OK) return status;
   struct group *group = &self->cluster->groups[self->group];
-  if (self->generation != group->generation) return fail(log, LOG_ABORT, "the group has another generation: these partitions may be another's");
+  if (self->generation != group->generation)
+    return fail(log, LOG_ABORT,
+                "the group has another generation: these partitions may be another's");
   for (size_t i = 0; i < count; i++) {
     struct memory_offset *offset = &group->offsets[positions[i].partition];
     offset->pending_transaction = producer_at(self)->transaction;
     offset->pending.offset = positions[i].offset;
-    snprintf(offset->pending.metadata, sizeof offset->pending.metadata, "%s", positions[i].metadata);
+    snprintf(offset->pending.metadata, sizeof offset->pending.metadata, "%s",
+             positions[i].metadata);
   }
   return LOG_OK;
 }
@@ -497,13 +547,19 @@ static enum log_status memory_changelog_open(struct log *log, int32_t partition,
   return LOG_OK;
 }
 
-static enum log_status memory_changelog_next(struct log *log, int32_t partition, struct log_record *out, int64_t *position) {
+static enum log_status memory_changelog_next(struct log *log, int32_t partition,
+                                             struct log_record *out, int64_t *position) {
   struct log_memory *self = self_of(log);
   struct memory_partition *changelog = changelog_of(self, partition);
-  int64_t *next = &self->positions[partition].changelog_next, end = stable_end(self->cluster, changelog);
+  int64_t *next = &self->positions[partition].changelog_next,
+          end = stable_end(self->cluster, changelog);
   const struct memory_record *record = next_committed(self->cluster, changelog, *next, end);
   if (record) {
-    *out = (struct log_record){.partition = partition, .offset = record->offset, .timestamp = record->timestamp, .key = record->key, .value = record->value};
+    *out = (struct log_record){.partition = partition,
+                               .offset = record->offset,
+                               .timestamp = record->timestamp,
+                               .key = record->key,
+                               .value = record->value};
     *next = record->offset + 1;
   } else if (end > *next) {
     *next = end;
@@ -517,7 +573,8 @@ static void memory_changelog_close(struct log *log, int32_t partition) {
   (void)partition;
 }
 
-static enum log_status memory_changelog_bounds(struct log *log, int32_t partition, int64_t *first, int64_t *end) {
+static enum log_status memory_changelog_bounds(struct log *log, int32_t partition, int64_t *first,
+                                               int64_t *end) {
   struct log_memory *self = self_of(log);
   *first = changelog_of(self, partition)->base;
   *end = stable_end(self->cluster, changelog_of(self, partition));
@@ -538,21 +595,39 @@ static int32_t memory_partition_count(struct log *log, int topic) {
 
 static int64_t memory_lag(struct log *log, int32_t partition) {
   struct log_memory *self = self_of(log);
-  return stable_end(self->cluster, &self->cluster->topics[self->input].partitions[partition]) - self->positions[partition].next;
+  return stable_end(self->cluster, &self->cluster->topics[self->input].partitions[partition]) -
+         self->positions[partition].next;
 }
 
 static int64_t memory_now(struct log *log) {
   return self_of(log)->cluster->now;
 }
 
-static const struct log_class memory_class = {
-    .close = memory_close, .init = memory_init, .join = memory_join, .poll = memory_poll, .release = memory_release, .seek = memory_seek,
-    .resume = memory_resume, .committed = memory_committed_offset, .begin = memory_begin, .produce = memory_produce, .settle = memory_settle,
-    .send_offsets = memory_send_offsets, .commit = memory_commit, .abort = memory_abort, .changelog_open = memory_changelog_open,
-    .changelog_next = memory_changelog_next, .changelog_close = memory_changelog_close, .changelog_bounds = memory_changelog_bounds,
-    .topic = memory_topic, .partition_count = memory_partition_count, .lag = memory_lag, .now = memory_now};
+static const struct log_class memory_class = {.close = memory_close,
+                                              .init = memory_init,
+                                              .join = memory_join,
+                                              .poll = memory_poll,
+                                              .release = memory_release,
+                                              .seek = memory_seek,
+                                              .resume = memory_resume,
+                                              .committed = memory_committed_offset,
+                                              .begin = memory_begin,
+                                              .produce = memory_produce,
+                                              .settle = memory_settle,
+                                              .send_offsets = memory_send_offsets,
+                                              .commit = memory_commit,
+                                              .abort = memory_abort,
+                                              .changelog_open = memory_changelog_open,
+                                              .changelog_next = memory_changelog_next,
+                                              .changelog_close = memory_changelog_close,
+                                              .changelog_bounds = memory_changelog_bounds,
+                                              .topic = memory_topic,
+                                              .partition_count = memory_partition_count,
+                                              .lag = memory_lag,
+                                              .now = memory_now};
 
-struct log *memory_log_open(struct memory_cluster *cluster, const char *group, const char *input, const char *changelog, int slot) {
+struct log *memory_log_open(struct memory_cluster *cluster, const char *group, const char *input,
+                            const char *changelog, int slot) {
   struct log_memory *self = xcalloc(1, sizeof *self);
   self->log.class = &memory_class;
   self->cluster = cluster;

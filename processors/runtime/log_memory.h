@@ -1,5 +1,6 @@
-/* A log in memory with Kafka's semantics: transactions, read_committed, offsets with metadata, generations, fencing, rebalance. It is
- * what the simulator, the pipes and `holdfast run --local` work on. Everything of one cluster is used from one thread. */
+/* A log in memory with Kafka's semantics: transactions, read_committed, offsets with metadata,
+ * generations, fencing, rebalance. It is what the simulator, the pipes and `holdfast run --local`
+ * work on. Everything of one cluster is used from one thread. */
 #ifndef HOLDFAST_LOG_MEMORY_H
 #define HOLDFAST_LOG_MEMORY_H
 
@@ -21,28 +22,38 @@ void memory_cluster_free(struct memory_cluster *cluster);
 void memory_cluster_set_time(struct memory_cluster *cluster, int64_t now);
 
 void memory_topic_create(struct memory_cluster *cluster, const char *name, int32_t partitions);
-int32_t memory_topic_partitions(const struct memory_cluster *cluster, const char *name); /* 0: no such topic */
+int32_t memory_topic_partitions(const struct memory_cluster *cluster,
+                                const char *name); /* 0: no such topic */
 
 /* The first offset of an empty partition: a pipe goes on where its store stands. */
-void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int32_t partition, int64_t offset);
+void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int32_t partition,
+                           int64_t offset);
 
 /* Outside any transaction, as an external producer would. Copies. Partition -1: by the key. */
-void memory_append(struct memory_cluster *cluster, const char *topic, int32_t partition, const struct memory_record *record);
+void memory_append(struct memory_cluster *cluster, const char *topic, int32_t partition,
+                   const struct memory_record *record);
 
-/* The n-th committed record of a partition from `from` on, or NULL; what read_committed would see. Valid while the cluster lives. */
-const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic, int32_t partition, int64_t from);
+/* The n-th committed record of a partition from `from` on, or NULL; what read_committed would see.
+ * Valid while the cluster lives. */
+const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic,
+                                        int32_t partition, int64_t from);
 
 /* Commits an offset as `holdfast topics apply` does for a new group. */
-void memory_commit_offset(struct memory_cluster *cluster, const char *group, const char *topic, int32_t partition, int64_t offset, const char *metadata);
+void memory_commit_offset(struct memory_cluster *cluster, const char *group, const char *topic,
+                          int32_t partition, int64_t offset, const char *metadata);
 
 /* The committed offset; -1: none. */
-int64_t memory_committed(const struct memory_cluster *cluster, const char *group, const char *topic, int32_t partition);
+int64_t memory_committed(const struct memory_cluster *cluster, const char *group, const char *topic,
+                         int32_t partition);
 
-/* A member of the group that consumes `input`. slot names its transactional id and its static membership: opening a slot again
- * fences the former owner. changelog NULL: none. Names are copied. */
-struct log *memory_log_open(struct memory_cluster *cluster, const char *group, const char *input, const char *changelog, int slot);
+/* A member of the group that consumes `input`. slot names its transactional id and its static
+ * membership: opening a slot again fences the former owner. changelog NULL: none. Names are copied.
+ */
+struct log *memory_log_open(struct memory_cluster *cluster, const char *group, const char *input,
+                            const char *changelog, int slot);
 
-/* Takes the member out of the group as a session time-out would: its partitions go to the others. */
+/* Takes the member out of the group as a session time-out would: its partitions go to the others.
+ */
 void memory_expire_member(struct memory_cluster *cluster, const char *group, int slot);
 
 /* Ends the open transaction of a slot as its time-out would. */

@@ -21,7 +21,8 @@ void logging(enum log_level level, const char *format, ...) {
   gmtime_r(&now.tv_sec, &utc);
   char line[1200];
   size_t used = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
-  used += (size_t)snprintf(line + used, sizeof line - used, ".%03ldZ %s %s: ", now.tv_nsec / 1000000, levels[level], name);
+  used += (size_t)snprintf(line + used, sizeof line - used,
+                           ".%03ldZ %s %s: ", now.tv_nsec / 1000000, levels[level], name);
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(line + used, sizeof line - used, format, arguments);

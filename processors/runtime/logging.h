@@ -1,4 +1,5 @@
-/* Log lines on stderr, one each: time, level, who, text. Data never goes there, log lines never to stdout. */
+/* Log lines on stderr, one each: time, level, who, text. Data never goes there, log lines never to
+ * stdout. */
 #ifndef HOLDFAST_LOGGING_H
 #define HOLDFAST_LOGGING_H
 

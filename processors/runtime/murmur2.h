@@ -1,4 +1,5 @@
-/* The partition of a key as JVM clients choose it (org.apache.kafka.common.utils.Utils.murmur2, after Austin Appleby's MurmurHash2). */
+/* The partition of a key as JVM clients choose it (org.apache.kafka.common.utils.Utils.murmur2,
+ * after Austin Appleby's MurmurHash2). */
 #ifndef HOLDFAST_MURMUR2_H
 #define HOLDFAST_MURMUR2_H
 

@@ -9,10 +9,23 @@
 enum rank { RANK_DEFAULT, RANK_FILE, RANK_ENVIRONMENT, RANK_FLAG };
 
 const struct option_desc kafka_options[] = {
-    {.name = "brokers", .letter = 'b', .metavar = "HOST:PORT,..", .value = "127.0.0.1:9092", .help = "Kafka brokers to ask first"},
-    {.name = "properties", .letter = 'F', .metavar = "FILE", .help = "properties file: options by their long names, all others are librdkafka's"},
-    {.name = "kafka", .letter = 'X', .metavar = "NAME=VALUE", .help = "a librdkafka property; may be given often"},
-    {.name = "prefix", .metavar = "TEXT", .value = "", .help = "before every topic, group and transactional id: several pipelines on one cluster"},
+    {.name = "brokers",
+     .letter = 'b',
+     .metavar = "HOST:PORT,..",
+     .value = "127.0.0.1:9092",
+     .help = "Kafka brokers to ask first"},
+    {.name = "properties",
+     .letter = 'F',
+     .metavar = "FILE",
+     .help = "properties file: options by their long names, all others are librdkafka's"},
+    {.name = "kafka",
+     .letter = 'X',
+     .metavar = "NAME=VALUE",
+     .help = "a librdkafka property; may be given often"},
+    {.name = "prefix",
+     .metavar = "TEXT",
+     .value = "",
+     .help = "before every topic, group and transactional id: several pipelines on one cluster"},
     {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
     {0},
 };
@@ -26,12 +39,14 @@ void options_add(struct options *options, const struct option_desc *table) {
 
 static int find(const struct options *options, const char *name, size_t size) {
   for (size_t i = 0; i < options->count; i++) {
-    if (strlen(options->table[i]->name) == size && memcmp(options->table[i]->name, name, size) == 0) return (int)i;
+    if (strlen(options->table[i]->name) == size && memcmp(options->table[i]->name, name, size) == 0)
+      return (int)i;
   }
   return -1;
 }
 
-static bool fail(struct options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool fail(struct options *options, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static bool fail(struct options *options, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -40,12 +55,15 @@ static bool fail(struct options *options, const char *format, ...) {
   return false;
 }
 
-static bool check_number(struct options *options, const struct option_desc *option, const char *value) {
+static bool check_number(struct options *options, const struct option_desc *option,
+                         const char *value) {
   char *end;
   errno = 0;
   long long number = strtoll(value, &end, 10);
-  if (errno == 0 && end != value && *end == '\0' && number >= option->min && number <= option->max) return true;
-  return fail(options, "--%s must be a whole number from %lld to %lld, not '%s'", option->name, (long long)option->min, (long long)option->max, value);
+  if (errno == 0 && end != value && *end == '\0' && number >= option->min && number <= option->max)
+    return true;
+  return fail(options, "--%s must be a whole number from %lld to %lld, not '%s'", option->name,
+              (long long)option->min, (long long)option->max, value);
 }
 
 static bool set_option(struct options *options, size_t index, const char *value, int rank) {
@@ -58,7 +76,8 @@ static bool set_option(struct options *options, size_t index, const char *value,
   return true;
 }
 
-static bool set_kafka(struct options *options, const char *name, size_t size, const char *value, bool replace) {
+static bool set_kafka(struct options *options, const char *name, size_t size, const char *value,
+                      bool replace) {
   for (size_t i = 0; i < options->kafka_count; i++) {
     struct kafka_property *property = &options->kafka[i];
     if (strlen(property->name) != size || memcmp(property->name, name, size) != 0) continue;
@@ -67,7 +86,8 @@ static bool set_kafka(struct options *options, const char *name, size_t size, co
     property->value = xstrdup(value);
     return true;
   }
-  if (options->kafka_count == KAFKA_PROPERTIES_MAX) return fail(options, "more than %d librdkafka properties", KAFKA_PROPERTIES_MAX);
+  if (options->kafka_count == KAFKA_PROPERTIES_MAX)
+    return fail(options, "more than %d librdkafka properties", KAFKA_PROPERTIES_MAX);
   char *copy = xcalloc(1, size + 1);
   memcpy(copy, name, size);
   options->kafka[options->kafka_count++] = (struct kafka_property){copy, xstrdup(value)};
@@ -80,18 +100,21 @@ static bool set_pair(struct options *options, const char *pair) {
   if (!equals || equals == pair) return fail(options, "-X needs name=value, not '%s'", pair);
   size_t size = (size_t)(equals - pair);
   int index = find(options, pair, size);
-  return index >= 0 ? set_option(options, (size_t)index, equals + 1, RANK_FLAG) : set_kafka(options, pair, size, equals + 1, true);
+  return index >= 0 ? set_option(options, (size_t)index, equals + 1, RANK_FLAG)
+                    : set_kafka(options, pair, size, equals + 1, true);
 }
 
 static int file_line(void *user, const char *section, const char *name, const char *value) {
   struct options *options = user;
   if (*section) return fail(options, "a properties file has no sections, found [%s]", section);
   int index = find(options, name, strlen(name));
-  return index >= 0 ? set_option(options, (size_t)index, value, RANK_FILE) : set_kafka(options, name, strlen(name), value, false);
+  return index >= 0 ? set_option(options, (size_t)index, value, RANK_FILE)
+                    : set_kafka(options, name, strlen(name), value, false);
 }
 
 static bool read_file(struct options *options) {
-  const char *path = find(options, "properties", 10) >= 0 ? options_text(options, "properties") : NULL;
+  const char *path =
+      find(options, "properties", 10) >= 0 ? options_text(options, "properties") : NULL;
   if (!path) return true;
   int line = ini_parse(path, file_line, options);
   if (line < 0) return fail(options, "cannot read the properties file '%s'", path);
@@ -112,7 +135,8 @@ static bool read_environment(struct options *options) {
       name[used++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
     }
     const char *value = getenv(name);
-    if (value && *value && !set_option(options, i, value, RANK_ENVIRONMENT)) return fail(options, "%s in the environment is not valid: '%s'", name, value);
+    if (value && *value && !set_option(options, i, value, RANK_ENVIRONMENT))
+      return fail(options, "%s in the environment is not valid: '%s'", name, value);
   }
   return true;
 }
@@ -142,9 +166,11 @@ static bool read_flag(struct options *options, const char *argument, char ***nex
     if (value) return fail(options, "'%s' takes no value", argument);
     return set_option(options, (size_t)index, "yes", RANK_FLAG);
   }
-  if (!value && !(value = **next)) return fail(options, "'%s' needs a value: %s", argument, option->metavar);
+  if (!value && !(value = **next))
+    return fail(options, "'%s' needs a value: %s", argument, option->metavar);
   if (value == **next) ++*next;
-  return option->letter == 'X' ? set_pair(options, value) : set_option(options, (size_t)index, value, RANK_FLAG);
+  return option->letter == 'X' ? set_pair(options, value)
+                               : set_option(options, (size_t)index, value, RANK_FLAG);
 }
 
 bool options_parse(struct options *options, int argc, char **argv) {
@@ -197,7 +223,8 @@ void options_help(const struct options *options, FILE *out) {
     const struct option_desc *option = options->table[i];
     char flag[64], short_flag[8] = "    ";
     if (option->letter) snprintf(short_flag, sizeof short_flag, "-%c, ", option->letter);
-    snprintf(flag, sizeof flag, "  %s--%s %s", short_flag, option->name, option->metavar ? option->metavar : "");
+    snprintf(flag, sizeof flag, "  %s--%s %s", short_flag, option->name,
+             option->metavar ? option->metavar : "");
     fprintf(out, "%-38s %s", flag, option->help);
     if (option->value && *option->value) fprintf(out, " [%s]", option->value);
     fprintf(out, "\n");

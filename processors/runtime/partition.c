@@ -20,15 +20,18 @@ static void set_phase(struct runtime *runtime, struct partition *partition, enum
   partition->phase = phase;
   pthread_mutex_unlock(&runtime->partitions_lock);
   int ready = 0;
-  for (size_t i = 0; i < runtime->partition_count; i++) ready += runtime->partitions[i].phase == PHASE_READY;
+  for (size_t i = 0; i < runtime->partition_count; i++)
+    ready += runtime->partitions[i].phase == PHASE_READY;
   atomic_store(&runtime->metrics.ready, ready);
 }
 
-/* Eager rebalances give everything anew: a partition that stays passes through the table again, which costs one question. */
+/* Eager rebalances give everything anew: a partition that stays passes through the table again,
+ * which costs one question. */
 void partitions_assign(struct runtime *runtime, const int32_t *ids, size_t count) {
   struct partition *partitions = xcalloc(count ? count : 1, sizeof *partitions);
   for (size_t i = 0; i < count; i++) {
-    partitions[i] = (struct partition){.id = ids[i], .phase = PHASE_ASKING, .staged_input = -1, .acknowledged = -1};
+    partitions[i] = (struct partition){
+        .id = ids[i], .phase = PHASE_ASKING, .staged_input = -1, .acknowledged = -1};
   }
   pthread_mutex_lock(&runtime->partitions_lock);
   free(runtime->partitions);
@@ -44,7 +47,8 @@ void partitions_assign(struct runtime *runtime, const int32_t *ids, size_t count
 
 void partitions_revoke(struct runtime *runtime) {
   for (size_t i = 0; i < runtime->partition_count; i++) {
-    if (runtime->partitions[i].phase == PHASE_CATCHING_UP) runtime->log->class->changelog_close(runtime->log, runtime->partitions[i].id);
+    if (runtime->partitions[i].phase == PHASE_CATCHING_UP)
+      runtime->log->class->changelog_close(runtime->log, runtime->partitions[i].id);
   }
   pthread_mutex_lock(&runtime->partitions_lock);
   runtime->partition_count = 0;
@@ -63,31 +67,39 @@ static bool begin_serving(struct runtime *runtime, struct partition *partition) 
   const struct log_class *log = runtime->log->class;
   partition->next_due = 0;
   partition->polled = partition->next_input;
-  if (log->seek(runtime->log, partition->id, partition->next_input) != LOG_OK || log->resume(runtime->log, partition->id) != LOG_OK) {
+  if (log->seek(runtime->log, partition->id, partition->next_input) != LOG_OK ||
+      log->resume(runtime->log, partition->id) != LOG_OK) {
     return log_failed(runtime);
   }
   set_phase(runtime, partition, PHASE_READY);
-  log_info("partition %" PRId32 " is ready at offset %" PRId64, partition->id, partition->next_input);
+  log_info("partition %" PRId32 " is ready at offset %" PRId64, partition->id,
+           partition->next_input);
   return true;
 }
 
-static bool refuse(struct runtime *runtime, const struct partition *partition, const struct recovery_plan *plan, const struct log_offset *committed) {
+static bool refuse(struct runtime *runtime, const struct partition *partition,
+                   const struct recovery_plan *plan, const struct log_offset *committed) {
   const char *group = runtime->processor->name;
   switch (plan->action) {
     case RECOVERY_REFUSE_NO_OFFSET:
       return runtime_fail(runtime, EX_CONFIG,
-                          "the group '%s' has no committed offset for partition %" PRId32 " of '%s': run 'holdfast topics apply', which makes the "
+                          "the group '%s' has no committed offset for partition %" PRId32
+                          " of '%s': run 'holdfast topics apply', which makes the "
                           "first commit of a new group",
                           group, partition->id, runtime->processor->input);
     case RECOVERY_REFUSE_METADATA:
       return runtime_fail(runtime, EX_CONFIG,
-                          "the committed offset %" PRId64 " of the group '%s' for partition %" PRId32 " was not committed by this pipeline "
+                          "the committed offset %" PRId64
+                          " of the group '%s' for partition %" PRId32
+                          " was not committed by this pipeline "
                           "(its metadata is '%s'): undo what moved it, or use another --prefix",
                           committed->offset, group, partition->id, committed->metadata);
     case RECOVERY_REFUSE_AHEAD:
       return runtime_fail(runtime, EX_CONFIG,
-                          "the state directory is ahead of the offset %" PRId64 " that the group '%s' committed for partition %" PRId32
-                          ": somebody moved the offsets. Move them back, or remove the state directory to rebuild it",
+                          "the state directory is ahead of the offset %" PRId64
+                          " that the group '%s' committed for partition %" PRId32
+                          ": somebody moved the offsets. Move them back, or remove the state "
+                          "directory to rebuild it",
                           committed->offset, group, partition->id);
     case RECOVERY_READY:
     case RECOVERY_CATCH_UP:
@@ -96,7 +108,8 @@ static bool refuse(struct runtime *runtime, const struct partition *partition, c
   return true;
 }
 
-static void keep_position(struct runtime *runtime, const struct partition *partition, int64_t next_input) {
+static void keep_position(struct runtime *runtime, const struct partition *partition,
+                          int64_t next_input) {
   store_put_meta(runtime->store, partition->id,
                  &(struct store_meta){.epoch = partition->epoch,
                                       .next_input = next_input,
@@ -106,7 +119,8 @@ static void keep_position(struct runtime *runtime, const struct partition *parti
   store_write(runtime->store);
 }
 
-static bool begin_catching_up(struct runtime *runtime, struct partition *partition, const struct recovery_plan *plan, int64_t first) {
+static bool begin_catching_up(struct runtime *runtime, struct partition *partition,
+                              const struct recovery_plan *plan, int64_t first) {
   if (plan->action == RECOVERY_REBUILD) {
     store_wipe(runtime->store, partition->id);
     partition->rebuilding = true;
@@ -114,14 +128,17 @@ static bool begin_catching_up(struct runtime *runtime, struct partition *partiti
     partition->written_at = runtime->log->class->now(runtime->log);
     keep_position(runtime, partition, 0);
   }
-  log_info("partition %" PRId32 " reads its changelog from %" PRId64 " to %" PRId64 ": %s", partition->id, partition->next_changelog,
-           partition->last_changelog, plan->reason);
-  if (runtime->log->class->changelog_open(runtime->log, partition->id, partition->next_changelog) != LOG_OK) return log_failed(runtime);
+  log_info("partition %" PRId32 " reads its changelog from %" PRId64 " to %" PRId64 ": %s",
+           partition->id, partition->next_changelog, partition->last_changelog, plan->reason);
+  if (runtime->log->class->changelog_open(runtime->log, partition->id, partition->next_changelog) !=
+      LOG_OK)
+    return log_failed(runtime);
   set_phase(runtime, partition, PHASE_CATCHING_UP);
   return true;
 }
 
-static void apply_intent(struct runtime *runtime, const struct partition *partition, const struct recovery_plan *plan, const struct intent *intent,
+static void apply_intent(struct runtime *runtime, const struct partition *partition,
+                         const struct recovery_plan *plan, const struct intent *intent,
                          struct store_meta *meta) {
   if (plan->intent == INTENT_PROMOTE) {
     *meta = intent_promoted(intent, runtime->log->class->now(runtime->log));
@@ -134,12 +151,14 @@ static void apply_intent(struct runtime *runtime, const struct partition *partit
   }
 }
 
-static bool recover_rows(struct runtime *runtime, struct partition *partition, const struct log_offset *committed) {
+static bool recover_rows(struct runtime *runtime, struct partition *partition,
+                         const struct log_offset *committed) {
   struct arena arena = {0};
   struct store_meta meta = {0};
   struct intent intent;
   int64_t first, end;
-  enum log_status status = runtime->log->class->changelog_bounds(runtime->log, partition->id, &first, &end);
+  enum log_status status =
+      runtime->log->class->changelog_bounds(runtime->log, partition->id, &first, &end);
   if (status != LOG_OK) return status == LOG_AGAIN || log_failed(runtime);
   bool known = store_meta(runtime->store, partition->id, &meta);
   bool intended = store_intent(runtime->store, partition->id, &arena, &intent);
@@ -160,7 +179,8 @@ static bool recover_rows(struct runtime *runtime, struct partition *partition, c
     partition->next_changelog = meta.next_changelog;
     partition->written_at = meta.written_at;
     partition->rebuilding = meta.rebuilding;
-    fine = plan.action == RECOVERY_READY ? begin_serving(runtime, partition) : begin_catching_up(runtime, partition, &plan, first);
+    fine = plan.action == RECOVERY_READY ? begin_serving(runtime, partition)
+                                         : begin_catching_up(runtime, partition, &plan, first);
   }
   arena_free(&arena);
   return fine;
@@ -181,10 +201,13 @@ static bool ask(struct runtime *runtime, struct partition *partition, bool *busy
   return begin_serving(runtime, partition);
 }
 
-static bool restore_record(struct runtime *runtime, struct partition *partition, const struct log_record *record) {
+static bool restore_record(struct runtime *runtime, struct partition *partition,
+                           const struct log_record *record) {
   struct change change = {.key = record->key, .value = record->value};
   if (!row_bytes_due(runtime, change.key, change.value, &change.due_at)) {
-    return runtime_fail(runtime, EX_DATAERR, "the changelog's record at partition %" PRId32 ", offset %" PRId64 " cannot be read by this version",
+    return runtime_fail(runtime, EX_DATAERR,
+                        "the changelog's record at partition %" PRId32 ", offset %" PRId64
+                        " cannot be read by this version",
                         partition->id, record->offset);
   }
   store_put_changes(runtime->store, partition->id, &change, 1);
@@ -192,19 +215,23 @@ static bool restore_record(struct runtime *runtime, struct partition *partition,
   return true;
 }
 
-/* Reads on until the position is past C. The end of the partition counts, since what stood at C may be compacted away. */
+/* Reads on until the position is past C. The end of the partition counts, since what stood at C may
+ * be compacted away. */
 static bool catch_up(struct runtime *runtime, struct partition *partition, bool *busy) {
   const struct log_class *log = runtime->log->class;
   size_t count = 0;
-  while (partition->next_changelog <= partition->last_changelog && count < RESTORE_RECORDS_PER_TURN) {
+  while (partition->next_changelog <= partition->last_changelog &&
+         count < RESTORE_RECORDS_PER_TURN) {
     struct log_record record;
     int64_t position = partition->next_changelog;
     enum log_status status = log->changelog_next(runtime->log, partition->id, &record, &position);
     if (status == LOG_FATAL || status == LOG_ABORT) return log_failed(runtime);
     /* Never past C + 1: where the input is the changelog, what follows is still to be decided. */
-    partition->next_changelog = position <= partition->last_changelog ? position : partition->last_changelog + 1;
+    partition->next_changelog =
+        position <= partition->last_changelog ? position : partition->last_changelog + 1;
     if (status == LOG_AGAIN) break;
-    bool restored = record.offset > partition->last_changelog || restore_record(runtime, partition, &record);
+    bool restored =
+        record.offset > partition->last_changelog || restore_record(runtime, partition, &record);
     log->release(runtime->log, &record);
     if (!restored) return false;
     count++;

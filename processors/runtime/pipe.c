@@ -48,7 +48,8 @@ bool tail_next(struct tail *tail, const char **topic, const struct memory_record
   *record = NULL;
   for (size_t i = 0; i < tail->count; i++) {
     struct tail_partition *one = &tail->partitions[i];
-    const struct memory_record *next = memory_read(tail->cluster, one->topic, one->partition, one->next);
+    const struct memory_record *next =
+        memory_read(tail->cluster, one->topic, one->partition, one->next);
     if (!next || (*record && (*record)->sequence < next->sequence)) continue;
     first = one;
     *record = next;
@@ -65,15 +66,20 @@ void tail_free(struct tail *tail) {
 
 /* ---- a filter in memory ---- */
 
-static void genesis(struct memory_cluster *cluster, const struct processor *processor, int32_t partition, int64_t epoch, int64_t offset, int64_t changelog) {
+static void genesis(struct memory_cluster *cluster, const struct processor *processor,
+                    int32_t partition, int64_t epoch, int64_t offset, int64_t changelog) {
   char text[160];
-  commit_metadata_format(&(struct commit_metadata){.epoch = epoch, .intent_id = "-", .last_changelog = changelog}, text);
+  commit_metadata_format(
+      &(struct commit_metadata){.epoch = epoch, .intent_id = "-", .last_changelog = changelog},
+      text);
   memory_commit_offset(cluster, processor->name, processor->input, partition, offset, text);
 }
 
-void pipe_prepare(struct memory_cluster *cluster, const struct processor *processor, int32_t partitions) {
+void pipe_prepare(struct memory_cluster *cluster, const struct processor *processor,
+                  int32_t partitions) {
   memory_topic_create(cluster, processor->input, partitions);
-  for (const struct output *output = processor->outputs; output && output->topic; output++) memory_topic_create(cluster, output->topic, partitions);
+  for (const struct output *output = processor->outputs; output && output->topic; output++)
+    memory_topic_create(cluster, output->topic, partitions);
   if (processor->changelog) memory_topic_create(cluster, processor->changelog, partitions);
   if (processor->open_input) memory_topic_create(cluster, "dead-letters", partitions);
   for (int32_t i = 0; i < partitions; i++) genesis(cluster, processor, i, 1, 0, -1);
@@ -91,23 +97,27 @@ struct pipe {
   int64_t now;
 };
 
-/* The log begins where the store stands, since what was read in former runs is not kept anywhere. */
+/* The log begins where the store stands, since what was read in former runs is not kept anywhere.
+ */
 static void begin_at(struct pipe *pipe, struct store *store) {
   struct store_meta meta;
   if (!store_meta(store, 0, &meta)) return;
   const struct processor *processor = pipe->processor;
   memory_topic_begin_at(pipe->cluster, processor->input, 0, meta.next_input);
-  if (processor->changelog) memory_topic_begin_at(pipe->cluster, processor->changelog, 0, meta.next_changelog);
+  if (processor->changelog)
+    memory_topic_begin_at(pipe->cluster, processor->changelog, 0, meta.next_changelog);
   genesis(pipe->cluster, processor, 0, meta.epoch, meta.next_input, meta.next_changelog - 1);
 }
 
 static int open_runtime(struct pipe *pipe, const struct options *options, struct store **store) {
-  struct runtime_config config = {.processor = pipe->processor, .options = options, .tombstone_retention_ms = INT64_MAX};
+  struct runtime_config config = {
+      .processor = pipe->processor, .options = options, .tombstone_retention_ms = INT64_MAX};
   struct log_failure failure = {0};
   if (options_given(options, "state-dir") && pipe->processor->rows) {
     char directory[512], owner[128], error[400];
     int code;
-    snprintf(directory, sizeof directory, "%s/%s-pipe", options_text(options, "state-dir"), pipe->processor->name);
+    snprintf(directory, sizeof directory, "%s/%s-pipe", options_text(options, "state-dir"),
+             pipe->processor->name);
     snprintf(owner, sizeof owner, "%s in a pipe", pipe->processor->name);
     if (!(*store = store_open(directory, owner, (size_t)16 << 20, error, sizeof error, &code))) {
       log_error("%s", error);
@@ -116,7 +126,8 @@ static int open_runtime(struct pipe *pipe, const struct options *options, struct
     begin_at(pipe, *store);
     config.store = *store;
   }
-  config.log = memory_log_open(pipe->cluster, pipe->processor->name, pipe->processor->input, pipe->processor->changelog, 0);
+  config.log = memory_log_open(pipe->cluster, pipe->processor->name, pipe->processor->input,
+                               pipe->processor->changelog, 0);
   pipe->runtime = runtime_new(&config, &failure);
   if (pipe->runtime) return EX_OK;
   log_error("%s", failure.text);
@@ -156,7 +167,8 @@ static int take_line(struct pipe *pipe, struct str line, unsigned long number) {
     printf("%.*s\n", STR_ARGS(line));
     return EX_OK;
   }
-  if (record.timestamp > pipe->now) memory_cluster_set_time(pipe->cluster, pipe->now = record.timestamp);
+  if (record.timestamp > pipe->now)
+    memory_cluster_set_time(pipe->cluster, pipe->now = record.timestamp);
   memory_append(pipe->cluster, pipe->processor->input, 0, &record);
   return settle(pipe);
 }
@@ -167,7 +179,8 @@ static int read_lines(struct pipe *pipe) {
   struct str line;
   bool too_long;
   int code = settle(pipe);
-  for (unsigned long number = 1; code == EX_OK && line_read(stdin, &buffer, &capacity, &line, &too_long); number++) {
+  for (unsigned long number = 1;
+       code == EX_OK && line_read(stdin, &buffer, &capacity, &line, &too_long); number++) {
     arena_reset(&pipe->arena);
     if (too_long) {
       log_error("line %lu: longer than %zu bytes", number, LINE_SIZE_MAX);
@@ -181,14 +194,17 @@ static int read_lines(struct pipe *pipe) {
 }
 
 int pipe_main(const struct processor *processor, const struct options *options) {
-  struct pipe pipe = {.processor = processor, .cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas)};
+  struct pipe pipe = {.processor = processor,
+                      .cluster = memory_cluster_new(),
+                      .codec = codec_new(&holdfast_schemas)};
   struct store *store = NULL;
   if (!options_given(options, "log-level")) logging_set(processor->name, LEVEL_WARNING);
   pipe_prepare(pipe.cluster, processor, 1);
   int code = open_runtime(&pipe, options, &store);
   if (code == EX_OK) {
     pipe.outputs = tail_new(pipe.cluster);
-    for (const struct output *output = processor->outputs; output && output->topic; output++) tail_add(pipe.outputs, output->topic);
+    for (const struct output *output = processor->outputs; output && output->topic; output++)
+      tail_add(pipe.outputs, output->topic);
     if (processor->open_input) tail_add(pipe.outputs, "dead-letters");
     code = read_lines(&pipe);
   }

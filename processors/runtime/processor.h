@@ -1,7 +1,8 @@
 /* The contract of a filter: one const declaration, and a pure decision.
  *
- * decide() reads rows, writes rows and emits records through the context and does nothing else: no clock, no random, no I/O, no
- * memory of its own. Time comes in the event. What it returns by is the context; a "no" is a record like any other. */
+ * decide() reads rows, writes rows and emits records through the context and does nothing else: no
+ * clock, no random, no I/O, no memory of its own. Time comes in the event. What it returns by is
+ * the context; a "no" is a record like any other. */
 #ifndef HOLDFAST_PROCESSOR_H
 #define HOLDFAST_PROCESSOR_H
 
@@ -15,7 +16,8 @@ struct context; /* one event's view of the batch; valid during decide() */
 enum event_source {
   EVENT_RECORD, /* a record of the input topic */
   EVENT_DUE,    /* a row whose due time has come: type and value are the row's */
-  EVENT_ANSWER  /* a call of the world has ended: type and value are the row's as it stands, answer is set */
+  EVENT_ANSWER  /* a call of the world has ended: type and value are the row's as it stands, answer
+                   is set */
 };
 
 struct event {
@@ -23,7 +25,8 @@ struct event {
   int type;          /* enum record_type */
   const void *value; /* struct of that type */
   struct str key;    /* of the record, or of the row */
-  int64_t time;      /* EVENT_RECORD: the record's timestamp; else the time of firing or answer. Milliseconds since 1970 */
+  int64_t time;      /* EVENT_RECORD: the record's timestamp; else the time of firing or answer.
+                        Milliseconds since 1970 */
   int64_t now;       /* the clock, for filters that touch the world; 0 for all others */
   int answer;        /* EVENT_ANSWER: what the world said, in the filter's own terms */
   struct str traceparent;
@@ -35,29 +38,34 @@ struct row_kind {
   char prefix;
   int type;              /* enum record_type */
   const char *key;       /* what its parts are, for people */
-  const char *due_field; /* a long: when the row wants to be looked at, 0 for never. NULL: this kind is never due */
+  const char *due_field; /* a long: when the row wants to be looked at, 0 for never. NULL: this kind
+                            is never due */
 };
 
 struct output {
   const char *topic;
-  bool table; /* compacted, keyed as the input: written once per changed key and transaction, to the partition of the input */
+  bool table; /* compacted, keyed as the input: written once per changed key and transaction, to the
+                 partition of the input */
 };
 
 struct view;
 struct http_request;
 
-/* A question that a view answers over HTTP. Runs on the HTTP thread and reads committed rows only. */
+/* A question that a view answers over HTTP. Runs on the HTTP thread and reads committed rows only.
+ */
 struct route {
   const char *path; /* {} takes any text, at most once: request->part */
   void (*answer)(const struct view *view, struct http_request *request);
   const char *summary;
 };
 
-/* The world outside of the log: calls that decide() asked for and that start once their transaction has committed. */
+/* The world outside of the log: calls that decide() asked for and that start once their transaction
+ * has committed. */
 struct world {
   void *(*open)(const struct options *options, char *error, size_t size); /* NULL: error says why */
   void (*close)(void *world);
-  size_t (*room)(void *world); /* calls that may be started now: the runtime takes no more events than this */
+  size_t (*room)(
+      void *world); /* calls that may be started now: the runtime takes no more events than this */
   void (*start)(void *world, int32_t partition, struct str key, const void *row);
   /* Waits up to timeout_ms for a call to end. False: none did. key is valid until the next call. */
   bool (*next)(void *world, int timeout_ms, int32_t *partition, struct str *key, int *answer);
@@ -68,23 +76,26 @@ struct processor {
   const char *name; /* folder = binary = consumer group = client.id */
   const char *summary;
   const char *input;
-  bool open_input;    /* others write the topic: what cannot be processed is a dead letter. Else it stops the filter */
+  bool open_input;    /* others write the topic: what cannot be processed is a dead letter. Else it
+                         stops the filter */
   const int *accepts; /* record types of the input, ended by -1 */
   const struct output *outputs; /* ended by a NULL topic */
   const struct row_kind *rows;  /* ended by a NULL name; NULL: no state */
   const char *changelog;        /* NULL: no state, or the input is the changelog */
-  bool input_is_changelog;      /* a compacted input whose records are the rows: decide only puts key and value as they come */
-  bool wants_now;               /* event.now is set: for filters that touch the world */
+  bool input_is_changelog; /* a compacted input whose records are the rows: decide only puts key and
+                              value as they come */
+  bool wants_now;          /* event.now is set: for filters that touch the world */
   void (*decide)(struct context *context, const struct event *event);
-  const struct world *world;        /* NULL: calls nobody */
+  const struct world *world;         /* NULL: calls nobody */
   const struct option_desc *options; /* of this filter alone; NULL: none */
-  const struct route *routes;       /* ended by a NULL path; NULL: none */
+  const struct route *routes;        /* ended by a NULL path; NULL: none */
 };
 
 /* ---- what decide() may do ---- */
 
 /* A key from parts, in the batch's memory. */
-struct str row_key(struct context *context, const struct row_kind *kind, const struct str *parts, size_t count);
+struct str row_key(struct context *context, const struct row_kind *kind, const struct str *parts,
+                   size_t count);
 
 /* The row as this batch has left it, or NULL. Borrows from the batch. */
 const void *row_get(struct context *context, const struct row_kind *kind, struct str key);
@@ -102,6 +113,7 @@ void call_world(struct context *context, struct str key);
 
 /* Memory until the end of the batch, zeroed. */
 void *scratch(struct context *context, size_t size);
-struct str scratch_format(struct context *context, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct str scratch_format(struct context *context, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -4,53 +4,68 @@
 #include <stdio.h>
 
 void commit_metadata_format(const struct commit_metadata *metadata, char *text) {
-  snprintf(text, 160, "%d;%" PRId64 ";%d;%s;%" PRId64, OFFSET_METADATA_VERSION, metadata->epoch, metadata->slot, metadata->intent_id,
-           metadata->last_changelog);
+  snprintf(text, 160, "%d;%" PRId64 ";%d;%s;%" PRId64, OFFSET_METADATA_VERSION, metadata->epoch,
+           metadata->slot, metadata->intent_id, metadata->last_changelog);
 }
 
 bool commit_metadata_parse(const char *text, struct commit_metadata *out) {
   int version, used = 0;
-  int fields = sscanf(text, "%d;%" SCNd64 ";%d;%39[^;];%" SCNd64 "%n", &version, &out->epoch, &out->slot, out->intent_id, &out->last_changelog, &used);
-  return fields == 5 && version == OFFSET_METADATA_VERSION && text[used] == '\0' && out->last_changelog >= -1;
+  int fields = sscanf(text, "%d;%" SCNd64 ";%d;%39[^;];%" SCNd64 "%n", &version, &out->epoch,
+                      &out->slot, out->intent_id, &out->last_changelog, &used);
+  return fields == 5 && version == OFFSET_METADATA_VERSION && text[used] == '\0' &&
+         out->last_changelog >= -1;
 }
 
-static struct recovery_plan plan(struct recovery_plan base, enum recovery_action action, const char *reason) {
+static struct recovery_plan plan(struct recovery_plan base, enum recovery_action action,
+                                 const char *reason) {
   base.action = action;
   base.reason = reason;
   return base;
 }
 
 /* The rows, once the intent is where it belongs. */
-static struct recovery_plan judge_rows(struct recovery_plan base, const struct recovery_facts *facts, const struct store_meta *meta) {
+static struct recovery_plan judge_rows(struct recovery_plan base,
+                                       const struct recovery_facts *facts,
+                                       const struct store_meta *meta) {
   int64_t offset = facts->committed.offset, last = base.metadata.last_changelog;
   if (!meta) return plan(base, RECOVERY_REBUILD, "the store has never had this partition");
-  if (meta->epoch != base.metadata.epoch) return plan(base, RECOVERY_REBUILD, "the offsets were reset since: another epoch");
-  if (!meta->rebuilding && meta->next_input > offset) return plan(base, RECOVERY_REFUSE_AHEAD, "the store is ahead of the committed offset");
-  /* What was committed up to C is there, even if its markers are not visible yet and the end seems to lie before. */
+  if (meta->epoch != base.metadata.epoch)
+    return plan(base, RECOVERY_REBUILD, "the offsets were reset since: another epoch");
+  if (!meta->rebuilding && meta->next_input > offset)
+    return plan(base, RECOVERY_REFUSE_AHEAD, "the store is ahead of the committed offset");
+  /* What was committed up to C is there, even if its markers are not visible yet and the end seems
+   * to lie before. */
   int64_t end = facts->changelog_end > last + 1 ? facts->changelog_end : last + 1;
   if (meta->next_changelog < facts->changelog_first || meta->next_changelog > end) {
     return plan(base, RECOVERY_REBUILD, "the store's position lies outside the changelog");
   }
-  if (!meta->rebuilding && meta->next_input == offset && meta->next_changelog > last) return plan(base, RECOVERY_READY, "up to date");
+  if (!meta->rebuilding && meta->next_input == offset && meta->next_changelog > last)
+    return plan(base, RECOVERY_READY, "up to date");
   if (facts->now - meta->written_at >= facts->tombstone_retention_ms) {
-    return plan(base, RECOVERY_REBUILD, "the store is behind and older than the changelog's tombstones");
+    return plan(base, RECOVERY_REBUILD,
+                "the store is behind and older than the changelog's tombstones");
   }
-  return plan(base, RECOVERY_CATCH_UP, meta->rebuilding ? "a rebuild has not ended" : "the store is behind");
+  return plan(base, RECOVERY_CATCH_UP,
+              meta->rebuilding ? "a rebuild has not ended" : "the store is behind");
 }
 
 struct store_meta intent_promoted(const struct intent *intent, int64_t now) {
-  return (struct store_meta){
-      .epoch = intent->epoch, .next_input = intent->next_input, .next_changelog = intent->last_changelog + 1, .written_at = now};
+  return (struct store_meta){.epoch = intent->epoch,
+                             .next_input = intent->next_input,
+                             .next_changelog = intent->last_changelog + 1,
+                             .written_at = now};
 }
 
 struct recovery_plan recovery_judge(const struct recovery_facts *facts) {
   struct recovery_plan base = {.intent = facts->intent ? INTENT_DROP : INTENT_NONE};
-  if (facts->committed.offset < 0) return plan(base, RECOVERY_REFUSE_NO_OFFSET, "the group has no committed offset");
+  if (facts->committed.offset < 0)
+    return plan(base, RECOVERY_REFUSE_NO_OFFSET, "the group has no committed offset");
   if (!commit_metadata_parse(facts->committed.metadata, &base.metadata)) {
     return plan(base, RECOVERY_REFUSE_METADATA, "the committed offset is not one of ours");
   }
   const struct intent *intent = facts->intent;
-  if (intent && intent->next_input == facts->committed.offset && strcmp(intent->id, base.metadata.intent_id) == 0) {
+  if (intent && intent->next_input == facts->committed.offset &&
+      strcmp(intent->id, base.metadata.intent_id) == 0) {
     base.intent = INTENT_PROMOTE;
     const struct store_meta promoted = intent_promoted(intent, facts->now);
     return judge_rows(base, facts, &promoted);

@@ -1,4 +1,5 @@
-/* The table of recovery: what a partition's local store has to do, judged from what it holds and from what Kafka committed.
+/* The table of recovery: what a partition's local store has to do, judged from what it holds and
+ * from what Kafka committed.
  *
  * Pure: README.md has the table in words, tests/unit/test_recovery.c has it row by row. */
 #ifndef HOLDFAST_RECOVERY_H
@@ -13,8 +14,9 @@
 struct commit_metadata {
   int64_t epoch;
   int slot;
-  char intent_id[40];     /* "-" where no intent belongs to it: the genesis commit */
-  int64_t last_changelog; /* C: the last changelog record that the committed state needs; -1: none */
+  char intent_id[40]; /* "-" where no intent belongs to it: the genesis commit */
+  int64_t
+      last_changelog; /* C: the last changelog record that the committed state needs; -1: none */
 };
 
 /* text has room for 160 bytes. */
@@ -25,11 +27,12 @@ enum intent_fate { INTENT_NONE, INTENT_PROMOTE, INTENT_DROP };
 
 enum recovery_action {
   RECOVERY_READY,
-  RECOVERY_CATCH_UP,        /* read the changelog from meta.next_changelog until past C */
-  RECOVERY_REBUILD,         /* wipe, then read the changelog from its first record until past C */
-  RECOVERY_REFUSE_AHEAD,    /* the store is ahead of the committed offset: somebody moved the offsets */
-  RECOVERY_REFUSE_NO_OFFSET,/* no committed offset: `holdfast topics apply` makes the first */
-  RECOVERY_REFUSE_METADATA  /* an offset that somebody else committed */
+  RECOVERY_CATCH_UP,     /* read the changelog from meta.next_changelog until past C */
+  RECOVERY_REBUILD,      /* wipe, then read the changelog from its first record until past C */
+  RECOVERY_REFUSE_AHEAD, /* the store is ahead of the committed offset: somebody moved the offsets
+                          */
+  RECOVERY_REFUSE_NO_OFFSET, /* no committed offset: `holdfast topics apply` makes the first */
+  RECOVERY_REFUSE_METADATA   /* an offset that somebody else committed */
 };
 
 struct recovery_facts {

@@ -16,7 +16,8 @@
 #define RECOVERY_WAIT_MS 10
 #define CALL_WAIT_MS 2
 
-const char *const step_names[STEP_COUNT] = {"polled", "decided", "settled", "state-written", "offsets-sent", "committed", "promoted"};
+const char *const step_names[STEP_COUNT] = {"polled",       "decided",   "settled", "state-written",
+                                            "offsets-sent", "committed", "promoted"};
 
 bool runtime_fail(struct runtime *runtime, int exit_code, const char *format, ...) {
   va_list arguments;
@@ -28,7 +29,8 @@ bool runtime_fail(struct runtime *runtime, int exit_code, const char *format, ..
 }
 
 bool runtime_reached(struct runtime *runtime, enum step step) {
-  if (runtime->config.failpoint && runtime->config.failpoint(runtime->config.failpoint_user, step)) runtime->killed = true;
+  if (runtime->config.failpoint && runtime->config.failpoint(runtime->config.failpoint_user, step))
+    runtime->killed = true;
   return runtime->killed;
 }
 
@@ -41,10 +43,13 @@ static int open_topic(struct runtime *runtime, const char *name) {
 }
 
 static bool same_partitions(struct runtime *runtime, const char *name, int topic, int input) {
-  int32_t has = runtime->log->class->partition_count(runtime->log, topic), needs = runtime->log->class->partition_count(runtime->log, input);
+  int32_t has = runtime->log->class->partition_count(runtime->log, topic),
+          needs = runtime->log->class->partition_count(runtime->log, input);
   if (has == needs) return true;
-  return runtime_fail(runtime, EX_CONFIG, "'%s' has %" PRId32 " partitions and '%s' has %" PRId32 ": they must be equal, see 'holdfast topics plan'", name,
-                      has, runtime->processor->input, needs);
+  return runtime_fail(runtime, EX_CONFIG,
+                      "'%s' has %" PRId32 " partitions and '%s' has %" PRId32
+                      ": they must be equal, see 'holdfast topics plan'",
+                      name, has, runtime->processor->input, needs);
 }
 
 static bool open_topics(struct runtime *runtime) {
@@ -52,16 +57,21 @@ static bool open_topics(struct runtime *runtime) {
   int input = open_topic(runtime, processor->input);
   if (input < 0) return false;
   for (size_t i = 0; processor->outputs && processor->outputs[i].topic; i++) {
-    if (i == OUTPUTS_MAX) return runtime_fail(runtime, EX_SOFTWARE, "more than %d outputs", OUTPUTS_MAX);
+    if (i == OUTPUTS_MAX)
+      return runtime_fail(runtime, EX_SOFTWARE, "more than %d outputs", OUTPUTS_MAX);
     const struct output *output = &processor->outputs[i];
     runtime->output_topics[i] = open_topic(runtime, output->topic);
     if (runtime->output_topics[i] < 0) return false;
-    if (output->table && !same_partitions(runtime, output->topic, runtime->output_topics[i], input)) return false;
+    if (output->table && !same_partitions(runtime, output->topic, runtime->output_topics[i], input))
+      return false;
   }
-  if (processor->open_input && (runtime->dead_letters_topic = open_topic(runtime, "dead-letters")) < 0) return false;
+  if (processor->open_input &&
+      (runtime->dead_letters_topic = open_topic(runtime, "dead-letters")) < 0)
+    return false;
   if (!processor->changelog) return true;
   runtime->changelog_topic = open_topic(runtime, processor->changelog);
-  return runtime->changelog_topic >= 0 && same_partitions(runtime, processor->changelog, runtime->changelog_topic, input);
+  return runtime->changelog_topic >= 0 &&
+         same_partitions(runtime, processor->changelog, runtime->changelog_topic, input);
 }
 
 static bool open_store(struct runtime *runtime) {
@@ -73,8 +83,11 @@ static bool open_store(struct runtime *runtime) {
   }
   char owner[256], error[400];
   int exit_code;
-  snprintf(owner, sizeof owner, "%s%s of cluster %s", config->prefix ? config->prefix : "", runtime->processor->name, config->cluster ? config->cluster : "none");
-  runtime->store = store_open(config->state_directory, owner, config->cache_bytes ? config->cache_bytes : DEFAULT_CACHE_BYTES, error, sizeof error, &exit_code);
+  snprintf(owner, sizeof owner, "%s%s of cluster %s", config->prefix ? config->prefix : "",
+           runtime->processor->name, config->cluster ? config->cluster : "none");
+  runtime->store = store_open(config->state_directory, owner,
+                              config->cache_bytes ? config->cache_bytes : DEFAULT_CACHE_BYTES,
+                              error, sizeof error, &exit_code);
   return runtime->store || runtime_fail(runtime, exit_code, "%s", error);
 }
 
@@ -87,7 +100,8 @@ static bool open_world(struct runtime *runtime) {
 
 static bool join(struct runtime *runtime) {
   const struct log_class *log = runtime->log->class;
-  /* In this order: init ends what a former life left open, or the stable offset would be held back for its time-out. */
+  /* In this order: init ends what a former life left open, or the stable offset would be held back
+   * for its time-out. */
   if (log->init(runtime->log) == LOG_OK && log->join(runtime->log) == LOG_OK) return true;
   runtime->failure = runtime->log->failure;
   return false;
@@ -105,14 +119,16 @@ struct runtime *runtime_new(const struct runtime_config *config, struct log_fail
   uint64_t random;
   if (getrandom(&random, sizeof random, 0) != sizeof random) abort();
   snprintf(runtime->process_id, sizeof runtime->process_id, "%016" PRIx64, random);
-  if (open_topics(runtime) && open_store(runtime) && open_world(runtime) && join(runtime)) return runtime;
+  if (open_topics(runtime) && open_store(runtime) && open_world(runtime) && join(runtime))
+    return runtime;
   *failure = runtime->failure;
   runtime_free(runtime);
   return NULL;
 }
 
 static void release_batch(struct runtime *runtime) {
-  for (size_t i = 0; i < runtime->batch_count; i++) runtime->log->class->release(runtime->log, &runtime->batch[i]);
+  for (size_t i = 0; i < runtime->batch_count; i++)
+    runtime->log->class->release(runtime->log, &runtime->batch[i]);
   runtime->batch_count = 0;
 }
 
@@ -155,7 +171,8 @@ static bool handle_event(struct runtime *runtime, struct log_event *event, size_
       release_batch(runtime);
       partitions_assign(runtime, event->partitions, event->partition_count);
       return true;
-    case LOG_REVOKED: /* nothing is open now: what was polled and not begun belongs to the next owner */
+    case LOG_REVOKED: /* nothing is open now: what was polled and not begun belongs to the next
+                         owner */
       release_batch(runtime);
       partitions_revoke(runtime);
       return true;
@@ -188,7 +205,9 @@ static bool take_due(void *user, struct str key, int64_t due_at) {
   struct timers *timers = user;
   if (timers->count == timers->room) return false;
   timers->events[timers->count++] =
-      (struct timer_event){.partition = timers->partition, .key = arena_copy(&timers->runtime->arena, key), .due_at = due_at};
+      (struct timer_event){.partition = timers->partition,
+                           .key = arena_copy(&timers->runtime->arena, key),
+                           .due_at = due_at};
   return true;
 }
 
@@ -205,7 +224,8 @@ static void collect_due(struct runtime *runtime, struct timers *timers) {
     struct partition *partition = &runtime->partitions[i];
     if (partition->phase != PHASE_READY || partition->next_due > runtime->batch_time) continue;
     timers->partition = partition;
-    partition->next_due = store_due(runtime->store, partition->id, runtime->batch_time, take_due, timers);
+    partition->next_due =
+        store_due(runtime->store, partition->id, runtime->batch_time, take_due, timers);
   }
 }
 
@@ -214,12 +234,16 @@ static void collect_answers(struct runtime *runtime, struct timers *timers, int 
   int32_t partition_id;
   struct str key;
   int answer;
-  while (timers->count < timers->room && world->next(runtime->world, wait_ms, &partition_id, &key, &answer)) {
+  while (timers->count < timers->room &&
+         world->next(runtime->world, wait_ms, &partition_id, &key, &answer)) {
     wait_ms = 0;
     struct partition *partition = partition_find(runtime, partition_id);
-    if (!partition || partition->phase != PHASE_READY) continue; /* its new owner asks again by the key */
-    timers->events[timers->count++] =
-        (struct timer_event){.partition = partition, .key = arena_copy(&runtime->arena, key), .answered = true, .answer = answer};
+    if (!partition || partition->phase != PHASE_READY)
+      continue; /* its new owner asks again by the key */
+    timers->events[timers->count++] = (struct timer_event){.partition = partition,
+                                                           .key = arena_copy(&runtime->arena, key),
+                                                           .answered = true,
+                                                           .answer = answer};
   }
 }
 
@@ -241,7 +265,8 @@ size_t runtime_in_flight(const struct runtime *runtime) {
 static int patience(struct runtime *runtime, int wait_ms, bool busy) {
   if (busy) return 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
-    if (runtime->partitions[i].phase != PHASE_READY && wait_ms > RECOVERY_WAIT_MS) wait_ms = RECOVERY_WAIT_MS;
+    if (runtime->partitions[i].phase != PHASE_READY && wait_ms > RECOVERY_WAIT_MS)
+      wait_ms = RECOVERY_WAIT_MS;
   }
   if (runtime_in_flight(runtime) && wait_ms > CALL_WAIT_MS) wait_ms = CALL_WAIT_MS;
   int64_t next = runtime_next_due(runtime) - runtime->log->class->now(runtime->log);
@@ -276,7 +301,8 @@ enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   size_t most = runtime->config.batch_records;
   timers.events = arena_alloc(&runtime->arena, 2 * most * sizeof *timers.events);
   runtime->batch_time = runtime->log->class->now(runtime->log);
-  /* Without room for calls nothing is polled: a call ends within its own deadline, long before the group would miss this member. */
+  /* Without room for calls nothing is polled: a call ends within its own deadline, long before the
+   * group would miss this member. */
   if (room && !poll_batch(runtime, wait_ms, room, &busy)) return failed(runtime);
   runtime->batch_time = runtime->log->class->now(runtime->log);
   timers.room = room - runtime->batch_count;
@@ -306,12 +332,15 @@ struct store *runtime_store(struct runtime *runtime) {
 void runtime_waits_for(struct runtime *runtime, char *text, size_t size) {
   text[0] = '\0';
   pthread_mutex_lock(&runtime->partitions_lock);
-  if (!runtime->assigned) snprintf(text, size, "waiting to be assigned partitions of %s", runtime->processor->input);
+  if (!runtime->assigned)
+    snprintf(text, size, "waiting to be assigned partitions of %s", runtime->processor->input);
   for (size_t i = 0; i < runtime->partition_count && !text[0]; i++) {
     const struct partition *partition = &runtime->partitions[i];
-    if (partition->phase == PHASE_ASKING) snprintf(text, size, "waiting for the committed offset of partition %" PRId32, partition->id);
+    if (partition->phase == PHASE_ASKING)
+      snprintf(text, size, "waiting for the committed offset of partition %" PRId32, partition->id);
     if (partition->phase == PHASE_CATCHING_UP) {
-      snprintf(text, size, "restoring partition %" PRId32 ": at %" PRId64 " of %" PRId64, partition->id, partition->next_changelog, partition->last_changelog + 1);
+      snprintf(text, size, "restoring partition %" PRId32 ": at %" PRId64 " of %" PRId64,
+               partition->id, partition->next_changelog, partition->last_changelog + 1);
     }
   }
   pthread_mutex_unlock(&runtime->partitions_lock);

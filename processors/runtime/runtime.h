@@ -1,4 +1,5 @@
-/* A filter at work: its log, its store and its decision, in one loop. README.md has the protocol; this is how it is driven.
+/* A filter at work: its log, its store and its decision, in one loop. README.md has the protocol;
+ * this is how it is driven.
  *
  * A runtime is used from one thread; the store and the metrics may be read from others. */
 #ifndef HOLDFAST_RUNTIME_H
@@ -12,13 +13,13 @@
 
 /* The steps of the protocol, as the failpoints of the test build name them. */
 enum step {
-  STEP_POLLED,         /* 1: the batch is there, nothing begun */
-  STEP_DECIDED,        /* 2: outputs produced, not acknowledged */
-  STEP_SETTLED,        /* 3: changelog and outputs acknowledged */
-  STEP_STATE_WRITTEN,  /* 4: the intents are in the store */
-  STEP_OFFSETS_SENT,   /* 5: the offsets are in the transaction */
-  STEP_COMMITTED,      /* 5: the transaction has committed */
-  STEP_PROMOTED,       /* 6: the rows are in the store */
+  STEP_POLLED,        /* 1: the batch is there, nothing begun */
+  STEP_DECIDED,       /* 2: outputs produced, not acknowledged */
+  STEP_SETTLED,       /* 3: changelog and outputs acknowledged */
+  STEP_STATE_WRITTEN, /* 4: the intents are in the store */
+  STEP_OFFSETS_SENT,  /* 5: the offsets are in the transaction */
+  STEP_COMMITTED,     /* 5: the transaction has committed */
+  STEP_PROMOTED,      /* 6: the rows are in the store */
   STEP_COUNT
 };
 extern const char *const step_names[STEP_COUNT];
@@ -32,7 +33,8 @@ enum runtime_status {
 
 /* Counted by the runtime, read by /metrics. */
 struct metrics {
-  atomic_ullong records, dead_letters, due_rows, answers, outputs, changes, transactions, aborts, rebalances, restored;
+  atomic_ullong records, dead_letters, due_rows, answers, outputs, changes, transactions, aborts,
+      rebalances, restored;
   atomic_ullong commit_microseconds, decide_microseconds;
   atomic_llong lag;
   atomic_int assigned, ready;
@@ -48,8 +50,8 @@ struct runtime_config {
   const char *cluster;           /* part of the store's owner */
   const char *prefix;            /* of topics; NULL: none */
   int slot;
-  size_t batch_records;          /* at most; 0: 2000 */
-  size_t cache_bytes;            /* 0: 16 MiB */
+  size_t batch_records; /* at most; 0: 2000 */
+  size_t cache_bytes;   /* 0: 16 MiB */
   int64_t tombstone_retention_ms;
   bool (*failpoint)(void *user, enum step step); /* true: stop here, as kill -9 would. NULL: none */
   void *failpoint_user;

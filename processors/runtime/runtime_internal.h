@@ -1,4 +1,5 @@
-/* Shared by the files of the runtime: runtime.c (the loop), commit.c (the protocol), partition.c (recovery), context.c (decisions). */
+/* Shared by the files of the runtime: runtime.c (the loop), commit.c (the protocol), partition.c
+ * (recovery), context.c (decisions). */
 #ifndef HOLDFAST_RUNTIME_INTERNAL_H
 #define HOLDFAST_RUNTIME_INTERNAL_H
 
@@ -21,14 +22,14 @@ struct partition {
   int32_t id;
   enum phase phase;
   int64_t epoch;
-  int64_t next_input;      /* as committed */
-  int64_t polled;          /* offset after the last record taken */
-  int64_t last_changelog;  /* C, as committed */
-  int64_t next_changelog;  /* position of the store */
-  int64_t staged_input;    /* next_input with the batch; -1: the batch does not touch this partition */
-  int64_t acknowledged;    /* last changelog record of the batch; -1: none yet */
-  int64_t next_due;        /* when the due index wants to be read again */
-  int64_t written_at;      /* of the store, kept while catching up */
+  int64_t next_input;     /* as committed */
+  int64_t polled;         /* offset after the last record taken */
+  int64_t last_changelog; /* C, as committed */
+  int64_t next_changelog; /* position of the store */
+  int64_t staged_input; /* next_input with the batch; -1: the batch does not touch this partition */
+  int64_t acknowledged; /* last changelog record of the batch; -1: none yet */
+  int64_t next_due;     /* when the due index wants to be read again */
+  int64_t written_at;   /* of the store, kept while catching up */
   bool rebuilding;
 };
 
@@ -58,7 +59,8 @@ struct runtime {
 
   struct partition *partitions; /* owned, by order of assignment */
   size_t partition_count;
-  pthread_mutex_t partitions_lock; /* held while the array or a phase changes, and by other threads that read it */
+  pthread_mutex_t partitions_lock; /* held while the array or a phase changes, and by other threads
+                                      that read it */
   bool assigned;
 
   struct arena arena; /* of the batch */
@@ -78,7 +80,8 @@ struct runtime {
 };
 
 /* Sets the failure and returns false. */
-bool runtime_fail(struct runtime *runtime, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool runtime_fail(struct runtime *runtime, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* True if a failpoint ends the process here. */
 bool runtime_reached(struct runtime *runtime, enum step step);
@@ -88,19 +91,25 @@ void partitions_assign(struct runtime *runtime, const int32_t *ids, size_t count
 void partitions_revoke(struct runtime *runtime);
 struct partition *partition_find(struct runtime *runtime, int32_t id);
 
-/* One turn of recovery for every partition that is not ready. False: failed. *busy: something was done. */
+/* One turn of recovery for every partition that is not ready. False: failed. *busy: something was
+ * done. */
 bool partitions_recover(struct runtime *runtime, bool *busy);
 
 /* ---- context.c ---- */
 
-/* Reads the rows of due and answered events and lets the processor decide each; stages and produces what comes of it. */
-enum log_status decide_record(struct runtime *runtime, struct partition *partition, const struct log_record *record);
-enum log_status decide_due(struct runtime *runtime, struct partition *partition, struct str key, int64_t due_at);
-enum log_status decide_answer(struct runtime *runtime, struct partition *partition, struct str key, int answer);
+/* Reads the rows of due and answered events and lets the processor decide each; stages and produces
+ * what comes of it. */
+enum log_status decide_record(struct runtime *runtime, struct partition *partition,
+                              const struct log_record *record);
+enum log_status decide_due(struct runtime *runtime, struct partition *partition, struct str key,
+                           int64_t due_at);
+enum log_status decide_answer(struct runtime *runtime, struct partition *partition, struct str key,
+                              int answer);
 const struct row_kind *row_kind_of(const struct processor *processor, struct str key);
 int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const void *row);
 
-/* The row's due time from its bytes; 0 where its kind is never due. False: the bytes are damaged. */
+/* The row's due time from its bytes; 0 where its kind is never due. False: the bytes are damaged.
+ */
 bool row_bytes_due(struct runtime *runtime, struct str key, struct str value, int64_t *due_at);
 
 /* ---- commit.c ---- */
@@ -113,7 +122,9 @@ struct timer_event {
   int answer;
 };
 
-/* Runs the protocol for the batch of records and timer events. LOG_ABORT has been rolled back already. */
-enum log_status commit_batch(struct runtime *runtime, const struct timer_event *timers, size_t timer_count);
+/* Runs the protocol for the batch of records and timer events. LOG_ABORT has been rolled back
+ * already. */
+enum log_status commit_batch(struct runtime *runtime, const struct timer_event *timers,
+                             size_t timer_count);
 
 #endif

@@ -10,7 +10,9 @@ const struct record_desc *schema_find(const struct schema_set *set, struct str n
 static void field_default(const struct field *field, void *at) {
   switch (field->kind) {
     case FIELD_STRING:
-    case FIELD_BYTES: *(struct str *)at = field->default_text ? str_of(field->default_text) : STR(""); return;
+    case FIELD_BYTES:
+      *(struct str *)at = field->default_text ? str_of(field->default_text) : STR("");
+      return;
     case FIELD_INT:
     case FIELD_ENUM: *(int32_t *)at = (int32_t)field->default_number; return;
     case FIELD_LONG: *(int64_t *)at = field->default_number; return;

@@ -1,10 +1,19 @@
-/* What scripts/codegen writes down of each record of avro/: where its fields are in the C struct, and every version ever released. */
+/* What scripts/codegen writes down of each record of avro/: where its fields are in the C struct,
+ * and every version ever released. */
 #ifndef HOLDFAST_SCHEMA_H
 #define HOLDFAST_SCHEMA_H
 
 #include "str.h"
 
-enum field_kind { FIELD_STRING, FIELD_BYTES, FIELD_INT, FIELD_LONG, FIELD_BOOL, FIELD_ENUM, FIELD_RECORD };
+enum field_kind {
+  FIELD_STRING,
+  FIELD_BYTES,
+  FIELD_INT,
+  FIELD_LONG,
+  FIELD_BOOL,
+  FIELD_ENUM,
+  FIELD_RECORD
+};
 
 struct enum_desc {
   const char *name;

@@ -4,23 +4,29 @@
 #include <xxhash.h>
 
 static uint64_t hash_of(int group, int32_t partition, struct str key) {
-  return XXH3_64bits_withSeed(key.data, key.size, (uint64_t)(uint32_t)group << 32 | (uint32_t)partition);
+  return XXH3_64bits_withSeed(key.data, key.size,
+                              (uint64_t)(uint32_t)group << 32 | (uint32_t)partition);
 }
 
 /* The slot of the key, or the empty one where it belongs. */
-static size_t probe(const struct staging *staging, uint64_t hash, int group, int32_t partition, struct str key) {
+static size_t probe(const struct staging *staging, uint64_t hash, int group, int32_t partition,
+                    struct str key) {
   size_t mask = staging->slot_count - 1;
   for (size_t at = hash & mask;; at = (at + 1) & mask) {
     uint32_t number = staging->slots[at];
     if (!number) return at;
     const struct staged *entry = &staging->entries[number - 1];
-    if (entry->hash == hash && entry->group == group && entry->partition == partition && str_equal(entry->change.key, key)) return at;
+    if (entry->hash == hash && entry->group == group && entry->partition == partition &&
+        str_equal(entry->change.key, key))
+      return at;
   }
 }
 
-const struct change *staging_find(const struct staging *staging, int group, int32_t partition, struct str key) {
+const struct change *staging_find(const struct staging *staging, int group, int32_t partition,
+                                  struct str key) {
   if (staging->count == 0) return NULL;
-  uint32_t number = staging->slots[probe(staging, hash_of(group, partition, key), group, partition, key)];
+  uint32_t number =
+      staging->slots[probe(staging, hash_of(group, partition, key), group, partition, key)];
   return number ? &staging->entries[number - 1].change : NULL;
 }
 
@@ -30,20 +36,26 @@ static void grow(struct staging *staging) {
   staging->slots = xcalloc(staging->slot_count, sizeof *staging->slots);
   for (size_t i = 0; i < staging->count; i++) {
     const struct staged *entry = &staging->entries[i];
-    staging->slots[probe(staging, entry->hash, entry->group, entry->partition, entry->change.key)] = (uint32_t)i + 1;
+    staging->slots[probe(staging, entry->hash, entry->group, entry->partition, entry->change.key)] =
+        (uint32_t)i + 1;
   }
 }
 
-void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change, int64_t timestamp) {
+void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change,
+                 int64_t timestamp) {
   if (staging->count * 2 >= staging->slot_count) grow(staging);
   uint64_t hash = hash_of(group, partition, change->key);
   size_t at = probe(staging, hash, group, partition, change->key);
   if (!staging->slots[at]) {
-    staging->entries = xgrow(staging->entries, &staging->capacity, staging->count + 1, sizeof *staging->entries);
+    staging->entries =
+        xgrow(staging->entries, &staging->capacity, staging->count + 1, sizeof *staging->entries);
     staging->slots[at] = (uint32_t)++staging->count;
   }
-  staging->entries[staging->slots[at] - 1] =
-      (struct staged){.partition = partition, .group = group, .hash = hash, .change = *change, .timestamp = timestamp};
+  staging->entries[staging->slots[at] - 1] = (struct staged){.partition = partition,
+                                                             .group = group,
+                                                             .hash = hash,
+                                                             .change = *change,
+                                                             .timestamp = timestamp};
 }
 
 void staging_clear(struct staging *staging) {

@@ -1,5 +1,6 @@
-/* What a batch has changed and not yet committed: the last value of each key, in the order of their first change. Reads of the batch
- * look here before they look in the store. Keys and values live in the batch's arena. */
+/* What a batch has changed and not yet committed: the last value of each key, in the order of their
+ * first change. Reads of the batch look here before they look in the store. Keys and values live in
+ * the batch's arena. */
 #ifndef HOLDFAST_STAGING_H
 #define HOLDFAST_STAGING_H
 
@@ -7,7 +8,7 @@
 
 struct staged {
   int32_t partition;
-  int group;         /* keys of different groups do not meet: rows, or the number of a table output */
+  int group; /* keys of different groups do not meet: rows, or the number of a table output */
   uint64_t hash;
   struct change change;
   int64_t timestamp; /* of the event that changed it last */
@@ -21,10 +22,12 @@ struct staging {
 };
 
 /* The change staged for the key, or NULL. Valid until the next staging_put. */
-const struct change *staging_find(const struct staging *staging, int group, int32_t partition, struct str key);
+const struct change *staging_find(const struct staging *staging, int group, int32_t partition,
+                                  struct str key);
 
 /* change.key and change.value are borrowed until staging_clear. */
-void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change, int64_t timestamp);
+void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change,
+                 int64_t timestamp);
 void staging_clear(struct staging *staging);
 void staging_free(struct staging *staging);
 

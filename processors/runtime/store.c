@@ -31,7 +31,8 @@ struct store {
   size_t key_capacity;
 };
 
-/* Nobody can tell what is on disk after a failed write: the table of recovery decides at the next start. */
+/* Nobody can tell what is on disk after a failed write: the table of recovery decides at the next
+ * start. */
 static void must(char *error, const char *what) {
   if (!error) return;
   log_error("store: %s failed: %s; the filter ends and recovers at its next start", what, error);
@@ -44,7 +45,8 @@ static void key_head(char *key, int32_t partition, enum section section) {
   key[4] = (char)section;
 }
 
-static struct str make_key(struct store *store, int32_t partition, enum section section, struct str rest) {
+static struct str make_key(struct store *store, int32_t partition, enum section section,
+                           struct str rest) {
   store->key = xgrow(store->key, &store->key_capacity, KEY_HEAD + rest.size, 1);
   key_head(store->key, partition, section);
   if (rest.size) memcpy(store->key + KEY_HEAD, rest.data, rest.size);
@@ -62,14 +64,16 @@ static struct str due_key(struct store *store, int32_t partition, struct str key
 
 /* ---- opening ---- */
 
-/* Bounded memory: one strict cache with index and filter blocks in it, few open files, small write buffers. */
+/* Bounded memory: one strict cache with index and filter blocks in it, few open files, small write
+ * buffers. */
 static void configure(struct store *store, size_t cache_bytes) {
   store->cache = rocksdb_cache_create_lru(cache_bytes);
   store->table = rocksdb_block_based_options_create();
   rocksdb_block_based_options_set_block_cache(store->table, store->cache);
   rocksdb_block_based_options_set_cache_index_and_filter_blocks(store->table, 1);
   rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(store->table, 1);
-  rocksdb_block_based_options_set_filter_policy(store->table, rocksdb_filterpolicy_create_bloom_full(10));
+  rocksdb_block_based_options_set_filter_policy(store->table,
+                                                rocksdb_filterpolicy_create_bloom_full(10));
   store->options = rocksdb_options_create();
   rocksdb_options_set_create_if_missing(store->options, 1);
   rocksdb_options_set_block_based_table_factory(store->options, store->table);
@@ -98,26 +102,32 @@ static bool make_directories(const char *path) {
   return made;
 }
 
-static bool check_owner(struct store *store, const char *directory, const char *owner, char *error, size_t size) {
+static bool check_owner(struct store *store, const char *directory, const char *owner, char *error,
+                        size_t size) {
   char *failed = NULL;
   size_t length;
-  char *found = rocksdb_get(store->db, store->read, OWNER_KEY, sizeof OWNER_KEY - 1, &length, &failed);
+  char *found =
+      rocksdb_get(store->db, store->read, OWNER_KEY, sizeof OWNER_KEY - 1, &length, &failed);
   must(failed, "reading the owner");
   if (!found) {
-    rocksdb_put(store->db, store->write, OWNER_KEY, sizeof OWNER_KEY - 1, owner, strlen(owner), &failed);
+    rocksdb_put(store->db, store->write, OWNER_KEY, sizeof OWNER_KEY - 1, owner, strlen(owner),
+                &failed);
     must(failed, "writing the owner");
     return true;
   }
   bool same = length == strlen(owner) && memcmp(found, owner, length) == 0;
   if (!same) {
-    snprintf(error, size, "the state directory '%s' belongs to '%.*s', and this is '%s': give this filter a directory of its own with --state-dir",
+    snprintf(error, size,
+             "the state directory '%s' belongs to '%.*s', and this is '%s': give this filter a "
+             "directory of its own with --state-dir",
              directory ? directory : "(memory)", (int)length, found, owner);
   }
   rocksdb_free(found);
   return same;
 }
 
-struct store *store_open(const char *directory, const char *owner, size_t cache_bytes, char *error, size_t size, int *exit_code) {
+struct store *store_open(const char *directory, const char *owner, size_t cache_bytes, char *error,
+                         size_t size, int *exit_code) {
   if (directory && !make_directories(directory)) {
     snprintf(error, size, "cannot make the state directory '%s': %s", directory, strerror(errno));
     *exit_code = EX_CANTCREAT;
@@ -136,7 +146,10 @@ struct store *store_open(const char *directory, const char *owner, size_t cache_
   store->db = rocksdb_open(store->options, directory ? directory : "/memory", &failed);
   if (failed) {
     bool locked = strstr(failed, "lock") != NULL;
-    snprintf(error, size, locked ? "the state directory '%s' is in use by another process (%s)" : "cannot open the state directory '%s': %s", directory, failed);
+    snprintf(error, size,
+             locked ? "the state directory '%s' is in use by another process (%s)"
+                    : "cannot open the state directory '%s': %s",
+             directory, failed);
     *exit_code = locked ? EX_TEMPFAIL : EX_IOERR;
     rocksdb_free(failed);
     store_close(store);
@@ -168,7 +181,8 @@ void store_close(struct store *store) {
 
 static struct str get(struct store *store, struct str key, struct arena *arena) {
   char *failed = NULL;
-  rocksdb_pinnableslice_t *slice = rocksdb_get_pinned(store->db, store->read, key.data, key.size, &failed);
+  rocksdb_pinnableslice_t *slice =
+      rocksdb_get_pinned(store->db, store->read, key.data, key.size, &failed);
   must(failed, "reading");
   if (!slice) return (struct str){0};
   struct str value;
@@ -179,19 +193,22 @@ static struct str get(struct store *store, struct str key, struct arena *arena) 
 }
 
 struct str store_get(struct store *store, int32_t partition, struct str key, struct arena *arena) {
-  char *full = arena_alloc(arena, KEY_HEAD + key.size); /* not the scratch key: any thread may read */
+  char *full =
+      arena_alloc(arena, KEY_HEAD + key.size); /* not the scratch key: any thread may read */
   key_head(full, partition, SECTION_ROW);
   memcpy(full + KEY_HEAD, key.data, key.size);
   return get(store, (struct str){full, KEY_HEAD + key.size}, arena);
 }
 
-void store_scan(struct store *store, int32_t partition, struct str prefix, struct str after, bool (*visit)(void *, struct str, struct str), void *user) {
+void store_scan(struct store *store, int32_t partition, struct str prefix, struct str after,
+                bool (*visit)(void *, struct str, struct str), void *user) {
   struct str from = after.data ? after : prefix;
   char *start = xmalloc(KEY_HEAD + from.size + 1);
   key_head(start, partition, SECTION_ROW);
   memcpy(start + KEY_HEAD, from.data, from.size);
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, store->read);
-  for (rocksdb_iter_seek(iterator, start, KEY_HEAD + from.size); rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+  for (rocksdb_iter_seek(iterator, start, KEY_HEAD + from.size); rocksdb_iter_valid(iterator);
+       rocksdb_iter_next(iterator)) {
     struct str key, value;
     key.data = rocksdb_iter_key(iterator, &key.size);
     value.data = rocksdb_iter_value(iterator, &value.size);
@@ -220,7 +237,9 @@ struct reader {
 
 static struct str take_bytes(struct reader *reader, size_t size) {
   if ((size_t)(reader->end - reader->at) < size) {
-    log_error("store: a record of the store ends too early: the state directory is damaged; remove it, it is rebuilt from the changelog");
+    log_error(
+        "store: a record of the store ends too early: the state directory is damaged; remove it, "
+        "it is rebuilt from the changelog");
     exit(EX_DATAERR);
   }
   struct str bytes = {reader->at, size};
@@ -236,7 +255,10 @@ static void take_format(struct reader *reader, const char *what) {
   char format;
   take(reader, &format, 1);
   if (format == FORMAT_VERSION) return;
-  log_error("store: the %s has format %d, and this version reads %d: remove the state directory, it is rebuilt from the changelog", what, format, FORMAT_VERSION);
+  log_error(
+      "store: the %s has format %d, and this version reads %d: remove the state directory, it is "
+      "rebuilt from the changelog",
+      what, format, FORMAT_VERSION);
   exit(EX_CONFIG);
 }
 
@@ -284,20 +306,23 @@ bool store_intent(struct store *store, int32_t partition, struct arena *arena, s
   return true;
 }
 
-int64_t store_due(struct store *store, int32_t partition, int64_t now, bool (*visit)(void *, struct str, int64_t), void *user) {
+int64_t store_due(struct store *store, int32_t partition, int64_t now,
+                  bool (*visit)(void *, struct str, int64_t), void *user) {
   int64_t next = INT64_MAX;
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, store->read);
   struct str start = make_key(store, partition, SECTION_DUE, STR(""));
   char head[KEY_HEAD];
   memcpy(head, start.data, KEY_HEAD);
-  for (rocksdb_iter_seek(iterator, head, KEY_HEAD); rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+  for (rocksdb_iter_seek(iterator, head, KEY_HEAD); rocksdb_iter_valid(iterator);
+       rocksdb_iter_next(iterator)) {
     struct str key;
     key.data = rocksdb_iter_key(iterator, &key.size);
     if (key.size < DUE_HEAD || memcmp(key.data, head, KEY_HEAD) != 0) break;
     uint64_t big;
     memcpy(&big, key.data + KEY_HEAD, 8);
     int64_t due_at = (int64_t)be64toh(big);
-    if (due_at > now || !visit(user, (struct str){key.data + DUE_HEAD, key.size - DUE_HEAD}, due_at)) {
+    if (due_at > now ||
+        !visit(user, (struct str){key.data + DUE_HEAD, key.size - DUE_HEAD}, due_at)) {
       next = due_at;
       break;
     }
@@ -310,7 +335,8 @@ int64_t store_due(struct store *store, int32_t partition, int64_t now, bool (*vi
 
 void store_put_intent(struct store *store, int32_t partition, const struct intent *intent) {
   size_t size = 1 + sizeof intent->id + 4 * 8;
-  for (size_t i = 0; i < intent->change_count; i++) size += 16 + intent->changes[i].key.size + intent->changes[i].value.size;
+  for (size_t i = 0; i < intent->change_count; i++)
+    size += 16 + intent->changes[i].key.size + intent->changes[i].value.size;
   char *bytes = xmalloc(size), *at = bytes;
   char format = FORMAT_VERSION;
   uint64_t count = intent->change_count;
@@ -322,7 +348,8 @@ void store_put_intent(struct store *store, int32_t partition, const struct inten
   append(&at, &count, 8);
   for (size_t i = 0; i < intent->change_count; i++) {
     const struct change *change = &intent->changes[i];
-    uint32_t key_size = (uint32_t)change->key.size, value_size = change->value.data ? (uint32_t)change->value.size : UINT32_MAX;
+    uint32_t key_size = (uint32_t)change->key.size,
+             value_size = change->value.data ? (uint32_t)change->value.size : UINT32_MAX;
     append(&at, &key_size, 4);
     append(&at, &value_size, 4);
     append(&at, &change->due_at, 8);
@@ -334,14 +361,16 @@ void store_put_intent(struct store *store, int32_t partition, const struct inten
   free(bytes);
 }
 
-void store_put_changes(struct store *store, int32_t partition, const struct change *changes, size_t count) {
+void store_put_changes(struct store *store, int32_t partition, const struct change *changes,
+                       size_t count) {
   for (size_t i = 0; i < count; i++) {
     struct str key = make_key(store, partition, SECTION_ROW, changes[i].key);
     if (!changes[i].value.data) {
       rocksdb_writebatch_delete(store->batch, key.data, key.size);
       continue;
     }
-    rocksdb_writebatch_put(store->batch, key.data, key.size, changes[i].value.data, changes[i].value.size);
+    rocksdb_writebatch_put(store->batch, key.data, key.size, changes[i].value.data,
+                           changes[i].value.size);
     if (!changes[i].due_at) continue;
     struct str due = due_key(store, partition, changes[i].key, changes[i].due_at);
     rocksdb_writebatch_put(store->batch, due.data, due.size, "", 0);

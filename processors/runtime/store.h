@@ -1,8 +1,10 @@
-/* The local store of a filter: RocksDB with one column family, its keys prefixed by input partition. Beside its rows a partition has
- * one meta record, at most one intent, and an index of its due rows.
+/* The local store of a filter: RocksDB with one column family, its keys prefixed by input
+ * partition. Beside its rows a partition has one meta record, at most one intent, and an index of
+ * its due rows.
  *
- * Every write goes to the WAL and is not synced: kill -9 loses nothing, and after a power loss the changelog brings it forward. A
- * write that fails ends the process, since nobody can tell what is on disk then. Reads may come from any thread. */
+ * Every write goes to the WAL and is not synced: kill -9 loses nothing, and after a power loss the
+ * changelog brings it forward. A write that fails ends the process, since nobody can tell what is
+ * on disk then. Reads may come from any thread. */
 #ifndef HOLDFAST_STORE_H
 #define HOLDFAST_STORE_H
 
@@ -21,8 +23,8 @@ struct store_meta {
 /* A change of one row. */
 struct change {
   struct str key;
-  struct str value;  /* data NULL: the row goes */
-  int64_t due_at;    /* 0: not due. Milliseconds since 1970 */
+  struct str value; /* data NULL: the row goes */
+  int64_t due_at;   /* 0: not due. Milliseconds since 1970 */
 };
 
 struct intent {
@@ -32,32 +34,41 @@ struct intent {
   size_t change_count;
 };
 
-/* An opened store, or NULL with a sentence in error (size bytes). directory NULL: in memory. Who it belongs to (filter, cluster)
- * is written at the first opening; another owner is refused. *exit_code is set with the error. */
-struct store *store_open(const char *directory, const char *owner, size_t cache_bytes, char *error, size_t size, int *exit_code);
+/* An opened store, or NULL with a sentence in error (size bytes). directory NULL: in memory. Who it
+ * belongs to (filter, cluster) is written at the first opening; another owner is refused.
+ * *exit_code is set with the error. */
+struct store *store_open(const char *directory, const char *owner, size_t cache_bytes, char *error,
+                         size_t size, int *exit_code);
 void store_close(struct store *store);
 
 /* The row's bytes in the arena, or data NULL. */
 struct str store_get(struct store *store, int32_t partition, struct str key, struct arena *arena);
 
-/* Calls each row whose key starts with prefix and lies after `after` (data NULL: from the first), in key order, until visit returns
- * false. Key and value are only valid during the call. */
-void store_scan(struct store *store, int32_t partition, struct str prefix, struct str after, bool (*visit)(void *user, struct str key, struct str value), void *user);
+/* Calls each row whose key starts with prefix and lies after `after` (data NULL: from the first),
+ * in key order, until visit returns false. Key and value are only valid during the call. */
+void store_scan(struct store *store, int32_t partition, struct str prefix, struct str after,
+                bool (*visit)(void *user, struct str key, struct str value), void *user);
 
-bool store_meta(struct store *store, int32_t partition, struct store_meta *out); /* false: the partition has never been here */
+bool store_meta(struct store *store, int32_t partition,
+                struct store_meta *out); /* false: the partition has never been here */
 bool store_intent(struct store *store, int32_t partition, struct arena *arena, struct intent *out);
 
-/* Calls each index entry with due_at <= now, oldest first, until visit returns false. Returns the due time of the first entry not
- * visited, or INT64_MAX. An entry can be stale: the row says what is true. */
-int64_t store_due(struct store *store, int32_t partition, int64_t now, bool (*visit)(void *user, struct str key, int64_t due_at), void *user);
+/* Calls each index entry with due_at <= now, oldest first, until visit returns false. Returns the
+ * due time of the first entry not visited, or INT64_MAX. An entry can be stale: the row says what
+ * is true. */
+int64_t store_due(struct store *store, int32_t partition, int64_t now,
+                  bool (*visit)(void *user, struct str key, int64_t due_at), void *user);
 
 /* Writes: collected, then applied as one. */
 void store_put_intent(struct store *store, int32_t partition, const struct intent *intent);
-void store_put_changes(struct store *store, int32_t partition, const struct change *changes, size_t count);
-void store_put_meta(struct store *store, int32_t partition, const struct store_meta *meta); /* and removes the intent */
+void store_put_changes(struct store *store, int32_t partition, const struct change *changes,
+                       size_t count);
+void store_put_meta(struct store *store, int32_t partition,
+                    const struct store_meta *meta); /* and removes the intent */
 void store_drop_intent(struct store *store, int32_t partition);
 void store_drop_due(struct store *store, int32_t partition, struct str key, int64_t due_at);
-void store_wipe(struct store *store, int32_t partition); /* everything of the partition; not collected: at once */
+void store_wipe(struct store *store,
+                int32_t partition); /* everything of the partition; not collected: at once */
 void store_write(struct store *store);
 
 #endif

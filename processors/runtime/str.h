@@ -1,4 +1,5 @@
-/* A piece of text or bytes: a pointer and a size, borrowed from somebody else, not ended by a NUL. */
+/* A piece of text or bytes: a pointer and a size, borrowed from somebody else, not ended by a NUL.
+ */
 #ifndef HOLDFAST_STR_H
 #define HOLDFAST_STR_H
 
@@ -32,7 +33,8 @@ static inline int str_compare(struct str a, struct str b) {
 }
 
 static inline bool str_starts_with(struct str s, struct str prefix) {
-  return s.size >= prefix.size && (prefix.size == 0 || memcmp(s.data, prefix.data, prefix.size) == 0);
+  return s.size >= prefix.size &&
+         (prefix.size == 0 || memcmp(s.data, prefix.data, prefix.size) == 0);
 }
 
 #endif

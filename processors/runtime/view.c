@@ -10,7 +10,8 @@
 #define PARTITIONS_MAX 256
 #define PAGE_ROWS_MAX 20000 /* read for one page, of each partition */
 
-struct str view_key(const struct view *view, const struct row_kind *kind, const struct str *parts, size_t count) {
+struct str view_key(const struct view *view, const struct row_kind *kind, const struct str *parts,
+                    size_t count) {
   size_t size = kind->prefix != '\0';
   for (size_t i = 0; i < count; i++) size += parts[i].size + (i > 0);
   char *key = arena_alloc(view->arena, size + 1), *at = key;
@@ -26,7 +27,9 @@ struct str view_key(const struct view *view, const struct row_kind *kind, const 
 static const void *decode(const struct view *view, const struct row_kind *kind, struct str bytes) {
   char error[CODEC_ERROR_SIZE];
   struct record record;
-  return codec_decode(view->codec, bytes, view->arena, &record, error) && record.type == kind->type ? record.value : NULL;
+  return codec_decode(view->codec, bytes, view->arena, &record, error) && record.type == kind->type
+             ? record.value
+             : NULL;
 }
 
 const void *view_get(const struct view *view, const struct row_kind *kind, struct str key) {
@@ -87,7 +90,8 @@ static int by_key(const void *a, const void *b) {
 
 static json_t *cursor_json(struct str key) {
   char *hex = xmalloc(key.size * 2 + 1);
-  for (size_t i = 0; i < key.size; i++) snprintf(hex + 2 * i, 3, "%02x", (unsigned char)key.data[i]);
+  for (size_t i = 0; i < key.size; i++)
+    snprintf(hex + 2 * i, 3, "%02x", (unsigned char)key.data[i]);
   json_t *json = json_stringn(hex, key.size * 2);
   free(hex);
   return json;
@@ -113,7 +117,8 @@ static bool parse_limit(const char *text, size_t *out) {
   return !text || (*text >= '1' && *text <= '9' && *end == '\0' && limit <= PAGE_LIMIT_MAX);
 }
 
-/* Merges what the partitions gave; what lies past the place where one of them was cut waits for the next page. */
+/* Merges what the partitions gave; what lies past the place where one of them was cut waits for the
+ * next page. */
 static json_t *merge(struct scan *scan, struct str bound) {
   if (scan->count) qsort(scan->found, scan->count, sizeof *scan->found, by_key);
   json_t *items = json_array();
@@ -130,11 +135,14 @@ static json_t *merge(struct scan *scan, struct str bound) {
   }
   for (size_t i = 0; i < scan->count; i++) json_decref(scan->found[i].json);
   free(scan->found);
-  return json_pack("{s:o,s:o}", "items", items, "next", next.data ? cursor_json(next) : json_null());
+  return json_pack("{s:o,s:o}", "items", items, "next",
+                   next.data ? cursor_json(next) : json_null());
 }
 
-json_t *view_page(const struct view *view, struct http_request *request, const struct row_kind *kind, struct str prefix,
-                  json_t *(*show)(const struct view *, void *, struct str, const void *), void *user) {
+json_t *view_page(const struct view *view, struct http_request *request,
+                  const struct row_kind *kind, struct str prefix,
+                  json_t *(*show)(const struct view *, void *, struct str, const void *),
+                  void *user) {
   struct scan scan = {.view = view, .kind = kind, .show = show, .user = user};
   struct str after = {0}, bound = {0};
   const char *cursor = request->query(request, "after");

@@ -1,6 +1,12 @@
 #include "stock-check.h"
 
-static const int accepts[] = {RECORD_REQUEST_HOLD, RECORD_CONFIRM_HOLD, RECORD_RELEASE_HOLD, RECORD_REGISTER_ITEM, RECORD_RECEIVE_STOCK, RECORD_CLOSE_ITEM, -1};
+static const int accepts[] = {RECORD_REQUEST_HOLD,
+                              RECORD_CONFIRM_HOLD,
+                              RECORD_RELEASE_HOLD,
+                              RECORD_REGISTER_ITEM,
+                              RECORD_RECEIVE_STOCK,
+                              RECORD_CLOSE_ITEM,
+                              -1};
 static const struct output outputs[] = {[TO_LEDGER] = {.topic = "payment-requests"},
                                         [TO_LEVELS] = {.topic = "stock-levels", .table = true},
                                         [TO_EVENTS] = {.topic = "reservation-events"},
@@ -9,8 +15,14 @@ static const struct output outputs[] = {[TO_LEDGER] = {.topic = "payment-request
 const struct row_kind stock_check_rows[] = {
     [ROW_ITEM] = {.name = "item", .prefix = 'i', .type = RECORD_STOCK_LEVEL, .key = "item"},
     [ROW_SEATS] = {.name = "seats", .prefix = 's', .type = RECORD_SEAT_ROW, .key = "item, row"},
-    [ROW_HOLD] = {.name = "hold", .prefix = 'h', .type = RECORD_HOLD, .key = "item, reservation, content hash"},
-    [ROW_RECEIPT] = {.name = "receipt", .prefix = 'r', .type = RECORD_RECEIPT, .key = "item, receipt"},
+    [ROW_HOLD] = {.name = "hold",
+                  .prefix = 'h',
+                  .type = RECORD_HOLD,
+                  .key = "item, reservation, content hash"},
+    [ROW_RECEIPT] = {.name = "receipt",
+                     .prefix = 'r',
+                     .type = RECORD_RECEIPT,
+                     .key = "item, receipt"},
     {0}};
 
 const struct processor stock_check = {

@@ -1,13 +1,16 @@
-/* Stock: taken at the hold, at once, and given back exactly once. A hold is named by item, reservation and content, and its row
- * remembers what became of it, so that nothing that is said twice counts twice. */
+/* Stock: taken at the hold, at once, and given back exactly once. A hold is named by item,
+ * reservation and content, and its row remembers what became of it, so that nothing that is said
+ * twice counts twice. */
 #include "stock-check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct str hold_key(struct context *context, struct str item_id, struct str reservation_id, int64_t content_hash) {
+static struct str hold_key(struct context *context, struct str item_id, struct str reservation_id,
+                           int64_t content_hash) {
   struct str hash = scratch_format(context, "%016llx", (unsigned long long)content_hash);
-  return row_key(context, &stock_check_rows[ROW_HOLD], (struct str[]){item_id, reservation_id, hash}, 3);
+  return row_key(context, &stock_check_rows[ROW_HOLD],
+                 (struct str[]){item_id, reservation_id, hash}, 3);
 }
 
 static struct str item_key(struct context *context, struct str item_id) {
@@ -22,7 +25,8 @@ static void put_item(struct context *context, const struct stock_level *item) {
 
 static void put_seats(struct context *context, const struct seat_row *seats) {
   struct str parts[] = {seats->item_id, seats->row};
-  row_put(context, &stock_check_rows[ROW_SEATS], row_key(context, &stock_check_rows[ROW_SEATS], parts, 2), seats);
+  row_put(context, &stock_check_rows[ROW_SEATS],
+          row_key(context, &stock_check_rows[ROW_SEATS], parts, 2), seats);
   /* In the table a row of seats stands behind its item: no id contains a NUL. */
   size_t size = parts[0].size + 1 + parts[1].size;
   char *key = scratch(context, size);
@@ -34,7 +38,8 @@ static void put_seats(struct context *context, const struct seat_row *seats) {
 /* ---- seats ---- */
 
 /* A seat's row and its place in it; false if the item has no such seat. */
-static bool find_seat(const struct stock_level *item, struct str seat, struct str *row, size_t *place) {
+static bool find_seat(const struct stock_level *item, struct str seat, struct str *row,
+                      size_t *place) {
   size_t dash = seat.size;
   while (dash > 0 && seat.data[dash - 1] != '-') dash--;
   if (dash < 2 || dash == seat.size || seat.size - dash > 4) return false;
@@ -52,12 +57,15 @@ static bool find_seat(const struct stock_level *item, struct str seat, struct st
   return false;
 }
 
-static const struct seat_row *seats_of(struct context *context, struct str item_id, struct str row) {
+static const struct seat_row *seats_of(struct context *context, struct str item_id,
+                                       struct str row) {
   struct str parts[] = {item_id, row};
-  return row_get(context, &stock_check_rows[ROW_SEATS], row_key(context, &stock_check_rows[ROW_SEATS], parts, 2));
+  return row_get(context, &stock_check_rows[ROW_SEATS],
+                 row_key(context, &stock_check_rows[ROW_SEATS], parts, 2));
 }
 
-static enum reason check_seats(struct context *context, const struct stock_level *item, const struct request_hold *request) {
+static enum reason check_seats(struct context *context, const struct stock_level *item,
+                               const struct request_hold *request) {
   struct str row;
   size_t place;
   for (size_t i = 0; i < request->seats.count; i++) {
@@ -70,11 +78,13 @@ static enum reason check_seats(struct context *context, const struct stock_level
   return REASON_NONE;
 }
 
-static void mark_seats(struct context *context, const struct stock_level *item, const struct str *seats, size_t count, char mark) {
+static void mark_seats(struct context *context, const struct stock_level *item,
+                       const struct str *seats, size_t count, char mark) {
   for (size_t i = 0; i < count; i++) {
     struct str row;
     size_t place;
-    if (!find_seat(item, seats[i], &row, &place)) continue; /* a hold only ever has seats of its item */
+    if (!find_seat(item, seats[i], &row, &place))
+      continue; /* a hold only ever has seats of its item */
     struct seat_row changed = *seats_of(context, item->item_id, row);
     char *marks = scratch(context, changed.seats.size + 1);
     memcpy(marks, changed.seats.data, changed.seats.size);
@@ -94,28 +104,37 @@ static bool has_option(const struct stock_level *item, struct str option) {
   return false;
 }
 
-static enum reason check_hold(struct context *context, const struct stock_level *item, const struct request_hold *request) {
+static enum reason check_hold(struct context *context, const struct stock_level *item,
+                              const struct request_hold *request) {
   if (!item) return REASON_UNKNOWN_ITEM;
   if (item->closed) return REASON_CLOSED;
   if (!has_option(item, request->option)) return REASON_UNKNOWN_OPTION;
-  if ((item->rows.count > 0) != (request->seats.count > 0)) return REASON_UNKNOWN_SEAT; /* seats of an item without, or none chosen */
+  if ((item->rows.count > 0) != (request->seats.count > 0))
+    return REASON_UNKNOWN_SEAT; /* seats of an item without, or none chosen */
   if (request->quantity > item->max_per_reservation) return REASON_OVER_LIMIT;
   if (request->seats.count) return check_seats(context, item, request);
-  return request->quantity > item->capacity - item->held - item->sold ? REASON_SOLD_OUT : REASON_NONE;
+  return request->quantity > item->capacity - item->held - item->sold ? REASON_SOLD_OUT
+                                                                      : REASON_NONE;
 }
 
-static void refuse_hold(struct context *context, const struct request_hold *request, struct str key, enum reason reason) {
+static void refuse_hold(struct context *context, const struct request_hold *request, struct str key,
+                        enum reason reason) {
   const struct hold refused = {.state = HOLD_STATE_REFUSED, .reason = reason};
   row_put(context, &stock_check_rows[ROW_HOLD], key, &refused);
-  const struct stock_refused answer = {.reservation_id = request->reservation_id, .item_id = request->item_id, .content_hash = request->content_hash,
+  const struct stock_refused answer = {.reservation_id = request->reservation_id,
+                                       .item_id = request->item_id,
+                                       .content_hash = request->content_hash,
                                        .reason = reason};
   emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_REFUSED, &answer);
 }
 
 static void request_hold(struct context *context, const struct request_hold *request) {
-  struct str key = hold_key(context, request->item_id, request->reservation_id, request->content_hash);
-  if (row_get(context, &stock_check_rows[ROW_HOLD], key)) return; /* a repeat: it was answered, whatever became of it since */
-  const struct stock_level *item = row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, request->item_id));
+  struct str key =
+      hold_key(context, request->item_id, request->reservation_id, request->content_hash);
+  if (row_get(context, &stock_check_rows[ROW_HOLD], key))
+    return; /* a repeat: it was answered, whatever became of it since */
+  const struct stock_level *item =
+      row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, request->item_id));
   enum reason reason = check_hold(context, item, request);
   if (reason != REASON_NONE) {
     refuse_hold(context, request, key, reason);
@@ -128,20 +147,28 @@ static void request_hold(struct context *context, const struct request_hold *req
   struct hold hold = {.state = HOLD_STATE_HELD, .quantity = request->quantity};
   memcpy(&hold.seats, &request->seats, sizeof hold.seats);
   row_put(context, &stock_check_rows[ROW_HOLD], key, &hold);
-  /* Where the item has a price, that is what is paid; where it has none, the customer says (a bet). */
+  /* Where the item has a price, that is what is paid; where it has none, the customer says (a bet).
+   */
   int64_t amount = item->price ? item->price * request->quantity : request->amount;
-  const struct stock_held answer = {.reservation_id = request->reservation_id, .item_id = request->item_id, .content_hash = request->content_hash,
-                                    .quantity = request->quantity, .amount = amount, .payment = item->payment, .hold_seconds = item->hold_seconds,
+  const struct stock_held answer = {.reservation_id = request->reservation_id,
+                                    .item_id = request->item_id,
+                                    .content_hash = request->content_hash,
+                                    .quantity = request->quantity,
+                                    .amount = amount,
+                                    .payment = item->payment,
+                                    .hold_seconds = item->hold_seconds,
                                     .screen = item->screen};
   emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_HELD, &answer);
 }
 
 /* Confirms and releases of a hold that is not there, or has ended, are ignored. */
 static void confirm_hold(struct context *context, const struct confirm_hold *confirm) {
-  struct str key = hold_key(context, confirm->item_id, confirm->reservation_id, confirm->content_hash);
+  struct str key =
+      hold_key(context, confirm->item_id, confirm->reservation_id, confirm->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
   if (!hold || hold->state != HOLD_STATE_HELD) return;
-  struct stock_level item = *(const struct stock_level *)row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, confirm->item_id));
+  struct stock_level item = *(const struct stock_level *)row_get(
+      context, &stock_check_rows[ROW_ITEM], item_key(context, confirm->item_id));
   item.held -= hold->quantity;
   item.sold += hold->quantity;
   put_item(context, &item);
@@ -151,10 +178,12 @@ static void confirm_hold(struct context *context, const struct confirm_hold *con
 }
 
 static void release_hold(struct context *context, const struct release_hold *release) {
-  struct str key = hold_key(context, release->item_id, release->reservation_id, release->content_hash);
+  struct str key =
+      hold_key(context, release->item_id, release->reservation_id, release->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
   if (!hold || (hold->state != HOLD_STATE_HELD && hold->state != HOLD_STATE_SOLD)) return;
-  struct stock_level item = *(const struct stock_level *)row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, release->item_id));
+  struct stock_level item = *(const struct stock_level *)row_get(
+      context, &stock_check_rows[ROW_ITEM], item_key(context, release->item_id));
   *(hold->state == HOLD_STATE_HELD ? &item.held : &item.sold) -= hold->quantity;
   mark_seats(context, &item, hold->seats.items, hold->seats.count, '.');
   put_item(context, &item);
@@ -165,9 +194,14 @@ static void release_hold(struct context *context, const struct release_hold *rel
 
 /* ---- items ---- */
 
-static void refuse_command(struct context *context, const char *command, struct str manager_id, struct str item_id, enum refusal refusal, const char *detail) {
+static void refuse_command(struct context *context, const char *command, struct str manager_id,
+                           struct str item_id, enum refusal refusal, const char *detail) {
   struct str sender = manager_id.size ? manager_id : item_id;
-  const struct command_refused refused = {.sender_id = sender, .command = str_of(command), .item_id = item_id, .refusal = refusal, .detail = str_of(detail)};
+  const struct command_refused refused = {.sender_id = sender,
+                                          .command = str_of(command),
+                                          .item_id = item_id,
+                                          .refusal = refusal,
+                                          .detail = str_of(detail)};
   emit(context, TO_EVENTS, sender, RECORD_COMMAND_REFUSED, &refused);
 }
 
@@ -181,31 +215,44 @@ static bool same_rows(const struct stock_level *item, const struct register_item
 }
 
 static bool same_item(const struct stock_level *item, const struct register_item *command) {
-  bool same = str_equal(item->title, command->title) && item->kind == command->kind && item->max_per_reservation == command->max_per_reservation &&
-              item->price == command->price && item->payment == command->payment && item->hold_seconds == command->hold_seconds &&
-              str_equal(item->screen, command->screen) && item->options.count == command->options.count && same_rows(item, command);
-  for (size_t i = 0; same && i < item->options.count; i++) same = str_equal(item->options.items[i], command->options.items[i]);
+  bool same = str_equal(item->title, command->title) && item->kind == command->kind &&
+              item->max_per_reservation == command->max_per_reservation &&
+              item->price == command->price && item->payment == command->payment &&
+              item->hold_seconds == command->hold_seconds &&
+              str_equal(item->screen, command->screen) &&
+              item->options.count == command->options.count && same_rows(item, command);
+  for (size_t i = 0; same && i < item->options.count; i++)
+    same = str_equal(item->options.items[i], command->options.items[i]);
   return same && (item->rows.count || item->capacity - item->received == command->capacity);
 }
 
 static void register_item(struct context *context, const struct register_item *command) {
-  const struct stock_level *known = row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
+  const struct stock_level *known =
+      row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (known) {
     if (!same_item(known, command)) {
-      refuse_command(context, "RegisterItem", command->manager_id, command->item_id, REFUSAL_ITEM_DIFFERS,
-                     "the item is registered with another content; its capacity grows by ReceiveStock only");
+      refuse_command(
+          context, "RegisterItem", command->manager_id, command->item_id, REFUSAL_ITEM_DIFFERS,
+          "the item is registered with another content; its capacity grows by ReceiveStock only");
     }
     return;
   }
-  struct stock_level item = {.item_id = command->item_id, .title = command->title, .kind = command->kind, .capacity = command->capacity,
-                             .max_per_reservation = command->max_per_reservation, .price = command->price, .payment = command->payment,
-                             .hold_seconds = command->hold_seconds, .screen = command->screen};
+  struct stock_level item = {.item_id = command->item_id,
+                             .title = command->title,
+                             .kind = command->kind,
+                             .capacity = command->capacity,
+                             .max_per_reservation = command->max_per_reservation,
+                             .price = command->price,
+                             .payment = command->payment,
+                             .hold_seconds = command->hold_seconds,
+                             .screen = command->screen};
   memcpy(&item.rows, &command->rows, sizeof item.rows);
   memcpy(&item.options, &command->options, sizeof item.options);
   for (size_t i = 0; i < command->rows.count; i++) {
     const struct seat_row_plan *plan = &command->rows.items[i];
     char *free_seats = memset(scratch(context, (size_t)plan->seats), '.', (size_t)plan->seats);
-    const struct seat_row row = {.item_id = command->item_id, .row = plan->row, .seats = {free_seats, (size_t)plan->seats}};
+    const struct seat_row row = {
+        .item_id = command->item_id, .row = plan->row, .seats = {free_seats, (size_t)plan->seats}};
     put_seats(context, &row);
     item.capacity += plan->seats;
   }
@@ -215,28 +262,35 @@ static void register_item(struct context *context, const struct register_item *c
 static void receive_stock(struct context *context, const struct receive_stock *command) {
   struct str parts[] = {command->item_id, command->receipt_id};
   struct str key = row_key(context, &stock_check_rows[ROW_RECEIPT], parts, 2);
-  const struct stock_level *known = row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
+  const struct stock_level *known =
+      row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (!known) {
-    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id, REFUSAL_UNKNOWN_ITEM, "the item is not registered");
+    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id,
+                   REFUSAL_UNKNOWN_ITEM, "the item is not registered");
   } else if (known->rows.count) {
-    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id, REFUSAL_NOT_COUNTED, "the item has named seats: there are no units to receive");
+    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id,
+                   REFUSAL_NOT_COUNTED, "the item has named seats: there are no units to receive");
   } else if (row_get(context, &stock_check_rows[ROW_RECEIPT], key)) {
     return; /* the same receipt again */
   } else if (command->quantity > INT32_MAX - known->capacity) {
-    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id, REFUSAL_OVERFLOW, "the capacity would pass 2147483647");
+    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id, REFUSAL_OVERFLOW,
+                   "the capacity would pass 2147483647");
   } else {
     struct stock_level item = *known;
     item.capacity += command->quantity;
     item.received += command->quantity;
     put_item(context, &item);
-    row_put(context, &stock_check_rows[ROW_RECEIPT], key, &(struct receipt){.quantity = command->quantity});
+    row_put(context, &stock_check_rows[ROW_RECEIPT], key,
+            &(struct receipt){.quantity = command->quantity});
   }
 }
 
 static void close_item(struct context *context, const struct close_item *command) {
-  const struct stock_level *known = row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
+  const struct stock_level *known =
+      row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (!known) {
-    refuse_command(context, "CloseItem", command->manager_id, command->item_id, REFUSAL_UNKNOWN_ITEM, "the item is not registered");
+    refuse_command(context, "CloseItem", command->manager_id, command->item_id,
+                   REFUSAL_UNKNOWN_ITEM, "the item is not registered");
     return;
   }
   struct stock_level item = *known;

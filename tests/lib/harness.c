@@ -18,15 +18,20 @@ void harness_open(struct harness *harness, const char *processor) {
 }
 
 void harness_open_processor(struct harness *harness, const struct processor *processor) {
-  *harness = (struct harness){.cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas), .processor = processor};
+  *harness = (struct harness){.cluster = memory_cluster_new(),
+                              .codec = codec_new(&holdfast_schemas),
+                              .processor = processor};
   logging_set("test", LEVEL_ERROR);
   pipe_prepare(harness->cluster, harness->processor, 1);
   harness->tail = tail_new(harness->cluster);
-  for (const struct output *o = harness->processor->outputs; o && o->topic; o++) tail_add(harness->tail, o->topic);
+  for (const struct output *o = harness->processor->outputs; o && o->topic; o++)
+    tail_add(harness->tail, o->topic);
   if (harness->processor->open_input) tail_add(harness->tail, "dead-letters");
   struct log_failure failure = {0};
-  struct runtime_config config = {.processor = harness->processor, .tombstone_retention_ms = INT64_MAX};
-  config.log = memory_log_open(harness->cluster, harness->processor->name, harness->processor->input, harness->processor->changelog, 0);
+  struct runtime_config config = {.processor = harness->processor,
+                                  .tombstone_retention_ms = INT64_MAX};
+  config.log = memory_log_open(harness->cluster, harness->processor->name,
+                               harness->processor->input, harness->processor->changelog, 0);
   harness->runtime = runtime_new(&config, &failure);
   if (!harness->runtime) fail_msg("%s", failure.text);
 }
@@ -44,8 +49,10 @@ static void add_text(struct harness *harness, const char *text) {
   snprintf(harness->out + used, sizeof harness->out - used, "%s", text);
 }
 
-static void add_record(struct harness *harness, const char *topic, const struct memory_record *record) {
-  static const char *const fields[] = {"command", "status", "reason", "refusal", "kind", "hold", "approved"};
+static void add_record(struct harness *harness, const char *topic,
+                       const struct memory_record *record) {
+  static const char *const fields[] = {"command", "status", "reason",  "refusal",
+                                       "kind",    "hold",   "approved"};
   if (harness->out[0]) add_text(harness, " ");
   if (strcmp(topic, "dead-letters") == 0) {
     struct str reason = arena_format(&harness->arena, "dead-letter(%.*s)", STR_ARGS(record->error));
@@ -57,7 +64,8 @@ static void add_record(struct harness *harness, const char *topic, const struct 
   add_text(harness, type ? type : "null");
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     const json_t *field = json_object_get(value, fields[i]);
-    const char *text = json_is_boolean(field) ? (json_is_true(field) ? "yes" : "no") : json_string_value(field);
+    const char *text =
+        json_is_boolean(field) ? (json_is_true(field) ? "yes" : "no") : json_string_value(field);
     if (!text || strcmp(text, "NONE") == 0 || strcmp(text, "KEEP") == 0) continue;
     if (type && strcmp(type, "StockLevel") == 0) continue;
     add_text(harness, separator);
@@ -72,10 +80,12 @@ static const char *settle(struct harness *harness) {
   enum runtime_status status;
   do {
     status = runtime_step(harness->runtime, 5);
-  } while (status == RUNTIME_BUSY || (status == RUNTIME_IDLE && runtime_in_flight(harness->runtime)));
+  } while (status == RUNTIME_BUSY ||
+           (status == RUNTIME_IDLE && runtime_in_flight(harness->runtime)));
   harness->out[0] = '\0';
   if (status == RUNTIME_FAILED) {
-    snprintf(harness->out, sizeof harness->out, "failed: %s", runtime_failure(harness->runtime)->text);
+    snprintf(harness->out, sizeof harness->out, "failed: %s",
+             runtime_failure(harness->runtime)->text);
     return harness->out;
   }
   const char *topic;
@@ -90,7 +100,8 @@ const char *harness_bytes(struct harness *harness, const char *key, struct str b
   return settle(harness);
 }
 
-static const char *send(struct harness *harness, int64_t time, struct str key, struct record record) {
+static const char *send(struct harness *harness, int64_t time, struct str key,
+                        struct record record) {
   struct str bytes = codec_encode(harness->codec, record, &harness->arena);
   assert_non_null(bytes.data);
   const struct memory_record in = {.timestamp = time, .key = key, .value = bytes};
@@ -99,7 +110,8 @@ static const char *send(struct harness *harness, int64_t time, struct str key, s
   return settle(harness);
 }
 
-const char *harness_send(struct harness *harness, int64_t time, const char *key, int type, const void *value) {
+const char *harness_send(struct harness *harness, int64_t time, const char *key, int type,
+                         const void *value) {
   return send(harness, time, str_of(key), (struct record){type, value});
 }
 

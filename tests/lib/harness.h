@@ -1,4 +1,5 @@
-/* One filter on the log in memory, for tests of its decisions: give it a record, see what came out and what it remembers. */
+/* One filter on the log in memory, for tests of its decisions: give it a record, see what came out
+ * and what it remembers. */
 #ifndef HOLDFAST_TEST_HARNESS_H
 #define HOLDFAST_TEST_HARNESS_H
 
@@ -28,12 +29,15 @@ struct harness {
 const struct processor *find_processor(const char *name);
 
 void harness_open(struct harness *harness, const char *processor);
-void harness_open_processor(struct harness *harness, const struct processor *processor); /* borrowed */
+void harness_open_processor(struct harness *harness,
+                            const struct processor *processor); /* borrowed */
 void harness_close(struct harness *harness);
 
-/* Gives the filter a record at a time (milliseconds) and returns a line of what it emitted: "Type(a,b) Type(...)", with the values of
- * status, reason, refusal, kind, hold and approved where the record has them; "-" for nothing. Dead letters are "dead-letter(reason)". */
-const char *harness_send(struct harness *harness, int64_t time, const char *key, int type, const void *value);
+/* Gives the filter a record at a time (milliseconds) and returns a line of what it emitted:
+ * "Type(a,b) Type(...)", with the values of status, reason, refusal, kind, hold and approved where
+ * the record has them; "-" for nothing. Dead letters are "dead-letter(reason)". */
+const char *harness_send(struct harness *harness, int64_t time, const char *key, int type,
+                         const void *value);
 
 /* The same from JSON, keyed as a command is. */
 const char *harness_json(struct harness *harness, int64_t time, const char *json);

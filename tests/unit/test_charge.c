@@ -1,4 +1,5 @@
-/* Charges under every answer of a provider, and under none: the provider here says what the test tells it to. */
+/* Charges under every answer of a provider, and under none: the provider here says what the test
+ * tells it to. */
 #include <stdio.h>
 
 #include "charge/charge.h"
@@ -7,9 +8,9 @@
 /* ---- a provider that answers on demand ---- */
 
 static struct {
-  int calls;         /* started so far */
-  bool out;          /* one has not been answered */
-  int answer;        /* of the next call; -1: never answered */
+  int calls;  /* started so far */
+  bool out;   /* one has not been answered */
+  int answer; /* of the next call; -1: never answered */
   int32_t partition;
   char key[64];
   size_t key_size;
@@ -34,7 +35,8 @@ static void fake_start(void *world, int32_t partition, struct str key, const voi
   memcpy(provider.key, key.data, key.size);
   provider.key_size = key.size;
 }
-static bool fake_next(void *world, int timeout_ms, int32_t *partition, struct str *key, int *answer) {
+static bool fake_next(void *world, int timeout_ms, int32_t *partition, struct str *key,
+                      int *answer) {
   (void)world, (void)timeout_ms;
   if (!provider.out) return false;
   provider.out = false;
@@ -47,7 +49,12 @@ static size_t fake_in_flight(void *world) {
   (void)world;
   return provider.out;
 }
-static const struct world fake_world = {.open = fake_open, .close = fake_close, .room = fake_room, .start = fake_start, .next = fake_next, .in_flight = fake_in_flight};
+static const struct world fake_world = {.open = fake_open,
+                                        .close = fake_close,
+                                        .room = fake_room,
+                                        .start = fake_start,
+                                        .next = fake_next,
+                                        .in_flight = fake_in_flight};
 
 static void open_charge(struct harness *h) {
   static struct processor processor;
@@ -58,7 +65,11 @@ static void open_charge(struct harness *h) {
 }
 
 static const char *request(struct harness *h, int64_t time, int answer) {
-  struct request_charge r = {.reservation_id = STR("r"), .customer_id = STR("c"), .charge_key = STR("r/charge"), .kind = CHARGE_KIND_CHARGE, .amount = 5};
+  struct request_charge r = {.reservation_id = STR("r"),
+                             .customer_id = STR("c"),
+                             .charge_key = STR("r/charge"),
+                             .kind = CHARGE_KIND_CHARGE,
+                             .amount = 5};
   provider.answer = answer;
   return harness_send(h, time, "r", RECORD_REQUEST_CHARGE, &r);
 }
@@ -69,11 +80,13 @@ static const char *wait_for(struct harness *h, int64_t time, int answer) {
 }
 
 static void assert_state(struct harness *h, const char *state) {
-  struct str key = arena_copy(&h->arena, STR("cr/charge")), bytes = store_get(runtime_store(h->runtime), 0, key, &h->arena);
+  struct str key = arena_copy(&h->arena, STR("cr/charge")),
+             bytes = store_get(runtime_store(h->runtime), 0, key, &h->arena);
   struct record record;
   char error[CODEC_ERROR_SIZE];
   assert_true(bytes.data && codec_decode(h->codec, bytes, &h->arena, &record, error));
-  assert_string_equal(charge_state_enum.symbols[((const struct charge *)record.value)->state], state);
+  assert_string_equal(charge_state_enum.symbols[((const struct charge *)record.value)->state],
+                      state);
 }
 
 static void an_answer_settles_and_a_repeated_request_is_answered_from_the_row(void **unused) {
@@ -113,7 +126,8 @@ static void silence_is_unknown_and_asked_by_the_key_until_the_provider_answers(v
   assert_string_equal(request(&h, 1000, CALL_LOST), "-");
   assert_state(&h, "UNKNOWN");
   assert_string_equal(wait_for(&h, 2000, CALL_LOST), "-");
-  assert_string_equal(wait_for(&h, 10000, CALL_NOT_MADE), "-"); /* this call was not made: an earlier one may have counted */
+  assert_string_equal(wait_for(&h, 10000, CALL_NOT_MADE),
+                      "-"); /* this call was not made: an earlier one may have counted */
   assert_state(&h, "UNKNOWN");
   assert_string_equal(wait_for(&h, 20000, CALL_APPROVED), "ChargeSettled(CHARGE,yes)");
   assert_int_equal(provider.calls, 4);
@@ -124,11 +138,13 @@ static void a_process_that_dies_while_calling_leaves_word_and_the_next_one_asks(
   (void)unused;
   struct harness h;
   open_charge(&h);
-  assert_string_equal(request(&h, 1000, -1), "-"); /* the call goes out, and its caller dies with the answer */
+  assert_string_equal(request(&h, 1000, -1),
+                      "-"); /* the call goes out, and its caller dies with the answer */
   assert_state(&h, "CALLING");
   assert_string_equal(wait_for(&h, 1000 + CALL_LIMIT_MS - 1, CALL_NOT_MADE), "-");
   assert_int_equal(provider.calls, 1);
-  assert_string_equal(wait_for(&h, 1000 + CALL_LIMIT_MS, CALL_NOT_MADE), "-"); /* not deferred: the lost call may have counted */
+  assert_string_equal(wait_for(&h, 1000 + CALL_LIMIT_MS, CALL_NOT_MADE),
+                      "-"); /* not deferred: the lost call may have counted */
   assert_state(&h, "UNKNOWN");
   assert_string_equal(wait_for(&h, 100000, CALL_DECLINED), "ChargeSettled(CHARGE,no)");
   harness_close(&h);

@@ -37,9 +37,17 @@ static int tear_down(void **unused) {
 
 static struct sample a_sample(void) {
   static const struct str tags[] = {{"a", 1}, {"", 0}, {"분노의 질주", 16}};
-  static const struct spot spots[] = {{.x = -1, .label = {"left", 4}}, {.x = INT32_MAX, .label = {"right", 5}}};
-  return (struct sample){.color = COLOR_RED, .name = STR("n"), .count = INT64_MIN, .note = STR("hm"), .limit = INT32_MIN, .tags = {3, tags},
-                         .spots = {2, spots}, .on = false, .raw = {"\0\xff", 2}};
+  static const struct spot spots[] = {{.x = -1, .label = {"left", 4}},
+                                      {.x = INT32_MAX, .label = {"right", 5}}};
+  return (struct sample){.color = COLOR_RED,
+                         .name = STR("n"),
+                         .count = INT64_MIN,
+                         .note = STR("hm"),
+                         .limit = INT32_MIN,
+                         .tags = {3, tags},
+                         .spots = {2, spots},
+                         .on = false,
+                         .raw = {"\0\xff", 2}};
 }
 
 static void what_is_encoded_is_decoded(void **unused) {
@@ -71,11 +79,12 @@ static void a_past_version_is_read_with_defaults_for_what_is_new(void **unused) 
   const char body[] = {2, 'n', 4, 'x', 'y', 13, 2}; /* "n", "xy", -7, BLUE */
   memcpy(bytes + 10, body, sizeof body);
   struct record out;
-  if (!codec_decode(samples, (struct str){bytes, 10 + sizeof body}, &arena, &out, error)) fail_msg("%s", error);
+  if (!codec_decode(samples, (struct str){bytes, 10 + sizeof body}, &arena, &out, error))
+    fail_msg("%s", error);
   const struct sample *sample = out.value;
   assert_true(str_equal(sample->name, STR("n")));
-  assert_true(sample->count == -7);                   /* int became long */
-  assert_int_equal(sample->color, COLOR_BLUE);        /* by its name: its number has changed */
+  assert_true(sample->count == -7);            /* int became long */
+  assert_int_equal(sample->color, COLOR_BLUE); /* by its name: its number has changed */
   assert_true(str_equal(sample->note, STR("none")));
   assert_int_equal(sample->limit, 7);
   assert_true(sample->on);
@@ -88,8 +97,10 @@ static void the_first_bytes_are_the_single_object_encoding(void **unused) {
   struct str bytes = codec_encode(codec, (struct record){RECORD_PAY, &pay}, &arena);
   assert_int_equal(bytes.size, 10 + 4);
   assert_memory_equal(bytes.data, "\xc3\x01", 2);
-  assert_memory_equal(bytes.data + 10, "\x02r\x02"
-                                       "c", 4);
+  assert_memory_equal(bytes.data + 10,
+                      "\x02r\x02"
+                      "c",
+                      4);
 }
 
 static struct str with_header(int type, const char *body, size_t size) {
@@ -98,7 +109,8 @@ static struct str with_header(int type, const char *body, size_t size) {
   char *bytes = arena_alloc(&arena, 10 + size);
   memcpy(bytes, "\xc3\x01", 2);
   for (size_t i = 0; i < holdfast_schemas.version_count; i++) {
-    if (holdfast_schemas.versions[i].type == type && holdfast_schemas.versions[i].current) memcpy(bytes + 2, &holdfast_schemas.versions[i].fingerprint, 8);
+    if (holdfast_schemas.versions[i].type == type && holdfast_schemas.versions[i].current)
+      memcpy(bytes + 2, &holdfast_schemas.versions[i].fingerprint, 8);
   }
   memcpy(bytes + 10, body, size);
   return (struct str){bytes, 10 + size};
@@ -114,28 +126,55 @@ static const struct {
 } hostile[] = {
     {"nothing", RECORD_PAY, BODY(""), "at byte 0: the bytes end within a number"},
     {"a number that ends early", RECORD_PAY, BODY("\x02r\x80"), "the bytes end within a number"},
-    {"a number of eleven bytes", RECORD_PAY, BODY("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), "more than 64 bits"},
-    {"a negative length", RECORD_PAY, BODY("\x01r\x02"
-                                           "c"), "a length of -1"},
-    {"a length past the end", RECORD_PAY, BODY("\x02r\x08"
-                                               "c"), "a length of 4 where 1 bytes are left"},
+    {"a number of eleven bytes", RECORD_PAY, BODY("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+     "more than 64 bits"},
+    {"a negative length", RECORD_PAY,
+     BODY("\x01r\x02"
+          "c"),
+     "a length of -1"},
+    {"a length past the end", RECORD_PAY,
+     BODY("\x02r\x08"
+          "c"),
+     "a length of 4 where 1 bytes are left"},
     {"a length of 8 GiB", RECORD_PAY, BODY("\x80\x80\x80\x80\x40r"), "a length of 8589934592"},
-    {"bytes left over", RECORD_PAY, BODY("\x02r\x02"
-                                         "c!"), "1 bytes are left over"},
-    {"a string that is not UTF-8", RECORD_PAY, BODY("\x02\xff\x02"
-                                                    "c"), "not UTF-8"},
-    {"an overlong form", RECORD_PAY, BODY("\x04\xc0\x80\x02"
-                                          "c"), "not UTF-8"},
-    {"a surrogate", RECORD_PAY, BODY("\x06\xed\xa0\x80\x02"
-                                     "c"), "not UTF-8"},
-    {"an array of 2^40 items", RECORD_RESERVE, BODY("\x02r\x02" "c\x02i\x00\x80\x80\x80\x80\x80\x40"), "an array of"},
-    {"an array's least count", RECORD_RESERVE, BODY("\x02r\x02" "c\x02i\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02"), "count out of range"},
-    {"a block that lies about its size", RECORD_RESERVE, BODY("\x02r\x02" "c\x02i\x00\x01\x7f\x02s\x00\x00\x00"), "an array's block"},
-    {"an int past 32 bits", RECORD_RESERVE, BODY("\x02r\x02" "c\x02i\x80\x80\x80\x80\x20\x00\x00\x00"), "does not fit an int"},
-    {"an enum's index past its symbols", RECORD_HOLD, BODY("\x08\x00\x00\x00"), "an enum's index of 4"},
+    {"bytes left over", RECORD_PAY,
+     BODY("\x02r\x02"
+          "c!"),
+     "1 bytes are left over"},
+    {"a string that is not UTF-8", RECORD_PAY,
+     BODY("\x02\xff\x02"
+          "c"),
+     "not UTF-8"},
+    {"an overlong form", RECORD_PAY,
+     BODY("\x04\xc0\x80\x02"
+          "c"),
+     "not UTF-8"},
+    {"a surrogate", RECORD_PAY,
+     BODY("\x06\xed\xa0\x80\x02"
+          "c"),
+     "not UTF-8"},
+    {"an array of 2^40 items", RECORD_RESERVE,
+     BODY("\x02r\x02"
+          "c\x02i\x00\x80\x80\x80\x80\x80\x40"),
+     "an array of"},
+    {"an array's least count", RECORD_RESERVE,
+     BODY("\x02r\x02"
+          "c\x02i\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02"),
+     "count out of range"},
+    {"a block that lies about its size", RECORD_RESERVE,
+     BODY("\x02r\x02"
+          "c\x02i\x00\x01\x7f\x02s\x00\x00\x00"),
+     "an array's block"},
+    {"an int past 32 bits", RECORD_RESERVE,
+     BODY("\x02r\x02"
+          "c\x02i\x80\x80\x80\x80\x20\x00\x00\x00"),
+     "does not fit an int"},
+    {"an enum's index past its symbols", RECORD_HOLD, BODY("\x08\x00\x00\x00"),
+     "an enum's index of 4"},
     {"a negative enum's index", RECORD_HOLD, BODY("\x01\x00\x00\x00"), "an enum's index of -1"},
     {"a boolean of two", RECORD_CHARGE_SETTLED, BODY("\x02r\x02k\x00\x02"), "a boolean of 2"},
-    {"a boolean that is missing", RECORD_CHARGE_SETTLED, BODY("\x02r\x02k\x00"), "end before a boolean"},
+    {"a boolean that is missing", RECORD_CHARGE_SETTLED, BODY("\x02r\x02k\x00"),
+     "end before a boolean"},
 };
 
 static void bytes_that_lie_are_refused_with_the_place(void **unused) {
@@ -156,7 +195,8 @@ static void what_is_not_single_object_encoding_is_refused(void **unused) {
   assert_false(codec_decode(codec, STR(""), &arena, &out, error));
   assert_false(codec_decode(codec, STR("{\"type\":\"Reserve\"}"), &arena, &out, error));
   assert_non_null(strstr(error, "single-object encoding"));
-  assert_false(codec_decode(codec, STR("\xc3\x01\x01\x02\x03\x04\x05\x06\x07\x08 more"), &arena, &out, error));
+  assert_false(codec_decode(codec, STR("\xc3\x01\x01\x02\x03\x04\x05\x06\x07\x08 more"), &arena,
+                            &out, error));
   assert_non_null(strstr(error, "fingerprint 0807060504030201 is not known"));
   assert_false(codec_decode(codec, (struct str){large, sizeof large}, &arena, &out, error));
   assert_non_null(strstr(error, "65537 bytes are more than the limit"));
@@ -172,7 +212,8 @@ static void a_record_past_the_limit_is_not_encoded(void **unused) {
   assert_non_null(codec_encode(codec, (struct record){RECORD_PAY, &pay}, &arena).data);
 }
 
-/* Any bytes: decoded or refused, within bounds (the sanitizers look), and what is decoded can be encoded again. */
+/* Any bytes: decoded or refused, within bounds (the sanitizers look), and what is decoded can be
+ * encoded again. */
 static void random_damage_never_harms(void **unused) {
   (void)unused;
   const char *given = getenv("SEED");
@@ -185,7 +226,8 @@ static void random_damage_never_harms(void **unused) {
     struct arena round = {0};
     struct str copy = arena_copy(&round, good);
     char *bytes = (char *)(uintptr_t)copy.data;
-    for (int n = rand_r(&seed) % 4; n >= 0; n--) bytes[10 + (size_t)rand_r(&seed) % (copy.size - 10)] = (char)rand_r(&seed);
+    for (int n = rand_r(&seed) % 4; n >= 0; n--)
+      bytes[10 + (size_t)rand_r(&seed) % (copy.size - 10)] = (char)rand_r(&seed);
     if (rand_r(&seed) % 4 == 0) copy.size = 10 + (size_t)rand_r(&seed) % (copy.size - 10);
     struct record out;
     if (codec_decode(samples, copy, &round, &out, error)) {
@@ -204,7 +246,8 @@ static void every_record_survives_json(void **unused) {
   struct record out;
   if (!record_from_json(&sample_schemas, json, &arena, &out, error)) fail_msg("%s", error);
   json_decref(json);
-  assert_true(str_equal(codec_encode(samples, (struct record){0, &in}, &arena), codec_encode(samples, out, &arena)));
+  assert_true(str_equal(codec_encode(samples, (struct record){0, &in}, &arena),
+                        codec_encode(samples, out, &arena)));
 }
 
 static void json_that_does_not_fit_is_refused_with_the_field(void **unused) {
@@ -213,13 +256,23 @@ static void json_that_does_not_fit_is_refused_with_the_field(void **unused) {
       {"[]", "needs an object with a \"type\""},
       {"{\"type\":\"Nothing\"}", "no record of type 'Nothing'"},
       {"{\"type\":\"Pay\",\"reservation_id\":\"r\"}", "Pay.customer_id: is missing"},
-      {"{\"type\":\"Pay\",\"reservation_id\":\"r\",\"customer_id\":7}", "Pay.customer_id: must be a string"},
-      {"{\"type\":\"Pay\",\"reservation_id\":\"r\",\"customer_id\":\"c\",\"amount\":7}", "Pay.amount: there is no such field"},
-      {"{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":3000000000}", "ReceiveStock.quantity: must be a whole number of 32 bits"},
-      {"{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1.5}", "ReceiveStock.quantity: must be a whole number"},
-      {"{\"type\":\"RegisterItem\",\"item_id\":\"i\",\"title\":\"t\",\"kind\":\"OPERA\",\"payment\":\"NONE\"}", "RegisterItem.kind: must be one of CONCERT, BOOK"},
-      {"{\"type\":\"RegisterItem\",\"item_id\":\"i\",\"title\":\"t\",\"kind\":\"BOOK\",\"payment\":\"NONE\",\"rows\":[{\"row\":\"A\"}]}", "SeatRowPlan.seats: is missing"},
-      {"{\"type\":\"RegisterItem\",\"item_id\":\"i\",\"title\":\"t\",\"kind\":\"BOOK\",\"payment\":\"NONE\",\"options\":\"KT\"}", "RegisterItem.options: must be an array"},
+      {"{\"type\":\"Pay\",\"reservation_id\":\"r\",\"customer_id\":7}",
+       "Pay.customer_id: must be a string"},
+      {"{\"type\":\"Pay\",\"reservation_id\":\"r\",\"customer_id\":\"c\",\"amount\":7}",
+       "Pay.amount: there is no such field"},
+      {"{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":3000000000}",
+       "ReceiveStock.quantity: must be a whole number of 32 bits"},
+      {"{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1.5}",
+       "ReceiveStock.quantity: must be a whole number"},
+      {"{\"type\":\"RegisterItem\",\"item_id\":\"i\",\"title\":\"t\",\"kind\":\"OPERA\","
+       "\"payment\":\"NONE\"}",
+       "RegisterItem.kind: must be one of CONCERT, BOOK"},
+      {"{\"type\":\"RegisterItem\",\"item_id\":\"i\",\"title\":\"t\",\"kind\":\"BOOK\",\"payment\":"
+       "\"NONE\",\"rows\":[{\"row\":\"A\"}]}",
+       "SeatRowPlan.seats: is missing"},
+      {"{\"type\":\"RegisterItem\",\"item_id\":\"i\",\"title\":\"t\",\"kind\":\"BOOK\",\"payment\":"
+       "\"NONE\",\"options\":\"KT\"}",
+       "RegisterItem.options: must be an array"},
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     json_t *json = json_loads(wrong[i][0], 0, NULL);

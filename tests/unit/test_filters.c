@@ -15,8 +15,11 @@ static void play(const char *processor, const struct line_of_play *steps, size_t
   int64_t time = 1000;
   for (size_t i = 0; i < count; i++) {
     time = steps[i].time ? steps[i].time : time + 1000;
-    const char *out = steps[i].json ? harness_json(&h, time, steps[i].json) : harness_wait(&h, time);
-    if (strcmp(out, steps[i].out) != 0) fail_msg("%s, step %zu %s: expected '%s', got '%s'", processor, i, steps[i].json, steps[i].out, out);
+    const char *out =
+        steps[i].json ? harness_json(&h, time, steps[i].json) : harness_wait(&h, time);
+    if (strcmp(out, steps[i].out) != 0)
+      fail_msg("%s, step %zu %s: expected '%s', got '%s'", processor, i, steps[i].json,
+               steps[i].out, out);
   }
   harness_close(&h);
 }
@@ -26,8 +29,10 @@ static void play(const char *processor, const struct line_of_play *steps, size_t
 
 #define OPENED "OpenReservation RequestHold StatusChanged(REQUESTED)"
 #define REFUSED(command, why) "CommandRefused(" command ",INVALID) dead-letter(" why ")"
-#define RESERVE(rest) "{\"type\":\"Reserve\",\"reservation_id\":\"r\",\"customer_id\":\"c\",\"item_id\":\"i\"," rest "}"
-#define ITEM(rest) "{\"type\":\"RegisterItem\",\"item_id\":\"i\",\"title\":\"t\",\"payment\":\"NONE\"," rest "}"
+#define RESERVE(rest) \
+  "{\"type\":\"Reserve\",\"reservation_id\":\"r\",\"customer_id\":\"c\",\"item_id\":\"i\"," rest "}"
+#define ITEM(rest) \
+  "{\"type\":\"RegisterItem\",\"item_id\":\"i\",\"title\":\"t\",\"payment\":\"NONE\"," rest "}"
 #define LONG_ID "0123456789012345678901234567890123456789012345678901234567890123x"
 
 static void commands_are_checked_at_the_entrance(void **unused) {
@@ -36,37 +41,64 @@ static void commands_are_checked_at_the_entrance(void **unused) {
       {0, RESERVE("\"quantity\":5"), OPENED},
       {0, RESERVE("\"seats\":[\"A-1\",\"A-2\"]"), OPENED},
       {0, RESERVE("\"seats\":[\"A-1\",\"A-2\"],\"quantity\":2"), OPENED},
-      {0, RESERVE("\"quantity\":0"), "dead-letter(quantity must be from 1 to 1000000) CommandRefused(Reserve,INVALID)"},
-      {0, RESERVE("\"quantity\":-1"), "dead-letter(quantity must be from 1 to 1000000) CommandRefused(Reserve,INVALID)"},
-      {0, RESERVE("\"quantity\":1000001"), "dead-letter(quantity must be from 1 to 1000000) CommandRefused(Reserve,INVALID)"},
-      {0, RESERVE("\"seats\":[\"A-1\",\"A-1\"]"), "dead-letter(a seat is named twice) CommandRefused(Reserve,INVALID)"},
-      {0, RESERVE("\"seats\":[\"A-1\"],\"quantity\":2"), "dead-letter(quantity is not the number of seats) CommandRefused(Reserve,INVALID)"},
-      {0, RESERVE("\"seats\":[\"\"]"), "dead-letter(a seat must have 1 to 64 printable bytes) CommandRefused(Reserve,INVALID)"},
-      {0, RESERVE("\"quantity\":1,\"amount\":-5"), "dead-letter(amount must be from 0 to 1000000000000) CommandRefused(Reserve,INVALID)"},
-      {0, RESERVE("\"quantity\":1,\"amount\":1000000000001"), "dead-letter(amount must be from 0 to 1000000000000) CommandRefused(Reserve,INVALID)"},
-      {0, "{\"type\":\"Reserve\",\"reservation_id\":\"\",\"customer_id\":\"c\",\"item_id\":\"i\",\"quantity\":1}",
-       "dead-letter(reservation_id must have 1 to 64 printable bytes) CommandRefused(Reserve,INVALID)"},
-      {0, "{\"type\":\"Reserve\",\"reservation_id\":\"" LONG_ID "\",\"customer_id\":\"c\",\"item_id\":\"i\",\"quantity\":1}",
-       "dead-letter(reservation_id must have 1 to 64 printable bytes) CommandRefused(Reserve,INVALID)"},
-      {0, "{\"type\":\"Reserve\",\"reservation_id\":\"r\",\"customer_id\":\"" LONG_ID "\",\"item_id\":\"i\",\"quantity\":1}",
+      {0, RESERVE("\"quantity\":0"),
+       "dead-letter(quantity must be from 1 to 1000000) CommandRefused(Reserve,INVALID)"},
+      {0, RESERVE("\"quantity\":-1"),
+       "dead-letter(quantity must be from 1 to 1000000) CommandRefused(Reserve,INVALID)"},
+      {0, RESERVE("\"quantity\":1000001"),
+       "dead-letter(quantity must be from 1 to 1000000) CommandRefused(Reserve,INVALID)"},
+      {0, RESERVE("\"seats\":[\"A-1\",\"A-1\"]"),
+       "dead-letter(a seat is named twice) CommandRefused(Reserve,INVALID)"},
+      {0, RESERVE("\"seats\":[\"A-1\"],\"quantity\":2"),
+       "dead-letter(quantity is not the number of seats) CommandRefused(Reserve,INVALID)"},
+      {0, RESERVE("\"seats\":[\"\"]"),
+       "dead-letter(a seat must have 1 to 64 printable bytes) CommandRefused(Reserve,INVALID)"},
+      {0, RESERVE("\"quantity\":1,\"amount\":-5"),
+       "dead-letter(amount must be from 0 to 1000000000000) CommandRefused(Reserve,INVALID)"},
+      {0, RESERVE("\"quantity\":1,\"amount\":1000000000001"),
+       "dead-letter(amount must be from 0 to 1000000000000) CommandRefused(Reserve,INVALID)"},
+      {0,
+       "{\"type\":\"Reserve\",\"reservation_id\":\"\",\"customer_id\":\"c\",\"item_id\":\"i\","
+       "\"quantity\":1}",
+       "dead-letter(reservation_id must have 1 to 64 printable bytes) "
+       "CommandRefused(Reserve,INVALID)"},
+      {0,
+       "{\"type\":\"Reserve\",\"reservation_id\":\"" LONG_ID
+       "\",\"customer_id\":\"c\",\"item_id\":\"i\",\"quantity\":1}",
+       "dead-letter(reservation_id must have 1 to 64 printable bytes) "
+       "CommandRefused(Reserve,INVALID)"},
+      {0,
+       "{\"type\":\"Reserve\",\"reservation_id\":\"r\",\"customer_id\":\"" LONG_ID
+       "\",\"item_id\":\"i\",\"quantity\":1}",
        "dead-letter(customer_id must have 1 to 64 printable bytes)"},
       {0, "{\"type\":\"Pay\",\"reservation_id\":\"r\",\"customer_id\":\"c\"}", "Pay"},
-      {0, "{\"type\":\"Pay\",\"reservation_id\":\"r\",\"customer_id\":\"\"}", "dead-letter(customer_id must have 1 to 64 printable bytes)"},
+      {0, "{\"type\":\"Pay\",\"reservation_id\":\"r\",\"customer_id\":\"\"}",
+       "dead-letter(customer_id must have 1 to 64 printable bytes)"},
       {0, "{\"type\":\"Cancel\",\"reservation_id\":\"r\",\"customer_id\":\"c\"}", "Cancel"},
-      {0, "{\"type\":\"RegisterCustomer\",\"customer_id\":\"c\",\"name\":\"김\",\"contact\":\"010\"}", "RegisterCustomer"},
+      {0,
+       "{\"type\":\"RegisterCustomer\",\"customer_id\":\"c\",\"name\":\"김\",\"contact\":\"010\"}",
+       "RegisterCustomer"},
       {0, "{\"type\":\"RegisterCustomer\",\"customer_id\":\"c\",\"name\":\"\",\"contact\":\"010\"}",
-       "dead-letter(name must have 1 to 256 printable bytes) CommandRefused(RegisterCustomer,INVALID)"},
+       "dead-letter(name must have 1 to 256 printable bytes) "
+       "CommandRefused(RegisterCustomer,INVALID)"},
       {0, ITEM("\"kind\":\"BOOK\",\"capacity\":5"), "RegisterItem(BOOK)"},
-      {0, ITEM("\"kind\":\"MOVIE\",\"capacity\":5"), "dead-letter(a MOVIE needs its screen) CommandRefused(RegisterItem,INVALID)"},
+      {0, ITEM("\"kind\":\"MOVIE\",\"capacity\":5"),
+       "dead-letter(a MOVIE needs its screen) CommandRefused(RegisterItem,INVALID)"},
       {0, ITEM("\"kind\":\"MOVIE\",\"capacity\":5,\"screen\":\"2\""), "RegisterItem(MOVIE)"},
-      {0, ITEM("\"kind\":\"BOOK\",\"capacity\":-5"), "dead-letter(capacity must not be negative) CommandRefused(RegisterItem,INVALID)"},
-      {0, ITEM("\"kind\":\"BOOK\",\"price\":-5"), "dead-letter(price must be from 0 to 1000000000000) CommandRefused(RegisterItem,INVALID)"},
-      {0, ITEM("\"kind\":\"BOOK\",\"hold_seconds\":0"), "dead-letter(hold_seconds must be from 1 to 31536000) CommandRefused(RegisterItem,INVALID)"},
+      {0, ITEM("\"kind\":\"BOOK\",\"capacity\":-5"),
+       "dead-letter(capacity must not be negative) CommandRefused(RegisterItem,INVALID)"},
+      {0, ITEM("\"kind\":\"BOOK\",\"price\":-5"),
+       "dead-letter(price must be from 0 to 1000000000000) CommandRefused(RegisterItem,INVALID)"},
+      {0, ITEM("\"kind\":\"BOOK\",\"hold_seconds\":0"),
+       "dead-letter(hold_seconds must be from 1 to 31536000) CommandRefused(RegisterItem,INVALID)"},
       {0, ITEM("\"kind\":\"BOOK\",\"capacity\":5,\"rows\":[{\"row\":\"A\",\"seats\":5}]"),
-       "dead-letter(an item has counted units (capacity) or named seats (rows), not both) CommandRefused(RegisterItem,INVALID)"},
-      {0, ITEM("\"kind\":\"BOOK\",\"rows\":[{\"row\":\"A\",\"seats\":5},{\"row\":\"A\",\"seats\":5}]"),
+       "dead-letter(an item has counted units (capacity) or named seats (rows), not both) "
+       "CommandRefused(RegisterItem,INVALID)"},
+      {0,
+       ITEM("\"kind\":\"BOOK\",\"rows\":[{\"row\":\"A\",\"seats\":5},{\"row\":\"A\",\"seats\":5}]"),
        "dead-letter(a row is named twice) CommandRefused(RegisterItem,INVALID)"},
-      {0, ITEM("\"kind\":\"SPORTS\",\"options\":[\"KT\",\"KT\"]"), "dead-letter(an option is named twice) CommandRefused(RegisterItem,INVALID)"},
+      {0, ITEM("\"kind\":\"SPORTS\",\"options\":[\"KT\",\"KT\"]"),
+       "dead-letter(an option is named twice) CommandRefused(RegisterItem,INVALID)"},
       {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":0}",
        "dead-letter(quantity must be at least 1) CommandRefused(ReceiveStock,INVALID)"},
       {0, "{\"type\":\"CloseItem\",\"item_id\":\"i\"}", "CloseItem"},
@@ -75,7 +107,8 @@ static void commands_are_checked_at_the_entrance(void **unused) {
   harness_open(&h, "reserve-requested");
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
     const char *out = harness_json(&h, 1000, steps[i].json);
-    if (strcmp(out, steps[i].out) != 0) fail_msg("%s: expected '%s', got '%s'", steps[i].json, steps[i].out, out);
+    if (strcmp(out, steps[i].out) != 0)
+      fail_msg("%s: expected '%s', got '%s'", steps[i].json, steps[i].out, out);
   }
   harness_close(&h);
 }
@@ -85,13 +118,21 @@ static void what_is_no_command_at_all_is_a_dead_letter_and_the_next_one_goes_on(
   struct harness h;
   harness_open(&h, "reserve-requested");
   static char large[100000];
-  assert_string_equal(harness_bytes(&h, "r", STR("not Avro")), "dead-letter(not Avro's single-object encoding: it begins with C3 01 and the schema's fingerprint)");
-  assert_non_null(strstr(harness_bytes(&h, "r", (struct str){large, sizeof large}), "dead-letter(100000 bytes are more than the limit"));
-  assert_string_equal(harness_bytes(&h, "r", (struct str){0}), "dead-letter(a record without a value)");
-  assert_string_equal(harness_send(&h, 1, "r", RECORD_CLEAR_DEADLINES, &(struct clear_deadlines){STR("r")}),
-                      "dead-letter(a ClearDeadlines does not belong on this topic)");
-  assert_non_null(strstr(harness_send(&h, 1, "another", RECORD_PAY, &(struct pay){STR("r"), STR("c")}), "dead-letter(the record must be keyed by"));
-  assert_string_equal(harness_send(&h, 1, "r", RECORD_PAY, &(struct pay){STR("r"), STR("c")}), "Pay");
+  assert_string_equal(harness_bytes(&h, "r", STR("not Avro")),
+                      "dead-letter(not Avro's single-object encoding: it begins with C3 01 and the "
+                      "schema's fingerprint)");
+  assert_non_null(strstr(harness_bytes(&h, "r", (struct str){large, sizeof large}),
+                         "dead-letter(100000 bytes are more than the limit"));
+  assert_string_equal(harness_bytes(&h, "r", (struct str){0}),
+                      "dead-letter(a record without a value)");
+  assert_string_equal(
+      harness_send(&h, 1, "r", RECORD_CLEAR_DEADLINES, &(struct clear_deadlines){STR("r")}),
+      "dead-letter(a ClearDeadlines does not belong on this topic)");
+  assert_non_null(
+      strstr(harness_send(&h, 1, "another", RECORD_PAY, &(struct pay){STR("r"), STR("c")}),
+             "dead-letter(the record must be keyed by"));
+  assert_string_equal(harness_send(&h, 1, "r", RECORD_PAY, &(struct pay){STR("r"), STR("c")}),
+                      "Pay");
   const struct memory_record *raw = memory_read(h.cluster, "dead-letters", 0, 0);
   assert_true(str_equal(raw->value, STR("not Avro")));
   assert_true(str_equal(raw->key, STR("r")));
@@ -100,10 +141,15 @@ static void what_is_no_command_at_all_is_a_dead_letter_and_the_next_one_goes_on(
 
 /* ---- stock-check ---- */
 
-#define HOLD(id, rest) "{\"type\":\"RequestHold\",\"reservation_id\":\"" id "\",\"customer_id\":\"c\",\"item_id\":\"i\",\"content_hash\":7,\"option\":\"\",\"amount\":0," rest "}"
+#define HOLD(id, rest)                                                                        \
+  "{\"type\":\"RequestHold\",\"reservation_id\":\"" id                                        \
+  "\",\"customer_id\":\"c\",\"item_id\":\"i\",\"content_hash\":7,\"option\":\"\",\"amount\":" \
+  "0," rest "}"
 #define COUNTED(id, n) HOLD(id, "\"seats\":[],\"quantity\":" n)
-#define CONFIRM(id) "{\"type\":\"ConfirmHold\",\"reservation_id\":\"" id "\",\"item_id\":\"i\",\"content_hash\":7}"
-#define RELEASE(id) "{\"type\":\"ReleaseHold\",\"reservation_id\":\"" id "\",\"item_id\":\"i\",\"content_hash\":7}"
+#define CONFIRM(id) \
+  "{\"type\":\"ConfirmHold\",\"reservation_id\":\"" id "\",\"item_id\":\"i\",\"content_hash\":7}"
+#define RELEASE(id) \
+  "{\"type\":\"ReleaseHold\",\"reservation_id\":\"" id "\",\"item_id\":\"i\",\"content_hash\":7}"
 
 static void units_are_taken_at_the_hold_and_given_back_once(void **unused) {
   (void)unused;
@@ -111,7 +157,8 @@ static void units_are_taken_at_the_hold_and_given_back_once(void **unused) {
       {0, COUNTED("r0", "1"), "StockRefused(UNKNOWN_ITEM)"},
       {0, ITEM("\"kind\":\"BOOK\",\"capacity\":3,\"max_per_reservation\":2"), "StockLevel"},
       {0, ITEM("\"kind\":\"BOOK\",\"capacity\":3,\"max_per_reservation\":2"), "-"},
-      {0, ITEM("\"kind\":\"BOOK\",\"capacity\":4,\"max_per_reservation\":2"), "CommandRefused(RegisterItem,ITEM_DIFFERS)"},
+      {0, ITEM("\"kind\":\"BOOK\",\"capacity\":4,\"max_per_reservation\":2"),
+       "CommandRefused(RegisterItem,ITEM_DIFFERS)"},
       {0, COUNTED("r0", "1"), "-"}, /* refused once, refused for ever */
       {0, COUNTED("r1", "3"), "StockRefused(OVER_LIMIT)"},
       {0, COUNTED("r2", "2"), "StockHeld StockLevel"},
@@ -142,7 +189,9 @@ static void a_release_under_another_content_leaves_the_good_hold_alone(void **un
   const struct line_of_play steps[] = {
       {0, ITEM("\"kind\":\"BOOK\",\"capacity\":3"), "StockLevel"},
       {0, COUNTED("r1", "1"), "StockHeld StockLevel"},
-      {0, "{\"type\":\"ReleaseHold\",\"reservation_id\":\"r1\",\"item_id\":\"i\",\"content_hash\":8}", "-"},
+      {0,
+       "{\"type\":\"ReleaseHold\",\"reservation_id\":\"r1\",\"item_id\":\"i\",\"content_hash\":8}",
+       "-"},
       {0, CONFIRM("r1"), "StockLevel"},
   };
   PLAY("stock-check", steps);
@@ -151,14 +200,20 @@ static void a_release_under_another_content_leaves_the_good_hold_alone(void **un
 static void a_receipt_counts_once(void **unused) {
   (void)unused;
   const struct line_of_play steps[] = {
-      {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1}", "CommandRefused(ReceiveStock,UNKNOWN_ITEM)"},
+      {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1}",
+       "CommandRefused(ReceiveStock,UNKNOWN_ITEM)"},
       {0, ITEM("\"kind\":\"BOOK\",\"capacity\":0"), "StockLevel"},
-      {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1}", "StockLevel"},
+      {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1}",
+       "StockLevel"},
       {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1}", "-"},
-      {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q2\",\"quantity\":2147483647}", "CommandRefused(ReceiveStock,OVERFLOW)"},
+      {0,
+       "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q2\",\"quantity\":"
+       "2147483647}",
+       "CommandRefused(ReceiveStock,OVERFLOW)"},
       {0, COUNTED("r1", "1"), "StockHeld StockLevel"},
       {0, COUNTED("r2", "1"), "StockRefused(SOLD_OUT)"},
-      {0, ITEM("\"kind\":\"BOOK\",\"capacity\":0"), "-"}, /* what was received is not another content */
+      {0, ITEM("\"kind\":\"BOOK\",\"capacity\":0"),
+       "-"}, /* what was received is not another content */
       {0, "{\"type\":\"CloseItem\",\"item_id\":\"j\"}", "CommandRefused(CloseItem,UNKNOWN_ITEM)"},
   };
   PLAY("stock-check", steps);
@@ -167,25 +222,32 @@ static void a_receipt_counts_once(void **unused) {
 static void a_seat_has_one_holder_at_a_time(void **unused) {
   (void)unused;
   const struct line_of_play steps[] = {
-      {0, ITEM("\"kind\":\"MUSICAL\",\"max_per_reservation\":3,\"rows\":[{\"row\":\"A\",\"seats\":2},{\"row\":\"B-1\",\"seats\":12}]"), "StockLevel SeatRow SeatRow"},
-      {0, HOLD("r1", "\"quantity\":2,\"seats\":[\"A-1\",\"B-1-12\"]"), "StockHeld SeatRow SeatRow StockLevel"},
+      {0,
+       ITEM("\"kind\":\"MUSICAL\",\"max_per_reservation\":3,\"rows\":[{\"row\":\"A\",\"seats\":2},{"
+            "\"row\":\"B-1\",\"seats\":12}]"),
+       "StockLevel SeatRow SeatRow"},
+      {0, HOLD("r1", "\"quantity\":2,\"seats\":[\"A-1\",\"B-1-12\"]"),
+       "StockHeld SeatRow SeatRow StockLevel"},
       {0, HOLD("r2", "\"quantity\":2,\"seats\":[\"A-2\",\"A-1\"]"), "StockRefused(SEAT_TAKEN)"},
       {0, HOLD("r3", "\"quantity\":1,\"seats\":[\"A-3\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r4", "\"quantity\":1,\"seats\":[\"A-01\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r5", "\"quantity\":1,\"seats\":[\"A-\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r6", "\"quantity\":1,\"seats\":[\"-1\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, COUNTED("r7", "1"), "StockRefused(UNKNOWN_SEAT)"},
-      {0, HOLD("r8", "\"quantity\":4,\"seats\":[\"A-1\",\"A-2\",\"B-1-1\",\"B-1-2\"]"), "StockRefused(OVER_LIMIT)"},
+      {0, HOLD("r8", "\"quantity\":4,\"seats\":[\"A-1\",\"A-2\",\"B-1-1\",\"B-1-2\"]"),
+       "StockRefused(OVER_LIMIT)"},
       {0, HOLD("r9", "\"quantity\":1,\"seats\":[\"A-2\"]"), "StockHeld StockLevel SeatRow"},
       {0, RELEASE("r1"), "SeatRow SeatRow StockLevel"},
       {0, HOLD("r10", "\"quantity\":1,\"seats\":[\"A-1\"]"), "StockHeld SeatRow StockLevel"},
-      {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1}", "CommandRefused(ReceiveStock,NOT_COUNTED)"},
+      {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1}",
+       "CommandRefused(ReceiveStock,NOT_COUNTED)"},
   };
   struct harness h;
   harness_open(&h, "stock-check");
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
     const char *out = harness_json(&h, 1000, steps[i].json);
-    if (strlen(out) != strlen(steps[i].out)) fail_msg("%s: expected '%s', got '%s'", steps[i].json, steps[i].out, out);
+    if (strlen(out) != strlen(steps[i].out))
+      fail_msg("%s: expected '%s', got '%s'", steps[i].json, steps[i].out, out);
   }
   json_t *row = harness_row(&h, "si/A"), *item = harness_row(&h, "ii");
   assert_string_equal(json_string_value(json_object_get(row, "seats")), "xx");
@@ -198,8 +260,10 @@ static void a_seat_has_one_holder_at_a_time(void **unused) {
 
 static void an_option_must_be_one_of_the_items(void **unused) {
   (void)unused;
-#define BET(id, team) \
-  "{\"type\":\"RequestHold\",\"reservation_id\":\"" id "\",\"customer_id\":\"c\",\"item_id\":\"i\",\"content_hash\":7,\"option\":\"" team "\",\"amount\":500,\"seats\":[],\"quantity\":1}"
+#define BET(id, team)                                                                \
+  "{\"type\":\"RequestHold\",\"reservation_id\":\"" id                               \
+  "\",\"customer_id\":\"c\",\"item_id\":\"i\",\"content_hash\":7,\"option\":\"" team \
+  "\",\"amount\":500,\"seats\":[],\"quantity\":1}"
   const struct line_of_play steps[] = {
       {0, ITEM("\"kind\":\"SPORTS\",\"capacity\":9,\"options\":[\"KT\",\"AA\"]"), "StockLevel"},
       {0, BET("r1", "KT"), "StockHeld StockLevel"},
@@ -213,14 +277,21 @@ static void an_option_must_be_one_of_the_items(void **unused) {
 
 static void a_due_time_passes_once_and_not_before(void **unused) {
   (void)unused;
-#define SET(kind, at) "{\"type\":\"SetDeadline\",\"reservation_id\":\"r\",\"kind\":\"" kind "\",\"due_at\":" at "}"
+#define SET(kind, at) \
+  "{\"type\":\"SetDeadline\",\"reservation_id\":\"r\",\"kind\":\"" kind "\",\"due_at\":" at "}"
   const struct line_of_play steps[] = {
-      {1000, SET("HOLD_END", "5000"), "-"},  {1000, SET("RETRY", "3000"), "-"},
-      {2999, NULL, "-"},                     {3000, NULL, "DeadlinePassed(RETRY)"},
-      {3001, NULL, "-"},                     {3500, SET("HOLD_END", "6000"), "-"},
-      {5000, NULL, "-"},                     {6000, NULL, "DeadlinePassed(HOLD_END)"},
-      {9000, SET("WATCHDOG", "9500"), "-"},  {9100, "{\"type\":\"ClearDeadlines\",\"reservation_id\":\"r\"}", "-"},
-      {9999, NULL, "-"},                     {10000, SET("RETRY", "500"), "DeadlinePassed(RETRY)"},
+      {1000, SET("HOLD_END", "5000"), "-"},
+      {1000, SET("RETRY", "3000"), "-"},
+      {2999, NULL, "-"},
+      {3000, NULL, "DeadlinePassed(RETRY)"},
+      {3001, NULL, "-"},
+      {3500, SET("HOLD_END", "6000"), "-"},
+      {5000, NULL, "-"},
+      {6000, NULL, "DeadlinePassed(HOLD_END)"},
+      {9000, SET("WATCHDOG", "9500"), "-"},
+      {9100, "{\"type\":\"ClearDeadlines\",\"reservation_id\":\"r\"}", "-"},
+      {9999, NULL, "-"},
+      {10000, SET("RETRY", "500"), "DeadlinePassed(RETRY)"},
   };
   PLAY("deadline", steps);
 }
@@ -229,18 +300,26 @@ static void a_due_time_passes_once_and_not_before(void **unused) {
 
 static void outcomes_and_holds_follow_the_status(void **unused) {
   (void)unused;
-#define STATUS(status, hold)                                                                                                                     \
-  "{\"type\":\"StatusChanged\",\"reservation_id\":\"r\",\"customer_id\":\"c\",\"item_id\":\"i\",\"content_hash\":7,\"revision\":1,\"status\":\"" status \
-  "\",\"reason\":\"NONE\",\"quantity\":1,\"seats\":[],\"option\":\"\",\"amount\":0,\"screen\":\"\",\"until\":0,\"hold\":\"" hold "\"}"
+#define STATUS(status, hold)                                                                      \
+  "{\"type\":\"StatusChanged\",\"reservation_id\":\"r\",\"customer_id\":\"c\",\"item_id\":\"i\"," \
+  "\"content_hash\":7,\"revision\":1,\"status\":\"" status                                        \
+  "\",\"reason\":\"NONE\",\"quantity\":1,\"seats\":[],\"option\":\"\",\"amount\":0,\"screen\":"   \
+  "\"\",\"until\":0,\"hold\":\"" hold "\"}"
   const struct line_of_play steps[] = {
       {0, STATUS("HELD", "KEEP"), "StatusChanged(HELD)"},
       {0, STATUS("PAYMENT_DEFERRED", "KEEP"), "StatusChanged(PAYMENT_DEFERRED)"},
-      {0, STATUS("APPROVED", "CONFIRM"), "StatusChanged(APPROVED,CONFIRM) ConfirmHold ReservationOutcome(APPROVED)"},
+      {0, STATUS("APPROVED", "CONFIRM"),
+       "StatusChanged(APPROVED,CONFIRM) ConfirmHold ReservationOutcome(APPROVED)"},
       {0, STATUS("REFUNDING", "KEEP"), "StatusChanged(REFUNDING)"},
-      {0, STATUS("CANCELLED", "RELEASE"), "StatusChanged(CANCELLED,RELEASE) ReleaseHold ReservationOutcome(CANCELLED)"},
+      {0, STATUS("CANCELLED", "RELEASE"),
+       "StatusChanged(CANCELLED,RELEASE) ReleaseHold ReservationOutcome(CANCELLED)"},
       {0, STATUS("FAILED", "KEEP"), "StatusChanged(FAILED) ReservationOutcome(FAILED)"},
-      {0, "{\"type\":\"ReleaseHold\",\"reservation_id\":\"r\",\"item_id\":\"i\",\"content_hash\":7}", "ReleaseHold"},
-      {0, "{\"type\":\"CommandRefused\",\"sender_id\":\"c\",\"command\":\"Pay\",\"reservation_id\":\"r\",\"item_id\":\"\",\"content_hash\":0,\"refusal\":\"NOT_DUE\",\"detail\":\"\"}",
+      {0,
+       "{\"type\":\"ReleaseHold\",\"reservation_id\":\"r\",\"item_id\":\"i\",\"content_hash\":7}",
+       "ReleaseHold"},
+      {0,
+       "{\"type\":\"CommandRefused\",\"sender_id\":\"c\",\"command\":\"Pay\",\"reservation_id\":"
+       "\"r\",\"item_id\":\"\",\"content_hash\":0,\"refusal\":\"NOT_DUE\",\"detail\":\"\"}",
        "CommandRefused(Pay,NOT_DUE)"},
   };
   PLAY("approved-failed", steps);
@@ -248,16 +327,21 @@ static void outcomes_and_holds_follow_the_status(void **unused) {
 
 /* ---- history ---- */
 
-#define EVENT(customer, hash, revision, status)                                                                                                       \
-  "{\"type\":\"StatusChanged\",\"reservation_id\":\"r\",\"customer_id\":\"" customer "\",\"item_id\":\"i\",\"content_hash\":" hash ",\"revision\":" revision \
-  ",\"status\":\"" status "\",\"reason\":\"NONE\",\"quantity\":1,\"seats\":[],\"option\":\"\",\"amount\":0,\"screen\":\"\",\"until\":0,\"hold\":\"KEEP\"}"
-#define REUSED(customer, hash)                                                                                                                \
-  "{\"type\":\"CommandRefused\",\"sender_id\":\"" customer "\",\"command\":\"Reserve\",\"reservation_id\":\"r\",\"item_id\":\"i\",\"content_hash\":" hash \
+#define EVENT(customer, hash, revision, status)                                                   \
+  "{\"type\":\"StatusChanged\",\"reservation_id\":\"r\",\"customer_id\":\"" customer              \
+  "\",\"item_id\":\"i\",\"content_hash\":" hash ",\"revision\":" revision ",\"status\":\"" status \
+  "\",\"reason\":\"NONE\",\"quantity\":1,\"seats\":[],\"option\":\"\",\"amount\":0,\"screen\":"   \
+  "\"\",\"until\":0,\"hold\":\"KEEP\"}"
+#define REUSED(customer, hash)                                                                   \
+  "{\"type\":\"CommandRefused\",\"sender_id\":\"" customer                                       \
+  "\",\"command\":\"Reserve\",\"reservation_id\":\"r\",\"item_id\":\"i\",\"content_hash\":" hash \
   ",\"refusal\":\"ID_REUSED\",\"detail\":\"\"}"
 
 static long long number(struct harness *h, const char *key, const char *field) {
   json_t *row = harness_row(h, key), *value = json_object_get(row, field);
-  long long result = json_is_array(value) ? (long long)json_array_size(value) : json_is_boolean(value) ? json_is_true(value) : json_integer_value(value);
+  long long result = json_is_array(value)     ? (long long)json_array_size(value)
+                     : json_is_boolean(value) ? json_is_true(value)
+                                              : json_integer_value(value);
   if (!row) result = -1;
   json_decref(row);
   return result;
@@ -291,7 +375,8 @@ static void an_id_that_was_reused_shows_in_the_senders_list_and_not_in_the_owner
   assert_int_equal(number(&h, "vowner/r", "timeline"), 2);
   assert_int_equal(number(&h, "cowner", "refusals"), 1);
   assert_int_equal(number(&h, "vthief/r", "refused"), 1);
-  assert_int_equal(number(&h, "or/thief", "customer_id"), -1); /* found by its id it is the owner's */
+  assert_int_equal(number(&h, "or/thief", "customer_id"),
+                   -1); /* found by its id it is the owner's */
   assert_int_equal(number(&h, "or/owner", "customer_id"), 0);
   harness_close(&h);
 }
@@ -310,7 +395,8 @@ static void a_timeline_and_the_refusals_are_bounded(void **unused) {
   assert_int_equal(number(&h, "cc", "refusals"), 20);
   json_t *row = harness_row(&h, "vc/r"), *timeline = json_object_get(row, "timeline");
   assert_int_equal(json_integer_value(json_object_get(json_array_get(timeline, 0), "revision")), 0);
-  assert_int_equal(json_integer_value(json_object_get(json_array_get(timeline, 99), "revision")), 249);
+  assert_int_equal(json_integer_value(json_object_get(json_array_get(timeline, 99), "revision")),
+                   249);
   json_decref(row);
   harness_close(&h);
 }

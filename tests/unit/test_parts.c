@@ -23,8 +23,15 @@ static void an_intent_comes_back_as_it_was_written(void **unused) {
   (void)unused;
   struct store *store = open_memory();
   struct arena arena = {0};
-  const struct change changes[] = {{STR("k1"), STR("v1"), 0}, {STR("k2"), {0}, 0}, {STR("k3"), STR(""), 77}};
-  struct intent in = {.id = "p-1", .epoch = 2, .next_input = 9, .last_changelog = -1, .changes = changes, .change_count = 3}, out;
+  const struct change changes[] = {
+      {STR("k1"), STR("v1"), 0}, {STR("k2"), {0}, 0}, {STR("k3"), STR(""), 77}};
+  struct intent in = {.id = "p-1",
+                      .epoch = 2,
+                      .next_input = 9,
+                      .last_changelog = -1,
+                      .changes = changes,
+                      .change_count = 3},
+                out;
   store_put_intent(store, 5, &in);
   store_write(store);
   assert_false(store_intent(store, 4, &arena, &out));
@@ -53,7 +60,11 @@ static bool count_rows(void *user, struct str key, struct str value) {
 static void rows_are_scanned_by_partition_and_prefix_in_order(void **unused) {
   (void)unused;
   struct store *store = open_memory();
-  const struct change rows[] = {{STR("b2"), STR("x"), 0}, {STR("a1"), STR("x"), 0}, {STR("b1"), STR("x"), 0}, {STR("b10"), STR("x"), 0}, {STR("c"), STR("x"), 0}};
+  const struct change rows[] = {{STR("b2"), STR("x"), 0},
+                                {STR("a1"), STR("x"), 0},
+                                {STR("b1"), STR("x"), 0},
+                                {STR("b10"), STR("x"), 0},
+                                {STR("c"), STR("x"), 0}};
   store_put_changes(store, 1, rows, 5);
   store_put_changes(store, 2, rows, 1);
   store_write(store);
@@ -77,7 +88,8 @@ static void a_directory_belongs_to_one_owner_and_one_process(void **unused) {
   char directory[] = "/tmp/holdfast-test-XXXXXX", path[64];
   assert_non_null(mkdtemp(directory));
   snprintf(path, sizeof path, "%s/a/b", directory);
-  struct store *store = store_open(path, "stock-check of cluster one", 1 << 20, error, sizeof error, &code);
+  struct store *store =
+      store_open(path, "stock-check of cluster one", 1 << 20, error, sizeof error, &code);
   assert_non_null(store);
   assert_null(store_open(path, "stock-check of cluster one", 1 << 20, error, sizeof error, &code));
   assert_non_null(strstr(error, "in use by another process"));
@@ -140,7 +152,8 @@ static void uncommitted_records_hold_back_readers_and_aborted_ones_are_not_read(
   memory_topic_create(cluster, "in", 1);
   struct log *log = member(cluster, 0);
   int topic = log->class->topic(log, "in");
-  struct log_output output = {.topic = topic, .partition = 0, .key = STR("k"), .value = STR("aborted")};
+  struct log_output output = {
+      .topic = topic, .partition = 0, .key = STR("k"), .value = STR("aborted")};
   log->class->begin(log);
   log->class->produce(log, &output);
   append(cluster, "after");
@@ -198,16 +211,22 @@ static void an_old_generation_cannot_commit_offsets(void **unused) {
 
 static void flags_win_over_the_environment_over_the_file_over_defaults(void **unused) {
   (void)unused;
-  static const struct option_desc table[] = {{.name = "one", .letter = '1', .value = "default"}, {.name = "two", .value = "default"},
-                                             {.name = "three", .value = "default"}, {.name = "four", .value = "default"},
-                                             {.name = "size", .kind = OPTION_NUMBER, .value = "5", .min = 1, .max = 9}, {0}};
+  static const struct option_desc table[] = {
+      {.name = "one", .letter = '1', .value = "default"},
+      {.name = "two", .value = "default"},
+      {.name = "three", .value = "default"},
+      {.name = "four", .value = "default"},
+      {.name = "size", .kind = OPTION_NUMBER, .value = "5", .min = 1, .max = 9},
+      {0}};
   char path[] = "/tmp/holdfast-test-XXXXXX";
   int file = mkstemp(path);
-  const char text[] = "one = file\ntwo=file\n# a comment\nthree = file\nsession.timeout.ms = 6000\nlinger.ms = 9\n";
+  const char text[] =
+      "one = file\ntwo=file\n# a comment\nthree = file\nsession.timeout.ms = 6000\nlinger.ms = 9\n";
   assert_int_equal(write(file, text, sizeof text - 1), sizeof text - 1);
   setenv("HOLDFAST_TWO", "environment", 1);
   setenv("HOLDFAST_ONE", "environment", 1);
-  char *argv[] = {"test", "-F", path, "--one=flag", "-X", "linger.ms=1", "-Xsize=7", "word", "--", "-x", NULL};
+  char *argv[] = {"test",     "-F",   path, "--one=flag", "-X", "linger.ms=1",
+                  "-Xsize=7", "word", "--", "-x",         NULL};
   struct options options = {0};
   options_add(&options, kafka_options);
   options_add(&options, table);
@@ -228,10 +247,15 @@ static void flags_win_over_the_environment_over_the_file_over_defaults(void **un
 
 static void a_wrong_flag_says_what_is_wrong(void **unused) {
   (void)unused;
-  static const struct option_desc table[] = {{.name = "size", .kind = OPTION_NUMBER, .metavar = "N", .min = 1, .max = 9}, {0}};
-  static const char *const wrong[][3] = {{"--nothing", NULL, "unknown option '--nothing'"}, {"--size", NULL, "'--size' needs a value: N"},
-                                         {"--size", "0", "from 1 to 9, not '0'"}, {"--size", "x", "from 1 to 9, not 'x'"},
-                                         {"-X", "novalue", "-X needs name=value"}, {"-F", "/nowhere", "cannot read the properties file '/nowhere'"}};
+  static const struct option_desc table[] = {
+      {.name = "size", .kind = OPTION_NUMBER, .metavar = "N", .min = 1, .max = 9}, {0}};
+  static const char *const wrong[][3] = {
+      {"--nothing", NULL, "unknown option '--nothing'"},
+      {"--size", NULL, "'--size' needs a value: N"},
+      {"--size", "0", "from 1 to 9, not '0'"},
+      {"--size", "x", "from 1 to 9, not 'x'"},
+      {"-X", "novalue", "-X needs name=value"},
+      {"-F", "/nowhere", "cannot read the properties file '/nowhere'"}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     struct options options = {0};
     char *argv[] = {"test", (char *)(uintptr_t)wrong[i][0], (char *)(uintptr_t)wrong[i][1], NULL};
@@ -244,10 +268,13 @@ static void a_wrong_flag_says_what_is_wrong(void **unused) {
 }
 
 static void keys_go_to_the_partition_that_jvm_clients_choose(void **unused) {
-  (void)unused; /* the hashes are those of Apache Kafka's own UtilsTest.testMurmur2, taken positive */
+  (void)
+      unused; /* the hashes are those of Apache Kafka's own UtilsTest.testMurmur2, taken positive */
   assert_int_equal(murmur2_partition(STR("21"), INT32_MAX), (-973932308 & 0x7fffffff) % INT32_MAX);
-  assert_int_equal(murmur2_partition(STR("foobar"), INT32_MAX), (-790332482 & 0x7fffffff) % INT32_MAX);
-  assert_int_equal(murmur2_partition(STR("a-little-bit-long-string"), INT32_MAX), (-985981536 & 0x7fffffff) % INT32_MAX);
+  assert_int_equal(murmur2_partition(STR("foobar"), INT32_MAX),
+                   (-790332482 & 0x7fffffff) % INT32_MAX);
+  assert_int_equal(murmur2_partition(STR("a-little-bit-long-string"), INT32_MAX),
+                   (-985981536 & 0x7fffffff) % INT32_MAX);
   assert_int_equal(murmur2_partition(STR("abc"), INT32_MAX), 479470107 % INT32_MAX);
 }
 

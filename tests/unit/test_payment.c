@@ -27,10 +27,25 @@ static const struct path {
 };
 
 /* What each input is called here, in the order of the enum. */
-static const char *const inputs[INPUT_COUNT] = {
-    "open",           "open other",      "pay",             "pay of another",  "cancel",         "cancel of another", "held AT_ONCE",
-    "held other",     "refused SOLD_OUT", "refused other",   "charge approved", "charge declined", "charge deferred",  "refund approved",
-    "refund declined", "refund deferred", "hold end",        "retry",           "watchdog"};
+static const char *const inputs[INPUT_COUNT] = {"open",
+                                                "open other",
+                                                "pay",
+                                                "pay of another",
+                                                "cancel",
+                                                "cancel of another",
+                                                "held AT_ONCE",
+                                                "held other",
+                                                "refused SOLD_OUT",
+                                                "refused other",
+                                                "charge approved",
+                                                "charge declined",
+                                                "charge deferred",
+                                                "refund approved",
+                                                "refund declined",
+                                                "refund deferred",
+                                                "hold end",
+                                                "retry",
+                                                "watchdog"};
 
 static const char *give(struct harness *h, const char *input) {
   int64_t t = T0;
@@ -38,31 +53,54 @@ static const char *give(struct harness *h, const char *input) {
   struct str r = STR("r"), customer = strstr(input, "of another") ? STR("x") : STR("c");
   int64_t hash = other ? 8 : 7;
   if (strncmp(input, "open", 4) == 0) {
-    struct open_reservation v = {.reservation_id = r, .customer_id = STR("c"), .item_id = STR("i"), .content_hash = hash, .quantity = 2};
+    struct open_reservation v = {.reservation_id = r,
+                                 .customer_id = STR("c"),
+                                 .item_id = STR("i"),
+                                 .content_hash = hash,
+                                 .quantity = 2};
     return harness_send(h, t, "r", RECORD_OPEN_RESERVATION, &v);
   }
-  if (strncmp(input, "pay", 3) == 0) return harness_send(h, t, "r", RECORD_PAY, &(struct pay){r, customer});
-  if (strncmp(input, "cancel", 6) == 0) return harness_send(h, t, "r", RECORD_CANCEL, &(struct cancel){r, customer});
+  if (strncmp(input, "pay", 3) == 0)
+    return harness_send(h, t, "r", RECORD_PAY, &(struct pay){r, customer});
+  if (strncmp(input, "cancel", 6) == 0)
+    return harness_send(h, t, "r", RECORD_CANCEL, &(struct cancel){r, customer});
   if (strncmp(input, "held", 4) == 0) {
-    enum payment_due due = strstr(input, "BY_CUSTOMER") ? PAYMENT_DUE_BY_CUSTOMER : strstr(input, "NONE") ? PAYMENT_DUE_NONE : PAYMENT_DUE_AT_ONCE;
-    struct stock_held v = {.reservation_id = r, .item_id = STR("i"), .content_hash = hash, .quantity = 2, .amount = 20, .payment = due, .hold_seconds = 60};
+    enum payment_due due = strstr(input, "BY_CUSTOMER") ? PAYMENT_DUE_BY_CUSTOMER
+                           : strstr(input, "NONE")      ? PAYMENT_DUE_NONE
+                                                        : PAYMENT_DUE_AT_ONCE;
+    struct stock_held v = {.reservation_id = r,
+                           .item_id = STR("i"),
+                           .content_hash = hash,
+                           .quantity = 2,
+                           .amount = 20,
+                           .payment = due,
+                           .hold_seconds = 60};
     return harness_send(h, t, "r", RECORD_STOCK_HELD, &v);
   }
   if (strncmp(input, "refused", 7) == 0) {
-    struct stock_refused v = {.reservation_id = r, .item_id = STR("i"), .content_hash = hash, .reason = REASON_SOLD_OUT};
+    struct stock_refused v = {
+        .reservation_id = r, .item_id = STR("i"), .content_hash = hash, .reason = REASON_SOLD_OUT};
     return harness_send(h, t, "r", RECORD_STOCK_REFUSED, &v);
   }
-  enum charge_kind kind = strncmp(input, "refund", 6) == 0 ? CHARGE_KIND_REFUND : CHARGE_KIND_CHARGE;
+  enum charge_kind kind =
+      strncmp(input, "refund", 6) == 0 ? CHARGE_KIND_REFUND : CHARGE_KIND_CHARGE;
   if (strstr(input, "deferred")) {
-    struct charge_deferred v = {.reservation_id = r, .charge_key = STR("k"), .kind = kind, .retry_at = T0 + 500};
+    struct charge_deferred v = {
+        .reservation_id = r, .charge_key = STR("k"), .kind = kind, .retry_at = T0 + 500};
     return harness_send(h, t, "r", RECORD_CHARGE_DEFERRED, &v);
   }
   if (strstr(input, "approved") || strstr(input, "declined")) {
-    struct charge_settled v = {.reservation_id = r, .charge_key = STR("k"), .kind = kind, .approved = strstr(input, "approved") != NULL};
+    struct charge_settled v = {.reservation_id = r,
+                               .charge_key = STR("k"),
+                               .kind = kind,
+                               .approved = strstr(input, "approved") != NULL};
     return harness_send(h, t, "r", RECORD_CHARGE_SETTLED, &v);
   }
-  enum deadline_kind due = strcmp(input, "hold end") == 0 ? DEADLINE_KIND_HOLD_END : strcmp(input, "retry") == 0 ? DEADLINE_KIND_RETRY : DEADLINE_KIND_WATCHDOG;
-  return harness_send(h, t, "r", RECORD_DEADLINE_PASSED, &(struct deadline_passed){.reservation_id = r, .kind = due, .due_at = t});
+  enum deadline_kind due = strcmp(input, "hold end") == 0 ? DEADLINE_KIND_HOLD_END
+                           : strcmp(input, "retry") == 0  ? DEADLINE_KIND_RETRY
+                                                          : DEADLINE_KIND_WATCHDOG;
+  return harness_send(h, t, "r", RECORD_DEADLINE_PASSED,
+                      &(struct deadline_passed){.reservation_id = r, .kind = due, .due_at = t});
 }
 
 static enum ledger_state state_now(struct harness *h) {
@@ -77,7 +115,8 @@ static enum ledger_state state_now(struct harness *h) {
 #define ANY (-1) /* every state but UNKNOWN */
 #define SAME (-1)
 
-/* Where something happens; everywhere else nothing may change and nothing may be said. A row of its own wins over one for ANY. */
+/* Where something happens; everywhere else nothing may change and nothing may be said. A row of its
+ * own wins over one for ANY. */
 static const struct rule {
   const char *input;
   int from, to;
@@ -96,48 +135,74 @@ static const struct rule {
     {"pay of another", LEDGER_STATE_UNKNOWN, SAME, "CommandRefused(Pay,UNKNOWN_RESERVATION)"},
     {"pay of another", ANY, SAME, "CommandRefused(Pay,UNKNOWN_RESERVATION)"},
     {"cancel", LEDGER_STATE_UNKNOWN, SAME, "CommandRefused(Cancel,UNKNOWN_RESERVATION)"},
-    {"cancel", LEDGER_STATE_REQUESTED, LEDGER_STATE_CANCELLED, "StatusChanged(CANCELLED) ClearDeadlines"},
-    {"cancel", LEDGER_STATE_REQUESTED_PAY, LEDGER_STATE_CANCELLED, "StatusChanged(CANCELLED) ClearDeadlines"},
-    {"cancel", LEDGER_STATE_HELD, LEDGER_STATE_CANCELLED, "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
+    {"cancel", LEDGER_STATE_REQUESTED, LEDGER_STATE_CANCELLED,
+     "StatusChanged(CANCELLED) ClearDeadlines"},
+    {"cancel", LEDGER_STATE_REQUESTED_PAY, LEDGER_STATE_CANCELLED,
+     "StatusChanged(CANCELLED) ClearDeadlines"},
+    {"cancel", LEDGER_STATE_HELD, LEDGER_STATE_CANCELLED,
+     "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
     {"cancel", LEDGER_STATE_CHARGING, LEDGER_STATE_CHARGING_CANCEL, "-"},
     {"cancel", LEDGER_STATE_CHARGING_EXPIRED, LEDGER_STATE_CHARGING_CANCEL, "-"},
-    {"cancel", LEDGER_STATE_DEFERRED, LEDGER_STATE_CANCELLED, "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
-    {"cancel", LEDGER_STATE_APPROVED, LEDGER_STATE_REFUNDING, "StatusChanged(REFUNDING) RequestCharge(REFUND)"},
+    {"cancel", LEDGER_STATE_DEFERRED, LEDGER_STATE_CANCELLED,
+     "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
+    {"cancel", LEDGER_STATE_APPROVED, LEDGER_STATE_REFUNDING,
+     "StatusChanged(REFUNDING) RequestCharge(REFUND)"},
     {"cancel", LEDGER_STATE_FAILED, SAME, "CommandRefused(Cancel,ALREADY_ENDED)"},
     {"cancel of another", LEDGER_STATE_UNKNOWN, SAME, "CommandRefused(Cancel,UNKNOWN_RESERVATION)"},
     {"cancel of another", ANY, SAME, "CommandRefused(Cancel,UNKNOWN_RESERVATION)"},
     {"held AT_ONCE", LEDGER_STATE_UNKNOWN, SAME, "ReleaseHold"},
-    {"held AT_ONCE", LEDGER_STATE_REQUESTED, LEDGER_STATE_CHARGING, "StatusChanged(HELD) SetDeadline(HOLD_END) RequestCharge(CHARGE)"},
+    {"held AT_ONCE", LEDGER_STATE_REQUESTED, LEDGER_STATE_CHARGING,
+     "StatusChanged(HELD) SetDeadline(HOLD_END) RequestCharge(CHARGE)"},
     {"held AT_ONCE", LEDGER_STATE_REQUESTED_PAY, LEDGER_STATE_CHARGING,
      "StatusChanged(HELD) CommandRefused(Pay,NOT_DUE) SetDeadline(HOLD_END) RequestCharge(CHARGE)"},
     {"held AT_ONCE", LEDGER_STATE_CANCELLED, SAME, "ReleaseHold"},
     {"held AT_ONCE", LEDGER_STATE_FAILED, SAME, "ReleaseHold"},
     {"held other", LEDGER_STATE_UNKNOWN, SAME, "ReleaseHold"},
     {"held other", ANY, SAME, "ReleaseHold"},
-    {"refused SOLD_OUT", LEDGER_STATE_REQUESTED, LEDGER_STATE_FAILED, "StatusChanged(FAILED,SOLD_OUT) ClearDeadlines"},
-    {"refused SOLD_OUT", LEDGER_STATE_REQUESTED_PAY, LEDGER_STATE_FAILED, "StatusChanged(FAILED,SOLD_OUT) ClearDeadlines"},
-    {"charge approved", LEDGER_STATE_CHARGING, LEDGER_STATE_APPROVED, "StatusChanged(APPROVED,CONFIRM) ClearDeadlines"},
-    {"charge approved", LEDGER_STATE_CHARGING_EXPIRED, LEDGER_STATE_APPROVED, "StatusChanged(APPROVED,CONFIRM) ClearDeadlines"},
+    {"refused SOLD_OUT", LEDGER_STATE_REQUESTED, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,SOLD_OUT) ClearDeadlines"},
+    {"refused SOLD_OUT", LEDGER_STATE_REQUESTED_PAY, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,SOLD_OUT) ClearDeadlines"},
+    {"charge approved", LEDGER_STATE_CHARGING, LEDGER_STATE_APPROVED,
+     "StatusChanged(APPROVED,CONFIRM) ClearDeadlines"},
+    {"charge approved", LEDGER_STATE_CHARGING_EXPIRED, LEDGER_STATE_APPROVED,
+     "StatusChanged(APPROVED,CONFIRM) ClearDeadlines"},
     {"charge approved", LEDGER_STATE_CHARGING_CANCEL, LEDGER_STATE_REFUNDING,
-     "StatusChanged(APPROVED,CONFIRM) ClearDeadlines StatusChanged(REFUNDING) RequestCharge(REFUND)"},
-    {"charge approved", LEDGER_STATE_DEFERRED, LEDGER_STATE_APPROVED, "StatusChanged(APPROVED,CONFIRM) ClearDeadlines"},
-    {"charge declined", LEDGER_STATE_CHARGING, LEDGER_STATE_FAILED, "StatusChanged(FAILED,DECLINED,RELEASE) ClearDeadlines"},
-    {"charge declined", LEDGER_STATE_CHARGING_EXPIRED, LEDGER_STATE_FAILED, "StatusChanged(FAILED,DECLINED,RELEASE) ClearDeadlines"},
-    {"charge declined", LEDGER_STATE_CHARGING_CANCEL, LEDGER_STATE_CANCELLED, "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
-    {"charge declined", LEDGER_STATE_DEFERRED, LEDGER_STATE_FAILED, "StatusChanged(FAILED,DECLINED,RELEASE) ClearDeadlines"},
-    {"charge deferred", LEDGER_STATE_CHARGING, LEDGER_STATE_DEFERRED, "StatusChanged(PAYMENT_DEFERRED) SetDeadline(RETRY)"},
-    {"charge deferred", LEDGER_STATE_CHARGING_EXPIRED, LEDGER_STATE_FAILED, "StatusChanged(FAILED,EXPIRED,RELEASE) ClearDeadlines"},
-    {"charge deferred", LEDGER_STATE_CHARGING_CANCEL, LEDGER_STATE_CANCELLED, "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
-    {"refund approved", LEDGER_STATE_REFUNDING, LEDGER_STATE_CANCELLED, "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
-    {"refund declined", LEDGER_STATE_REFUNDING, SAME, "StatusChanged(REFUNDING) SetDeadline(RETRY)"},
-    {"refund deferred", LEDGER_STATE_REFUNDING, SAME, "StatusChanged(REFUNDING) SetDeadline(RETRY)"},
-    {"hold end", LEDGER_STATE_HELD, LEDGER_STATE_FAILED, "StatusChanged(FAILED,EXPIRED,RELEASE) ClearDeadlines"},
+     "StatusChanged(APPROVED,CONFIRM) ClearDeadlines StatusChanged(REFUNDING) "
+     "RequestCharge(REFUND)"},
+    {"charge approved", LEDGER_STATE_DEFERRED, LEDGER_STATE_APPROVED,
+     "StatusChanged(APPROVED,CONFIRM) ClearDeadlines"},
+    {"charge declined", LEDGER_STATE_CHARGING, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,DECLINED,RELEASE) ClearDeadlines"},
+    {"charge declined", LEDGER_STATE_CHARGING_EXPIRED, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,DECLINED,RELEASE) ClearDeadlines"},
+    {"charge declined", LEDGER_STATE_CHARGING_CANCEL, LEDGER_STATE_CANCELLED,
+     "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
+    {"charge declined", LEDGER_STATE_DEFERRED, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,DECLINED,RELEASE) ClearDeadlines"},
+    {"charge deferred", LEDGER_STATE_CHARGING, LEDGER_STATE_DEFERRED,
+     "StatusChanged(PAYMENT_DEFERRED) SetDeadline(RETRY)"},
+    {"charge deferred", LEDGER_STATE_CHARGING_EXPIRED, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,EXPIRED,RELEASE) ClearDeadlines"},
+    {"charge deferred", LEDGER_STATE_CHARGING_CANCEL, LEDGER_STATE_CANCELLED,
+     "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
+    {"refund approved", LEDGER_STATE_REFUNDING, LEDGER_STATE_CANCELLED,
+     "StatusChanged(CANCELLED,RELEASE) ClearDeadlines"},
+    {"refund declined", LEDGER_STATE_REFUNDING, SAME,
+     "StatusChanged(REFUNDING) SetDeadline(RETRY)"},
+    {"refund deferred", LEDGER_STATE_REFUNDING, SAME,
+     "StatusChanged(REFUNDING) SetDeadline(RETRY)"},
+    {"hold end", LEDGER_STATE_HELD, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,EXPIRED,RELEASE) ClearDeadlines"},
     {"hold end", LEDGER_STATE_CHARGING, LEDGER_STATE_CHARGING_EXPIRED, "-"},
-    {"hold end", LEDGER_STATE_DEFERRED, LEDGER_STATE_FAILED, "StatusChanged(FAILED,EXPIRED,RELEASE) ClearDeadlines"},
+    {"hold end", LEDGER_STATE_DEFERRED, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,EXPIRED,RELEASE) ClearDeadlines"},
     {"retry", LEDGER_STATE_DEFERRED, LEDGER_STATE_CHARGING, "RequestCharge(CHARGE)"},
     {"retry", LEDGER_STATE_REFUNDING, SAME, "RequestCharge(REFUND)"},
-    {"watchdog", LEDGER_STATE_REQUESTED, LEDGER_STATE_FAILED, "StatusChanged(FAILED,EXPIRED) ClearDeadlines"},
-    {"watchdog", LEDGER_STATE_REQUESTED_PAY, LEDGER_STATE_FAILED, "StatusChanged(FAILED,EXPIRED) ClearDeadlines"},
+    {"watchdog", LEDGER_STATE_REQUESTED, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,EXPIRED) ClearDeadlines"},
+    {"watchdog", LEDGER_STATE_REQUESTED_PAY, LEDGER_STATE_FAILED,
+     "StatusChanged(FAILED,EXPIRED) ClearDeadlines"},
 };
 
 static const struct rule *rule_of(const char *input, enum ledger_state state) {
@@ -172,13 +237,15 @@ static void every_cell_of_state_and_input_does_what_the_rules_say(void **unused)
       harness_open(&h, "payment");
       for (size_t i = 0; i < 6 && paths[p].steps[i]; i++) give(&h, paths[p].steps[i]);
       assert_int_equal(state_now(&h), paths[p].state);
-      snprintf(where, sizeof where, "%s in %s", inputs[input], ledger_state_enum.symbols[paths[p].state]);
+      snprintf(where, sizeof where, "%s in %s", inputs[input],
+               ledger_state_enum.symbols[paths[p].state]);
       const struct rule *rule = rule_of(inputs[input], paths[p].state);
       char got[2048];
       snprintf(got, sizeof got, "%s", give(&h, inputs[input]));
       assert_same_words(got, rule->out, where);
       enum ledger_state expected = rule->to == SAME ? paths[p].state : (enum ledger_state)rule->to;
-      if (state_now(&h) != expected) fail_msg("%s: ends in %s", where, ledger_state_enum.symbols[state_now(&h)]);
+      if (state_now(&h) != expected)
+        fail_msg("%s: ends in %s", where, ledger_state_enum.symbols[state_now(&h)]);
       harness_close(&h);
     }
   }
@@ -187,7 +254,8 @@ static void every_cell_of_state_and_input_does_what_the_rules_say(void **unused)
 static void no_cell_is_empty(void **unused) {
   (void)unused;
   for (int input = 0; input < INPUT_COUNT; input++) {
-    for (int state = 0; state < LEDGER_STATE_COUNT; state++) assert_int_not_equal(ledger_table[input][state], NO_ACTION);
+    for (int state = 0; state < LEDGER_STATE_COUNT; state++)
+      assert_int_not_equal(ledger_table[input][state], NO_ACTION);
   }
 }
 
@@ -205,34 +273,40 @@ static void plays(const char *const *steps, const char *const *outs) {
 static void a_book_without_payment_is_approved_at_its_hold(void **unused) {
   (void)unused;
   plays((const char *[]){"open", "held NONE", "cancel", "cancel", NULL},
-        (const char *[]){"SetDeadline(WATCHDOG)", "StatusChanged(HELD) StatusChanged(APPROVED,CONFIRM) ClearDeadlines",
+        (const char *[]){"SetDeadline(WATCHDOG)",
+                         "StatusChanged(HELD) StatusChanged(APPROVED,CONFIRM) ClearDeadlines",
                          "StatusChanged(CANCELLED,RELEASE) ClearDeadlines", "-"});
 }
 
 static void a_pay_that_comes_before_its_hold_is_remembered(void **unused) {
   (void)unused;
   plays((const char *[]){"open", "pay", "held BY_CUSTOMER", "charge approved", "pay", NULL},
-        (const char *[]){"SetDeadline(WATCHDOG)", "-", "StatusChanged(HELD) SetDeadline(HOLD_END) RequestCharge(CHARGE)",
-                         "StatusChanged(APPROVED,CONFIRM) ClearDeadlines", "CommandRefused(Pay,ALREADY_PAID)"});
+        (const char *[]){"SetDeadline(WATCHDOG)", "-",
+                         "StatusChanged(HELD) SetDeadline(HOLD_END) RequestCharge(CHARGE)",
+                         "StatusChanged(APPROVED,CONFIRM) ClearDeadlines",
+                         "CommandRefused(Pay,ALREADY_PAID)"});
 }
 
 static void a_cancel_before_the_hold_gives_the_hold_back_when_it_comes(void **unused) {
   (void)unused;
   plays((const char *[]){"open", "cancel", "held AT_ONCE", "held AT_ONCE", NULL},
-        (const char *[]){"SetDeadline(WATCHDOG)", "StatusChanged(CANCELLED) ClearDeadlines", "ReleaseHold", "ReleaseHold"});
+        (const char *[]){"SetDeadline(WATCHDOG)", "StatusChanged(CANCELLED) ClearDeadlines",
+                         "ReleaseHold", "ReleaseHold"});
 }
 
 static void a_refund_that_is_declined_is_asked_for_under_a_new_key(void **unused) {
   (void)unused;
   struct harness h;
   harness_open(&h, "payment");
-  const char *steps[] = {"open", "held AT_ONCE", "charge approved", "cancel", "refund declined", "retry", "refund approved"};
+  const char *steps[] = {"open",  "held AT_ONCE",   "charge approved", "cancel", "refund declined",
+                         "retry", "refund approved"};
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) give(&h, steps[i]);
   const char *keys[] = {"r/charge", "r/refund/0", "r/refund/1"};
   for (int i = 0; i < 3; i++) {
     const struct memory_record *record = memory_read(h.cluster, "charge-requests", 0, i);
     json_t *line = line_json(h.codec, "charge-requests", record);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(line, "value"), "charge_key")), keys[i]);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(line, "value"), "charge_key")), keys[i]);
     json_decref(line);
   }
   assert_int_equal(state_now(&h), LEDGER_STATE_CANCELLED);
@@ -242,15 +316,19 @@ static void a_refund_that_is_declined_is_asked_for_under_a_new_key(void **unused
 static void a_pay_for_a_reservation_without_payment_is_not_due(void **unused) {
   (void)unused;
   plays((const char *[]){"open", "held NONE", "pay", NULL},
-        (const char *[]){"SetDeadline(WATCHDOG)", "StatusChanged(HELD) StatusChanged(APPROVED,CONFIRM) ClearDeadlines", "CommandRefused(Pay,NOT_DUE)"});
+        (const char *[]){"SetDeadline(WATCHDOG)",
+                         "StatusChanged(HELD) StatusChanged(APPROVED,CONFIRM) ClearDeadlines",
+                         "CommandRefused(Pay,NOT_DUE)"});
 }
 
 static void a_record_that_the_ledger_does_not_take_stops_it_with_the_place(void **unused) {
   (void)unused;
   struct harness h;
   harness_open(&h, "payment");
-  const char *out = harness_send(&h, T0, "r", RECORD_CONFIRM_HOLD, &(struct confirm_hold){STR("r"), STR("i"), 7});
-  assert_non_null(strstr(out, "payment-requests-0@0 cannot be processed: a ConfirmHold does not belong"));
+  const char *out =
+      harness_send(&h, T0, "r", RECORD_CONFIRM_HOLD, &(struct confirm_hold){STR("r"), STR("i"), 7});
+  assert_non_null(
+      strstr(out, "payment-requests-0@0 cannot be processed: a ConfirmHold does not belong"));
   assert_non_null(strstr(out, "holdfast skip payment-requests 0 0"));
   assert_int_equal(memory_committed(h.cluster, "payment", "payment-requests", 0), 0);
   harness_close(&h);

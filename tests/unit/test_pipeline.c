@@ -1,5 +1,6 @@
-/* The whole pipeline on the log in memory: killed after each step of the protocol, in each filter, with the store kept or lost; moved,
- * fenced, aborted. Whatever happens: one outcome for each Reserve, and no unit sold twice. */
+/* The whole pipeline on the log in memory: killed after each step of the protocol, in each filter,
+ * with the store kept or lost; moved, fenced, aborted. Whatever happens: one outcome for each
+ * Reserve, and no unit sold twice. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,7 +47,8 @@ struct failpoint_context {
 static bool failpoint(void *user, enum step step) {
   struct failpoint_context *context = user;
   struct world_of_filters *w = context->world;
-  if (!w->victim || step != w->step || strcmp(w->victim, context->node->processor->name) != 0) return false;
+  if (!w->victim || step != w->step || strcmp(w->victim, context->node->processor->name) != 0)
+    return false;
   return --w->left == 0;
 }
 
@@ -55,7 +57,9 @@ static struct failpoint_context contexts[FILTERS_MAX];
 static struct store *new_store(const struct processor *processor) {
   char error[256];
   int code;
-  struct store *store = processor->rows ? store_open(NULL, processor->name, 1 << 20, error, sizeof error, &code) : NULL;
+  struct store *store = processor->rows
+                            ? store_open(NULL, processor->name, 1 << 20, error, sizeof error, &code)
+                            : NULL;
   if (processor->rows && !store) fail_msg("%s", error);
   return store;
 }
@@ -64,18 +68,26 @@ static void start(struct world_of_filters *w, struct node *node) {
   struct log_failure failure = {0};
   size_t index = (size_t)(node - w->nodes);
   contexts[index] = (struct failpoint_context){w, node};
-  struct runtime_config config = {.processor = node->processor, .store = node->store, .slot = node->slot, .batch_records = 7,
-                                  .tombstone_retention_ms = INT64_MAX, .failpoint = failpoint, .failpoint_user = &contexts[index]};
-  config.log = memory_log_open(w->cluster, node->processor->name, node->processor->input, node->processor->changelog, node->slot);
+  struct runtime_config config = {.processor = node->processor,
+                                  .store = node->store,
+                                  .slot = node->slot,
+                                  .batch_records = 7,
+                                  .tombstone_retention_ms = INT64_MAX,
+                                  .failpoint = failpoint,
+                                  .failpoint_user = &contexts[index]};
+  config.log = memory_log_open(w->cluster, node->processor->name, node->processor->input,
+                               node->processor->changelog, node->slot);
   node->runtime = runtime_new(&config, &failure);
   if (!node->runtime) fail_msg("%s: %s", node->processor->name, failure.text);
 }
 
 static void open_world(struct world_of_filters *w) {
-  *w = (struct world_of_filters){.cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas), .now = 1000};
+  *w = (struct world_of_filters){
+      .cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas), .now = 1000};
   logging_set("test", LEVEL_ERROR);
   memory_cluster_set_time(w->cluster, w->now);
-  for (const struct processor *const *p = all_processors; *p; p++) pipe_prepare(w->cluster, *p, PARTITIONS);
+  for (const struct processor *const *p = all_processors; *p; p++)
+    pipe_prepare(w->cluster, *p, PARTITIONS);
   for (const struct processor *const *p = all_processors; *p; p++) {
     struct node *node = &w->nodes[w->count++];
     *node = (struct node){.processor = *p, .store = new_store(*p)};
@@ -95,7 +107,9 @@ static void close_world(struct world_of_filters *w) {
 
 static void command(struct world_of_filters *w, int type, const void *value) {
   struct record record = {type, value};
-  struct memory_record in = {.timestamp = w->now, .key = command_key(record), .value = codec_encode(w->codec, record, &w->arena)};
+  struct memory_record in = {.timestamp = w->now,
+                             .key = command_key(record),
+                             .value = codec_encode(w->codec, record, &w->arena)};
   memory_append(w->cluster, "reservation-commands", -1, &in);
 }
 
@@ -117,7 +131,8 @@ static int settle(struct world_of_filters *w, bool lose_store) {
     bool moved = false;
     for (size_t i = 0; i < w->count; i++) {
       enum runtime_status status = runtime_step(w->nodes[i].runtime, 0);
-      if (status == RUNTIME_FAILED) fail_msg("%s: %s", w->nodes[i].processor->name, runtime_failure(w->nodes[i].runtime)->text);
+      if (status == RUNTIME_FAILED)
+        fail_msg("%s: %s", w->nodes[i].processor->name, runtime_failure(w->nodes[i].runtime)->text);
       if (status == RUNTIME_KILLED) {
         kills++;
         kill_and_restart(w, &w->nodes[i], lose_store);
@@ -130,17 +145,26 @@ static int settle(struct world_of_filters *w, bool lose_store) {
 }
 
 static void sell_a_book_to_too_many(struct world_of_filters *w) {
-  struct register_item item = {.item_id = STR("book"), .title = STR("book"), .kind = ITEM_KIND_BOOK, .capacity = CAPACITY, .max_per_reservation = 1,
-                               .payment = PAYMENT_DUE_NONE, .hold_seconds = 60};
+  struct register_item item = {.item_id = STR("book"),
+                               .title = STR("book"),
+                               .kind = ITEM_KIND_BOOK,
+                               .capacity = CAPACITY,
+                               .max_per_reservation = 1,
+                               .payment = PAYMENT_DUE_NONE,
+                               .hold_seconds = 60};
   command(w, RECORD_REGISTER_ITEM, &item);
   settle(w, false);
   for (int i = 0; i < RESERVATIONS; i++) {
     char id[16], customer[16];
     snprintf(id, sizeof id, "r%d", i);
     snprintf(customer, sizeof customer, "c%d", i % 7);
-    struct reserve reserve = {.reservation_id = str_of(id), .customer_id = str_of(customer), .item_id = STR("book"), .quantity = 1};
+    struct reserve reserve = {.reservation_id = str_of(id),
+                              .customer_id = str_of(customer),
+                              .item_id = STR("book"),
+                              .quantity = 1};
     command(w, RECORD_RESERVE, &reserve);
-    if (i % 4 == 0) command(w, RECORD_RESERVE, &reserve); /* sent twice by a client that was not sure */
+    if (i % 4 == 0)
+      command(w, RECORD_RESERVE, &reserve); /* sent twice by a client that was not sure */
     if (i % 10 == 3) command(w, RECORD_CANCEL, &(struct cancel){str_of(id), str_of(customer)});
   }
 }
@@ -153,7 +177,8 @@ static void count_outcomes(struct world_of_filters *w, struct tally *tally) {
   *tally = (struct tally){0};
   for (int32_t p = 0; p < PARTITIONS; p++) {
     const struct memory_record *record;
-    for (int64_t next = 0; (record = memory_read(w->cluster, "reservation-outcomes", p, next)); next = record->offset + 1) {
+    for (int64_t next = 0; (record = memory_read(w->cluster, "reservation-outcomes", p, next));
+         next = record->offset + 1) {
       struct record decoded;
       char error[CODEC_ERROR_SIZE];
       assert_true(codec_decode(w->codec, record->value, &w->arena, &decoded, error));
@@ -174,19 +199,22 @@ static json_t *row_anywhere(struct world_of_filters *w, const char *filter, cons
     struct str bytes = store_get(node->store, p, str_of(key), &w->arena);
     struct record decoded;
     char error[CODEC_ERROR_SIZE];
-    if (bytes.data && codec_decode(w->codec, bytes, &w->arena, &decoded, error)) return record_to_json(&holdfast_schemas, decoded);
+    if (bytes.data && codec_decode(w->codec, bytes, &w->arena, &decoded, error))
+      return record_to_json(&holdfast_schemas, decoded);
   }
   return NULL;
 }
 
-/* capacity = available + held + sold with nothing held any more, in stock-check's store and in the view's alike. */
+/* capacity = available + held + sold with nothing held any more, in stock-check's store and in the
+ * view's alike. */
 static void check_stock(struct world_of_filters *w, const struct tally *tally) {
   const char *filters[] = {"stock-check", "catalog"}, *keys[] = {"ibook", "book"};
   for (int i = 0; i < 2; i++) {
     json_t *item = row_anywhere(w, filters[i], keys[i]);
     assert_non_null(item);
     assert_int_equal(json_integer_value(json_object_get(item, "held")), 0);
-    assert_int_equal(json_integer_value(json_object_get(item, "sold")), tally->approved - tally->cancelled);
+    assert_int_equal(json_integer_value(json_object_get(item, "sold")),
+                     tally->approved - tally->cancelled);
     assert_true(json_integer_value(json_object_get(item, "sold")) <= CAPACITY);
     json_decref(item);
   }
@@ -197,9 +225,12 @@ static void check_store_equals_changelog(struct world_of_filters *w, const char 
   struct node *node = node_of(w, filter);
   for (int32_t p = 0; p < PARTITIONS; p++) {
     const struct memory_record *record;
-    for (int64_t next = 0; (record = memory_read(w->cluster, node->processor->changelog, p, next)); next = record->offset + 1) {
+    for (int64_t next = 0; (record = memory_read(w->cluster, node->processor->changelog, p, next));
+         next = record->offset + 1) {
       const struct memory_record *later = record;
-      for (int64_t n = record->offset + 1; (later = memory_read(w->cluster, node->processor->changelog, p, n)); n = later->offset + 1) {
+      for (int64_t n = record->offset + 1;
+           (later = memory_read(w->cluster, node->processor->changelog, p, n));
+           n = later->offset + 1) {
         if (str_equal(later->key, record->key)) break;
       }
       if (later) continue; /* not the last value of its key */
@@ -215,7 +246,8 @@ static void check(struct world_of_filters *w) {
   for (int i = 0; i < RESERVATIONS; i++) {
     if (tally.outcomes[i] != 1) fail_msg("r%d has %d outcomes", i, tally.outcomes[i]);
   }
-  /* Not always all of them: a hold that a cancel overtook is given back after others were told SOLD_OUT. */
+  /* Not always all of them: a hold that a cancel overtook is given back after others were told
+   * SOLD_OUT. */
   assert_in_range(tally.approved - tally.cancelled, 1, CAPACITY);
   check_stock(w, &tally);
   const char *stateful[] = {"stock-check", "payment", "deadline", "history"};
@@ -234,7 +266,8 @@ static void sells_exactly_what_there_is(void **unused) {
 
 static void kill_everywhere(bool lose_store) {
   for (const struct processor *const *p = all_processors; *p; p++) {
-    if (strcmp((*p)->name, "charge") == 0) continue; /* a book costs nothing: charge has nothing to do here */
+    if (strcmp((*p)->name, "charge") == 0)
+      continue; /* a book costs nothing: charge has nothing to do here */
     for (int step = 0; step < STEP_COUNT; step++) {
       for (int nth = 1; nth <= 3; nth += 2) {
         struct world_of_filters w;
@@ -244,7 +277,8 @@ static void kill_everywhere(bool lose_store) {
         sell_a_book_to_too_many(&w);
         w.left = nth;
         int kills = settle(&w, lose_store);
-        if (kills != 1) fail_msg("%s was killed %d times at %s", (*p)->name, kills, step_names[step]);
+        if (kills != 1)
+          fail_msg("%s was killed %d times at %s", (*p)->name, kills, step_names[step]);
         check(&w);
         close_world(&w);
       }
@@ -328,7 +362,8 @@ static void offsets_that_somebody_moved_back_are_refused(void **unused) {
   settle(&w, false);
   struct node *node = node_of(&w, "payment");
   runtime_free(node->runtime);
-  for (int32_t p = 0; p < PARTITIONS; p++) memory_commit_offset(w.cluster, "payment", "payment-requests", p, 0, "1;1;0;-;-1");
+  for (int32_t p = 0; p < PARTITIONS; p++)
+    memory_commit_offset(w.cluster, "payment", "payment-requests", p, 0, "1;1;0;-;-1");
   start(&w, node);
   enum runtime_status status = RUNTIME_BUSY;
   for (int i = 0; i < 10 && status == RUNTIME_BUSY; i++) status = runtime_step(node->runtime, 0);

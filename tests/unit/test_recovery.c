@@ -12,8 +12,14 @@
 #define NOW INT64_C(1000000000)
 #define RETENTION INT64_C(86400000)
 
-static struct recovery_plan judge(const struct store_meta *meta, const struct intent *intent, int64_t offset, const char *metadata) {
-  struct recovery_facts facts = {.meta = meta, .intent = intent, .committed.offset = offset, .changelog_first = 0, .changelog_end = 500, .now = NOW,
+static struct recovery_plan judge(const struct store_meta *meta, const struct intent *intent,
+                                  int64_t offset, const char *metadata) {
+  struct recovery_facts facts = {.meta = meta,
+                                 .intent = intent,
+                                 .committed.offset = offset,
+                                 .changelog_first = 0,
+                                 .changelog_end = 500,
+                                 .now = NOW,
                                  .tombstone_retention_ms = RETENTION};
   snprintf(facts.committed.metadata, sizeof facts.committed.metadata, "%s", metadata);
   return recovery_judge(&facts);
@@ -25,7 +31,8 @@ static struct intent an_intent(const char *id, int64_t next_input) {
   return intent;
 }
 
-static const struct store_meta current = {.epoch = 1, .next_input = 50, .next_changelog = 100, .written_at = NOW};
+static const struct store_meta current = {
+    .epoch = 1, .next_input = 50, .next_changelog = 100, .written_at = NOW};
 
 static void an_intent_at_the_committed_offset_with_the_committed_id_is_promoted(void **unused) {
   (void)unused;
@@ -74,7 +81,8 @@ static void a_store_that_never_had_the_partition_is_rebuilt(void **unused) {
 
 static void a_store_behind_and_older_than_the_tombstones_is_rebuilt(void **unused) {
   (void)unused;
-  struct store_meta meta = {.epoch = 1, .next_input = 40, .next_changelog = 80, .written_at = NOW - RETENTION};
+  struct store_meta meta = {
+      .epoch = 1, .next_input = 40, .next_changelog = 80, .written_at = NOW - RETENTION};
   assert_int_equal(judge(&meta, NULL, 50, "1;1;0;p-7;99").action, RECOVERY_REBUILD);
 }
 
@@ -115,7 +123,8 @@ static void a_store_behind_catches_up(void **unused) {
 
 static void a_rebuild_that_has_not_ended_goes_on(void **unused) {
   (void)unused;
-  struct store_meta meta = {.epoch = 1, .next_input = 0, .next_changelog = 100, .written_at = NOW, .rebuilding = true};
+  struct store_meta meta = {
+      .epoch = 1, .next_input = 0, .next_changelog = 100, .written_at = NOW, .rebuilding = true};
   assert_int_equal(judge(&meta, NULL, 0, "1;1;0;p-7;99").action, RECOVERY_CATCH_UP);
 }
 
@@ -131,13 +140,18 @@ static void no_committed_offset_is_refused(void **unused) {
 
 static void metadata_of_others_is_refused(void **unused) {
   (void)unused;
-  const char *others[] = {"", "hello", "2;1;0;p-7;99", "1;1;0;p-7", "1;1;0;p-7;99;more", "1;1;0;;99", "1;1;0;p-7;-2"};
-  for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_int_equal(judge(&current, NULL, 50, others[i]).action, RECOVERY_REFUSE_METADATA);
+  const char *others[] = {
+      "", "hello", "2;1;0;p-7;99", "1;1;0;p-7", "1;1;0;p-7;99;more", "1;1;0;;99", "1;1;0;p-7;-2"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    assert_int_equal(judge(&current, NULL, 50, others[i]).action, RECOVERY_REFUSE_METADATA);
 }
 
 static void what_is_committed_is_read_back(void **unused) {
   (void)unused;
-  struct commit_metadata out, in = {.epoch = 3, .slot = 12, .intent_id = "0123456789abcdef-18446744073709551", .last_changelog = INT64_MAX};
+  struct commit_metadata out, in = {.epoch = 3,
+                                    .slot = 12,
+                                    .intent_id = "0123456789abcdef-18446744073709551",
+                                    .last_changelog = INT64_MAX};
   char text[160];
   commit_metadata_format(&in, text);
   assert_true(commit_metadata_parse(text, &out));
