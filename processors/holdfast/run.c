@@ -203,7 +203,8 @@ static bool serve(struct local *local, const struct processor *processor, struct
   snprintf(name, sizeof name, "%s-http", processor->name);
   const char *address = processor->routes ? options_text(local->options, name) : NULL;
   if (!address) return true;
-  local->servers[local->count] = http_start(address, runtime, processor, error, sizeof error);
+  local->servers[local->count] =
+      http_start(address, runtime, processor, INT64_MAX, error, sizeof error);
   if (!local->servers[local->count]) log_error("%s", error);
   return local->servers[local->count] != NULL;
 }

@@ -16,6 +16,16 @@ static void touch(struct partition *partition, int64_t next_input) {
   if (partition->staged_input < next_input) partition->staged_input = next_input;
 }
 
+/* What stands before a record that cannot be read is committed first, so that this record is the
+ * next one of its group: then `holdfast skip` passes over it and over nothing else. */
+static enum log_status stop_before(struct runtime *runtime, size_t index) {
+  if (!runtime->unreadable || index == 0) return LOG_FATAL;
+  while (runtime->batch_count > index) {
+    runtime->log->class->release(runtime->log, &runtime->batch[--runtime->batch_count]);
+  }
+  return LOG_OK;
+}
+
 /* Step 2: read rows, decide, stage, produce. */
 static enum log_status decide_batch(struct runtime *runtime, const struct timer_event *timers,
                                     size_t timer_count) {
@@ -23,8 +33,9 @@ static enum log_status decide_batch(struct runtime *runtime, const struct timer_
     const struct log_record *record = &runtime->batch[i];
     struct partition *partition = partition_find(runtime, record->partition);
     enum log_status status = decide_record(runtime, partition, record);
+    if (status == LOG_FATAL) status = stop_before(runtime, i);
     if (status != LOG_OK) return status;
-    touch(partition, record->offset + 1);
+    if (i < runtime->batch_count) touch(partition, runtime->batch[i].offset + 1);
   }
   for (size_t i = 0; i < timer_count; i++) {
     const struct timer_event *timer = &timers[i];

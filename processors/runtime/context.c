@@ -209,6 +209,7 @@ static enum log_status unreadable(struct context *context, const char *reason) {
     dead_letter(context, reason);
     return context->status;
   }
+  runtime->unreadable = true;
   runtime_fail(runtime, EX_CONFIG,
                "%s-%" PRId32 "@%" PRId64
                " cannot be processed: %s. Nothing is lost: the record stays, and this filter waits "

@@ -30,6 +30,12 @@ const struct option_desc filter_options[] = {
     {.name = "http",
      .metavar = "ADDR:PORT",
      .help = "answer /livez, /readyz, /metrics there, and a view's questions"},
+    {.name = "ready-lag",
+     .kind = OPTION_NUMBER,
+     .metavar = "N",
+     .value = "100000",
+     .max = INT64_MAX,
+     .help = "/readyz is red while more input records wait"},
     {.name = "batch-records",
      .kind = OPTION_NUMBER,
      .metavar = "N",
@@ -142,7 +148,9 @@ static int serve(struct runtime *runtime, const struct processor *processor,
   struct http_server *server = NULL;
   const char *address = options_text(options, "http");
   char error[256];
-  if (address && !(server = http_start(address, runtime, processor, error, sizeof error))) {
+  if (address &&
+      !(server = http_start(address, runtime, processor, options_number(options, "ready-lag"),
+                            error, sizeof error))) {
     log_error("%s", error);
     return EX_USAGE;
   }

@@ -22,6 +22,7 @@ struct http_server {
   struct runtime *runtime;
   const struct processor *processor;
   struct codec *codec;
+  int64_t ready_lag;
 };
 
 /* ---- answers ---- */
@@ -76,12 +77,17 @@ static void livez(struct http_server *server, struct http_request *request) {
 
 static void readyz(struct http_server *server, struct http_request *request) {
   char waits[256];
+  int64_t lag = atomic_load(&runtime_metrics(server->runtime)->lag);
   runtime_waits_for(server->runtime, waits, sizeof waits);
+  if (!waits[0] && lag > server->ready_lag) {
+    snprintf(waits, sizeof waits,
+             "working off a lag of %" PRId64 " records, more than the %" PRId64 " of --ready-lag",
+             lag, server->ready_lag);
+  }
   if (waits[0]) {
     http_problem(request, 503, "Not ready", waits);
   } else {
-    request->body = json_pack("{s:s,s:I}", "status", "ready", "lag",
-                              (json_int_t)atomic_load(&runtime_metrics(server->runtime)->lag));
+    request->body = json_pack("{s:s,s:I}", "status", "ready", "lag", (json_int_t)lag);
   }
 }
 
@@ -227,7 +233,8 @@ static bool parse_address(const char *text, struct sockaddr_in *out) {
 }
 
 struct http_server *http_start(const char *address, struct runtime *runtime,
-                               const struct processor *processor, char *error, size_t size) {
+                               const struct processor *processor, int64_t ready_lag, char *error,
+                               size_t size) {
   struct sockaddr_in socket_address;
   if (!parse_address(address, &socket_address)) {
     snprintf(error, size, "--http needs ADDRESS:PORT such as 127.0.0.1:8081, not '%s'", address);
@@ -236,6 +243,7 @@ struct http_server *http_start(const char *address, struct runtime *runtime,
   struct http_server *server = xcalloc(1, sizeof *server);
   server->runtime = runtime;
   server->processor = processor;
+  server->ready_lag = ready_lag;
   server->codec = codec_new(&holdfast_schemas); /* the main thread's belongs to the main thread */
   server->daemon =
       MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, handle,

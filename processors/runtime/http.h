@@ -7,10 +7,11 @@
 
 struct http_server;
 
-/* Listens on "HOST:PORT"; port 0 takes a free one. NULL with a sentence in error. The runtime must
- * outlive the server. */
+/* Listens on "HOST:PORT"; port 0 takes a free one. /readyz is red above ready_lag records of lag.
+ * NULL with a sentence in error. The runtime must outlive the server. */
 struct http_server *http_start(const char *address, struct runtime *runtime,
-                               const struct processor *processor, char *error, size_t size);
+                               const struct processor *processor, int64_t ready_lag, char *error,
+                               size_t size);
 uint16_t http_port(const struct http_server *server);
 void http_stop(struct http_server *server);
 

@@ -312,7 +312,8 @@ enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   measure(runtime);
   if (runtime->batch_count + timers.count == 0) return busy ? RUNTIME_BUSY : RUNTIME_IDLE;
   enum log_status status = commit_batch(runtime, timers.events, timers.count);
-  return status == LOG_FATAL || status == LOG_AGAIN ? failed(runtime) : RUNTIME_BUSY;
+  bool over = status == LOG_FATAL || status == LOG_AGAIN || runtime->unreadable;
+  return over ? failed(runtime) : RUNTIME_BUSY;
 }
 
 /* ---- for others ---- */

@@ -77,6 +77,7 @@ struct runtime {
   struct metrics metrics;
   struct log_failure failure;
   bool killed;
+  bool unreadable; /* the input has a record that stops this filter: the failure says which */
 };
 
 /* Sets the failure and returns false. */

@@ -1,5 +1,5 @@
 """What cannot be processed is never lost, never blocks, and says what to do."""
-import pathlib
+import re
 import shutil
 import subprocess
 
@@ -55,7 +55,9 @@ def test_a_trace_that_came_in_is_passed_on(shared):
 
 def test_an_undecodable_record_on_an_internal_topic_stops_its_filter_and_loses_nothing(pipeline):
     pipeline.start_all()
-    produce(pipeline, "payment-requests", b"k", b"damage")
+    pipeline.send(book("sound"), {"type": "Reserve", "reservation_id": "sound-1", "customer_id": "kim", "item_id": "sound", "quantity": 1})
+    pipeline.wait_status("sound-1", "APPROVED")
+    produce(pipeline, "payment-requests", b"sound-1", b"damage")
     assert pipeline.filters["payment", 0].process.wait(timeout=60) == 78
     text = pipeline.filters["payment", 0].text()
     assert "cannot be processed: not Avro's single-object encoding" in text and "holdfast skip payment-requests" in text
@@ -63,6 +65,12 @@ def test_an_undecodable_record_on_an_internal_topic_stops_its_filter_and_loses_n
     assert pipeline.filters["payment", 0].process.wait(timeout=60) == 78  # it stays where it is
     pipeline.send(book("stuck"), {"type": "Reserve", "reservation_id": "stuck-1", "customer_id": "kim", "item_id": "stuck", "quantity": 1})
     pipeline.wait_status("stuck-1", "REQUESTED")  # the entrance goes on
+    partition, offset = re.search(r"holdfast skip payment-requests (\d+) (\d+)'", text).groups()
+    refused = pipeline.holdfast("skip", "payment-requests", partition, str(int(offset) + 1), check=False)
+    assert refused.returncode == 65 and "only that one can be skipped" in refused.stderr
+    pipeline.holdfast("skip", "payment-requests", partition, offset)
+    pipeline.start("payment")
+    pipeline.wait_status("stuck-1", "APPROVED")
 
 
 def test_a_missing_topic_and_a_group_without_offsets_say_the_way_out(pipeline):
