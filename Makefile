@@ -9,7 +9,7 @@ PYTHON := /usr/bin/python3
 Q := $(if $(V),,@)
 
 PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson
-WARNINGS := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
+WARNINGS := -Wall -Wextra -Wconversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
   -Wno-format-truncation # messages are bounded on purpose
 # -isystem: warnings are for our code, not for the libraries' headers.
 CPPFLAGS += -D_GNU_SOURCE -Itests/lib -Iprocessors -I$(BUILD)/gen -Iprocessors/runtime $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))

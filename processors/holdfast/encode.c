@@ -1,8 +1,8 @@
 /* holdfast encode: commands as lines for a pipe. */
 #include <stdio.h>
 #include <sysexits.h>
-#include <time.h>
 
+#include "clock.h"
 #include "commands.h"
 #include "line.h"
 #include "script.h"
@@ -14,7 +14,6 @@ static const struct option_desc encode_options[] = {
      .min = 0,
      .max = INT64_MAX,
      .help = "timestamp of the lines, milliseconds since 1970 [now]"},
-    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
     {0}};
 
 static const struct usage usage = {
@@ -24,12 +23,6 @@ static const struct usage usage = {
     encode_options, false,
     "  holdfast encode < commands.jsonl | reserve-requested --pipe | stock-check --pipe | payment "
     "--pipe\n"};
-
-static int64_t now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 int encode_command(int argc, char **argv) {
   struct options options = {0};
@@ -42,7 +35,8 @@ int encode_command(int argc, char **argv) {
       fprintf(stderr, "holdfast encode: %s\n", error);
       code = EX_DATAERR;
     }
-    int64_t time = options_given(&options, "time") ? options_number(&options, "time") : now_ms();
+    int64_t time =
+        options_given(&options, "time") ? options_number(&options, "time") : clock_wall_ms();
     for (size_t i = 0; code == EX_OK && i < script.count; i++) {
       if (script.lines[i].json)
         continue; /* a pipe has nothing to wait for: every line is decided before the next */

@@ -33,6 +33,7 @@ bool command_options(struct options *options, const struct usage *usage, int arg
                      int *code) {
   options_add(options, usage->options);
   if (usage->kafka) options_add(options, kafka_options);
+  options_add(options, help_options);
   *code = EX_OK;
   if (!options_parse(options, argc, argv)) {
     fprintf(stderr, "holdfast %s: %s\n", argv[0], options->error);

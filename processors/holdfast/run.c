@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "commands.h"
 #include "http.h"
 #include "line.h"
@@ -41,25 +41,6 @@ static const struct option_desc run_options[] = {
     {.name = "catalog-http",
      .metavar = "ADDR:PORT",
      .help = "answer the questions of catalog there"},
-    {.name = "provider-url",
-     .metavar = "URL",
-     .value = "http://127.0.0.1:8090",
-     .help = "the payment provider"},
-    {.name = "provider-timeout-ms",
-     .kind = OPTION_NUMBER,
-     .metavar = "MS",
-     .value = "610",
-     .min = 10,
-     .max = 10000,
-     .help = "deadline of a call"},
-    {.name = "provider-calls",
-     .kind = OPTION_NUMBER,
-     .metavar = "N",
-     .value = "64",
-     .min = 1,
-     .max = 1000,
-     .help = "calls in flight at most"},
-    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
     {0}};
 
 static const struct usage usage = {
@@ -88,12 +69,6 @@ struct local {
   const struct options *options;
   json_t *statuses, *items; /* what has been seen, for waits */
 };
-
-static int64_t now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void print_new(struct local *local) {
   const char *topic;
@@ -124,7 +99,7 @@ static void watch_new(struct local *local) {
 
 /* A turn of every filter. *moved: something was done. False: one has failed. */
 static bool turn(struct local *local, bool *moved) {
-  memory_cluster_set_time(local->cluster, now_ms());
+  memory_cluster_set_time(local->cluster, clock_wall_ms());
   for (size_t i = 0; i < local->count; i++) {
     enum runtime_status status = runtime_step(local->runtimes[i], 0);
     if (status == RUNTIME_FAILED) {
@@ -141,7 +116,7 @@ static bool turn(struct local *local, bool *moved) {
 static bool is_waiting(const struct local *local, int64_t within_ms) {
   for (size_t i = 0; i < local->count; i++) {
     if (runtime_in_flight(local->runtimes[i])) return true;
-    if (runtime_next_due(local->runtimes[i]) <= now_ms() + within_ms) return true;
+    if (runtime_next_due(local->runtimes[i]) <= clock_wall_ms() + within_ms) return true;
   }
   return false;
 }
@@ -164,8 +139,8 @@ static bool is_so(const struct local *local, const struct wait *wait) {
 }
 
 static int wait_for(struct local *local, const struct wait *wait) {
-  int64_t until = now_ms() + wait->seconds * INT64_C(1000);
-  while (!stopping && now_ms() < until) {
+  int64_t until = clock_wall_ms() + wait->seconds * INT64_C(1000);
+  while (!stopping && clock_wall_ms() < until) {
     bool moved = false;
     if (!turn(local, &moved)) return EX_SOFTWARE;
     if (is_so(local, wait)) return EX_OK;
@@ -185,8 +160,10 @@ static int play(struct local *local, const struct script *script) {
       if (code != EX_OK) return code;
       continue;
     }
-    const struct memory_record record = {
-        .timestamp = now_ms(), .key = line->key, .value = line->value, .correlation_id = line->key};
+    const struct memory_record record = {.timestamp = clock_wall_ms(),
+                                         .key = line->key,
+                                         .value = line->value,
+                                         .correlation_id = line->key};
     memory_append(local->cluster, "reservation-commands", -1, &record);
   }
   bool fine = settle(local, options_number(local->options, "linger") * 1000);
@@ -271,6 +248,9 @@ static int run_local(const struct options *options, const struct script *script)
 int run_command(int argc, char **argv) {
   struct options options = {0};
   int code;
+  for (const struct processor *const *processor = all_processors; *processor; processor++) {
+    options_add(&options, (*processor)->options);
+  }
   if (command_options(&options, &usage, argc, argv, &code)) {
     struct script script = {0};
     struct codec *codec = codec_new(&holdfast_schemas);

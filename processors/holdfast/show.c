@@ -7,22 +7,12 @@
 #include "commands.h"
 #include "view_client.h"
 
-static const struct option_desc show_options[] = {
-    {.name = "output",
-     .letter = 'o',
-     .metavar = "FORMAT",
-     .value = "table",
-     .help = "table or json"},
-    {.name = "history-url",
-     .metavar = "URL",
-     .value = "http://127.0.0.1:8081",
-     .help = "where history answers"},
-    {.name = "catalog-url",
-     .metavar = "URL",
-     .value = "http://127.0.0.1:8082",
-     .help = "where catalog answers"},
-    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
-    {0}};
+static const struct option_desc show_options[] = {{.name = "output",
+                                                   .letter = 'o',
+                                                   .metavar = "FORMAT",
+                                                   .value = "table",
+                                                   .help = "table or json"},
+                                                  {0}};
 
 static const struct usage usage = {
     "Shows a reservation, a customer or an item as the views have it.\n\nUsage: holdfast show "
@@ -149,6 +139,7 @@ static int show(const struct options *options, const struct shown *thing, bool a
 int show_command(int argc, char **argv) {
   struct options options = {0};
   int code;
+  options_add(&options, view_options);
   if (command_options(&options, &usage, argc, argv, &code)) {
     const struct shown *thing = NULL;
     for (size_t i = 0; options.argument_count == 2 && i < sizeof things / sizeof *things; i++) {

@@ -1,16 +1,10 @@
 /* The commit protocol: steps 2 to 6 of README.md, in their order, and the only way back. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "clock.h"
 #include "logging.h"
 #include "runtime_internal.h"
-
-static int64_t microseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static void touch(struct partition *partition, int64_t next_input) {
   if (partition->staged_input < next_input) partition->staged_input = next_input;
@@ -259,7 +253,7 @@ enum log_status commit_batch(struct runtime *runtime, const struct timer_event *
   if (runtime_reached(runtime, STEP_POLLED)) return LOG_FATAL;
   struct partition_changes *groups = NULL;
   bool intents_written = false;
-  int64_t begun = microseconds();
+  int64_t begun = clock_monotonic_us();
   enum log_status status = transact(runtime, timers, timer_count, &groups, &intents_written);
   if (status == LOG_ABORT) return roll_back(runtime, intents_written);
   if (status != LOG_OK || runtime_reached(runtime, STEP_COMMITTED)) return LOG_FATAL;
@@ -269,6 +263,7 @@ enum log_status commit_batch(struct runtime *runtime, const struct timer_event *
   forget_batch(runtime);
   atomic_fetch_add_explicit(&runtime->metrics.transactions, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&runtime->metrics.commit_microseconds,
-                            (unsigned long long)(microseconds() - begun), memory_order_relaxed);
+                            (unsigned long long)(clock_monotonic_us() - begun),
+                            memory_order_relaxed);
   return LOG_OK;
 }

@@ -194,6 +194,7 @@ int filter_main(const struct processor *processor, int argc, char **argv) {
   options_add(&options, kafka_options);
   options_add(&options, filter_options);
   options_add(&options, processor->options);
+  options_add(&options, help_options);
   int code = EX_OK;
   logging_set(processor->name, LEVEL_INFO);
   if (!options_parse(&options, argc, argv) || options.argument_count) {

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "json.h"
 #include "view.h"
 #include "view_internal.h"
@@ -60,14 +61,8 @@ static enum MHD_Result send_json(struct MHD_Connection *connection, struct http_
 
 /* ---- health ---- */
 
-static int64_t now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void livez(struct http_server *server, struct http_request *request) {
-  int64_t since = now_ms() - atomic_load(&runtime_metrics(server->runtime)->last_step_ms);
+  int64_t since = clock_wall_ms() - atomic_load(&runtime_metrics(server->runtime)->last_step_ms);
   if (since < STALLED_MS) {
     request->body = json_pack("{s:s}", "status", "alive");
   } else {

@@ -10,7 +10,7 @@ json_t *json_text(struct str text) {
   return result ? result : json_string("\xef\xbf\xbd"); /* U+FFFD */
 }
 
-static json_t *hex_to_json(struct str bytes) {
+json_t *json_hex(struct str bytes) {
   static const char digits[] = "0123456789abcdef";
   char *text = xmalloc(bytes.size * 2 + 1);
   for (size_t i = 0; i < bytes.size; i++) {
@@ -27,7 +27,7 @@ static json_t *struct_to_json(const struct record_desc *record, const void *valu
 static json_t *scalar_to_json(const struct field *field, const void *at) {
   switch (field->kind) {
     case FIELD_STRING: return json_text(*(const struct str *)at);
-    case FIELD_BYTES: return hex_to_json(*(const struct str *)at);
+    case FIELD_BYTES: return json_hex(*(const struct str *)at);
     case FIELD_INT: return json_integer(*(const int32_t *)at);
     case FIELD_LONG: return json_integer(*(const int64_t *)at);
     case FIELD_BOOL: return json_boolean(*(const bool *)at);

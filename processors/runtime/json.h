@@ -23,4 +23,7 @@ struct str json_line(const json_t *json, struct arena *arena);
  * whatever came. New reference. */
 json_t *json_text(struct str text);
 
+/* A JSON string of bytes in hexadecimal. New reference. */
+json_t *json_hex(struct str bytes);
+
 #endif

@@ -154,3 +154,11 @@ bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name,
   rd_kafka_queue_destroy(queue);
   return found;
 }
+
+struct str kafka_header(const rd_kafka_headers_t *headers, const char *name) {
+  const void *value;
+  size_t size;
+  if (!headers || rd_kafka_header_get_last(headers, name, &value, &size) || !value)
+    return (struct str){0};
+  return (struct str){value, size};
+}

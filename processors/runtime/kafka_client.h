@@ -28,6 +28,9 @@ int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct log_f
 bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name, char *out,
                         size_t size);
 
+/* The last header of that name; data is NULL where there is none. Borrows from the message. */
+struct str kafka_header(const rd_kafka_headers_t *headers, const char *name);
+
 void kafka_fail(struct log_failure *failure, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -134,14 +134,6 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
   return reader;
 }
 
-static struct str header(const rd_kafka_headers_t *headers, const char *name) {
-  const void *value;
-  size_t size;
-  if (!headers || rd_kafka_header_get_last(headers, name, &value, &size) || !value)
-    return (struct str){0};
-  return (struct str){value, size};
-}
-
 static void take(rd_kafka_message_t *message, struct memory_record *record) {
   rd_kafka_headers_t *headers = NULL;
   rd_kafka_message_headers(message, &headers);
@@ -149,11 +141,11 @@ static void take(rd_kafka_message_t *message, struct memory_record *record) {
                                    .timestamp = rd_kafka_message_timestamp(message, NULL),
                                    .key = {message->key, message->key_len},
                                    .value = {message->payload, message->len},
-                                   .correlation_id = header(headers, "correlation-id"),
-                                   .causation = header(headers, "causation"),
-                                   .source = header(headers, "source"),
-                                   .traceparent = header(headers, "traceparent"),
-                                   .error = header(headers, "error")};
+                                   .correlation_id = kafka_header(headers, "correlation-id"),
+                                   .causation = kafka_header(headers, "causation"),
+                                   .source = kafka_header(headers, "source"),
+                                   .traceparent = kafka_header(headers, "traceparent"),
+                                   .error = kafka_header(headers, "error")};
 }
 
 enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition,

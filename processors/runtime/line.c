@@ -9,12 +9,7 @@ static void set_header(json_t *headers, const char *name, struct str value) {
 }
 
 static json_t *undecodable(struct str value, const char *error) {
-  char *hex = xmalloc(value.size * 2 + 1);
-  for (size_t i = 0; i < value.size; i++)
-    snprintf(hex + 2 * i, 3, "%02x", (unsigned char)value.data[i]);
-  json_t *json = json_pack("{s:s,s:s%}", "undecodable", error, "bytes", hex, value.size * 2);
-  free(hex);
-  return json;
+  return json_pack("{s:s,s:o}", "undecodable", error, "bytes", json_hex(value));
 }
 
 json_t *line_json(struct codec *codec, const char *topic, const struct memory_record *record) {

@@ -8,6 +8,11 @@
 
 enum rank { RANK_DEFAULT, RANK_FILE, RANK_ENVIRONMENT, RANK_FLAG };
 
+const struct option_desc help_options[] = {
+    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
+    {0},
+};
+
 const struct option_desc kafka_options[] = {
     {.name = "brokers",
      .letter = 'b',
@@ -26,7 +31,6 @@ const struct option_desc kafka_options[] = {
      .metavar = "TEXT",
      .value = "",
      .help = "before every topic, group and transactional id: several pipelines on one cluster"},
-    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "this text"},
     {0},
 };
 

@@ -59,7 +59,8 @@ bool options_flag(const struct options *options, const char *name);
 /* A line of help per option. */
 void options_help(const struct options *options, FILE *out);
 
-/* -b, -F, -X, prefix and log level: what everything that talks to Kafka has. */
-extern const struct option_desc kafka_options[];
+extern const struct option_desc help_options[]; /* --help */
+extern const struct option_desc
+    kafka_options[]; /* -b, -F, -X and --prefix: what everything that talks to Kafka has */
 
 #endif

@@ -88,15 +88,6 @@ static int by_key(const void *a, const void *b) {
   return str_compare(((const struct found *)a)->key, ((const struct found *)b)->key);
 }
 
-static json_t *cursor_json(struct str key) {
-  char *hex = xmalloc(key.size * 2 + 1);
-  for (size_t i = 0; i < key.size; i++)
-    snprintf(hex + 2 * i, 3, "%02x", (unsigned char)key.data[i]);
-  json_t *json = json_stringn(hex, key.size * 2);
-  free(hex);
-  return json;
-}
-
 static bool parse_cursor(const struct view *view, const char *text, struct str *out) {
   size_t size = strlen(text);
   char *key = arena_alloc(view->arena, size / 2 + 1);
@@ -135,8 +126,7 @@ static json_t *merge(struct scan *scan, struct str bound) {
   }
   for (size_t i = 0; i < scan->count; i++) json_decref(scan->found[i].json);
   free(scan->found);
-  return json_pack("{s:o,s:o}", "items", items, "next",
-                   next.data ? cursor_json(next) : json_null());
+  return json_pack("{s:o,s:o}", "items", items, "next", next.data ? json_hex(next) : json_null());
 }
 
 json_t *view_page(const struct view *view, struct http_request *request,

@@ -1,0 +1,220 @@
+/* The group consumer of the log on Kafka: assignment, polling, positions, committed offsets. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "clock.h"
+#include "log_kafka_internal.h"
+#include "logging.h"
+
+#define COMMITTED_TIMEOUT_MS 250
+#define SEEK_TIMEOUT_MS 1000
+#define SEEK_GIVE_UP_S 15
+/* Out of the group for so long: librdkafka 2.0.2 can fail to find back after a broker's restart. */
+#define GROUP_GIVE_UP_S 30
+/* A coordinator that is just loading can know of no offset yet. */
+#define NO_OFFSET_GIVE_UP_S 5
+
+void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
+                        rd_kafka_topic_partition_list_t *partitions, void *opaque) {
+  struct log_kafka *self = opaque;
+  if (error != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    /* Nothing is open while this thread polls: there is nothing to commit or abort before giving
+     * up. */
+    rd_kafka_assign(consumer, NULL);
+    self->revoked = true;
+    self->assigned = self->holding = false;
+    return;
+  }
+  rd_kafka_assign(consumer, partitions);
+  rd_kafka_pause_partitions(consumer, partitions);
+  if (self->membership) rd_kafka_consumer_group_metadata_destroy(self->membership);
+  self->membership = rd_kafka_consumer_group_metadata(consumer);
+  self->assignment = xgrow(self->assignment, &self->assignment_capacity,
+                           (size_t)partitions->cnt + 1, sizeof *self->assignment);
+  self->assignment_count = 0;
+  for (int i = 0; i < partitions->cnt; i++)
+    self->assignment[self->assignment_count++] = partitions->elems[i].partition;
+  self->assigned = self->holding = true;
+}
+
+enum log_status kafka_join(struct log *log) {
+  struct log_kafka *self = self_of(log);
+  rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+  rd_kafka_topic_partition_list_add(topics, self->input, RD_KAFKA_PARTITION_UA);
+  rd_kafka_resp_err_t error = rd_kafka_subscribe(self->consumer, topics);
+  rd_kafka_topic_partition_list_destroy(topics);
+  if (!error) return LOG_OK;
+  kafka_fail(&log->failure, EX_TEMPFAIL, "cannot subscribe to %s: %s", self->input,
+             rd_kafka_err2str(error));
+  return LOG_FATAL;
+}
+
+void kafka_take_message(rd_kafka_message_t *message, struct log_record *out) {
+  rd_kafka_headers_t *headers = NULL;
+  rd_kafka_message_headers(message, &headers);
+  *out = (struct log_record){.partition = message->partition,
+                             .offset = message->offset,
+                             .timestamp = rd_kafka_message_timestamp(message, NULL),
+                             .key = {message->key, message->key_len},
+                             .value = {message->payload, message->len},
+                             .correlation_id = kafka_header(headers, "correlation-id"),
+                             .traceparent = kafka_header(headers, "traceparent"),
+                             .owner = message};
+  if (message->payload == NULL) out->value = (struct str){0};
+}
+
+/* What consumer errors mean: true if the filter cannot go on. */
+static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *message) {
+  char text[256];
+  struct log_failure *failure = &self->log.failure;
+  switch ((int)message->err) { /* a few of more than a hundred */
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF: return false;
+    case RD_KAFKA_RESP_ERR__FATAL:
+      rd_kafka_fatal_error(self->consumer, text, sizeof text);
+      kafka_fail(failure, EX_TEMPFAIL, "the consumer cannot go on: %s", text);
+      return true;
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+      kafka_fail(failure, EX_CONFIG, "the topic '%s' is gone: run 'holdfast topics apply'",
+                 self->input);
+      return true;
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+      /* A new group has no offset at all: the table of recovery says so with the way out. */
+      if (!self->next || self->next[message->partition] < 0) return false;
+      kafka_fail(failure, EX_CONFIG,
+                 "the committed offset of partition %" PRId32
+                 " of '%s' is not in the log any more: its records were deleted unread",
+                 message->partition, self->input);
+      return true;
+    default: log_warning("consumer: %s", rd_kafka_message_errstr(message)); return false;
+  }
+}
+
+/* True if the group has done without this process for too long: only a new process can help then.
+ */
+static bool left_out(struct log_kafka *self) {
+  bool member = self->membership && self->holding && !rd_kafka_assignment_lost(self->consumer);
+  int64_t now = clock_monotonic_s();
+  if (member || !self->member_until) self->member_until = now;
+  if (now - self->member_until < GROUP_GIVE_UP_S) return false;
+  kafka_fail(&self->log.failure, EX_TEMPFAIL,
+             "the group has given this process no partitions for %d s, nor told it to have none: "
+             "it ends to be started anew",
+             GROUP_GIVE_UP_S);
+  return true;
+}
+
+void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
+  struct log_kafka *self = self_of(log);
+  *event = (struct log_event){.kind = LOG_IDLE};
+  if (left_out(self)) {
+    event->kind = LOG_FAILED;
+    return;
+  }
+  rd_kafka_message_t *message =
+      self->revoked || self->assigned ? NULL : rd_kafka_consumer_poll(self->consumer, timeout_ms);
+  rd_kafka_poll(self->producer, 0);
+  if (self->revoked || self->assigned) {
+    if (message)
+      rd_kafka_message_destroy(
+          message); /* of an assignment that has ended; the next owner reads it */
+    event->kind = self->revoked ? LOG_REVOKED : LOG_ASSIGNED;
+    event->partitions = self->assignment;
+    event->partition_count = self->assignment_count;
+    *(self->revoked ? &self->revoked : &self->assigned) = false;
+    return;
+  }
+  if (!message) return;
+  if (!message->err) {
+    event->kind = LOG_RECORD;
+    kafka_take_message(message, &event->record);
+    if (message->partition < self->input_partitions)
+      self->next[message->partition] = message->offset + 1;
+    return;
+  }
+  /* The end of a partition lies past the markers of transactions, which are never polled: without
+   * it they would look like a lag. */
+  bool end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+  if (end && self->next[message->partition] >= 0 &&
+      self->next[message->partition] < message->offset)
+    self->next[message->partition] = message->offset;
+  if (consumer_failed(self, message)) event->kind = LOG_FAILED;
+  rd_kafka_message_destroy(message);
+}
+
+void kafka_release(struct log *log, struct log_record *record) {
+  (void)log;
+  if (record->owner) rd_kafka_message_destroy(record->owner);
+  *record = (struct log_record){0};
+}
+
+static rd_kafka_topic_partition_list_t *one_partition(struct log_kafka *self, int32_t partition) {
+  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+  rd_kafka_topic_partition_list_add(list, self->input, partition);
+  return list;
+}
+
+/* A seek can meet the start of the partition that its assignment asked for, and is then refused or
+ * forgotten: it is asked for again. What that makes come twice is passed over by the runtime, which
+ * knows what it has polled. */
+enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset) {
+  struct log_kafka *self = self_of(log);
+  rd_kafka_topic_partition_list_t *list = one_partition(self, partition);
+  enum log_status status;
+  rd_kafka_resp_err_t error;
+  int64_t until = clock_monotonic_s() + SEEK_GIVE_UP_S;
+  do {
+    list->elems[0].offset = offset;
+    list->elems[0].err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    status =
+        kafka_judge(self, "seek", rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS));
+    error = list->elems[0].err;
+    if (status == LOG_OK && !error) break;
+    rd_kafka_poll(self->producer, 10);
+  } while (clock_monotonic_s() < until && !rd_kafka_fatal_error(self->consumer, NULL, 0));
+  if (status == LOG_OK && error) {
+    kafka_fail(&log->failure, EX_TEMPFAIL, "seek to %" PRId64 " in partition %" PRId32 ": %s",
+               offset, partition, rd_kafka_err2str(error));
+    status = LOG_FATAL;
+  }
+  rd_kafka_topic_partition_list_destroy(list);
+  self->next[partition] = offset;
+  return status == LOG_OK ? LOG_OK : LOG_FATAL;
+}
+
+enum log_status kafka_resume(struct log *log, int32_t partition) {
+  struct log_kafka *self = self_of(log);
+  rd_kafka_topic_partition_list_t *list = one_partition(self, partition);
+  rd_kafka_resp_err_t error = rd_kafka_resume_partitions(self->consumer, list);
+  rd_kafka_topic_partition_list_destroy(list);
+  if (!error) return LOG_OK;
+  kafka_fail(&log->failure, EX_TEMPFAIL, "resume of partition %" PRId32 ": %s", partition,
+             rd_kafka_err2str(error));
+  return LOG_FATAL;
+}
+
+/* read_committed asks for stable offsets: the broker answers only once no transaction could change
+ * them (KIP-447). */
+enum log_status kafka_committed(struct log *log, int32_t partition, struct log_offset *out) {
+  struct log_kafka *self = self_of(log);
+  rd_kafka_topic_partition_list_t *list = one_partition(self, partition);
+  rd_kafka_resp_err_t error = rd_kafka_committed(self->consumer, list, COMMITTED_TIMEOUT_MS);
+  const rd_kafka_topic_partition_t *answer = &list->elems[0];
+  enum log_status status = error || answer->err ? LOG_AGAIN : LOG_OK;
+  if (status == LOG_OK) {
+    out->offset = answer->offset < 0 ? -1 : answer->offset;
+    size_t size = answer->metadata_size < sizeof out->metadata - 1 ? answer->metadata_size
+                                                                   : sizeof out->metadata - 1;
+    if (answer->metadata) memcpy(out->metadata, answer->metadata, size);
+    out->metadata[answer->metadata ? size : 0] = '\0';
+  }
+  rd_kafka_topic_partition_list_destroy(list);
+  if (status != LOG_OK || out->offset >= 0) {
+    if (status == LOG_OK) self->no_offset_since = 0;
+    return status;
+  }
+  if (!self->no_offset_since) self->no_offset_since = clock_monotonic_s();
+  return clock_monotonic_s() - self->no_offset_since < NO_OFFSET_GIVE_UP_S ? LOG_AGAIN : LOG_OK;
+}

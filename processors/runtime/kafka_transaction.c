@@ -1,0 +1,186 @@
+/* The transactional producer of the log on Kafka. */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "clock.h"
+#include "log_kafka_internal.h"
+#include "logging.h"
+
+/* Of retriable errors: far past the transaction's own time-out. */
+#define TRANSACTION_GIVE_UP_S 60
+
+/* Fatal, then abort, then retriable, else fatal: the order of librdkafka's own advice. Takes the
+ * error. */
+enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_error_t *error) {
+  if (!error) return LOG_OK;
+  enum log_status status = LOG_FATAL;
+  if (!rd_kafka_error_is_fatal(error)) {
+    if (rd_kafka_error_txn_requires_abort(error)) {
+      status = LOG_ABORT;
+    } else if (rd_kafka_error_is_retriable(error)) {
+      status = LOG_AGAIN;
+    }
+  }
+  kafka_fail(&self->log.failure, EX_TEMPFAIL, "%s: %s (%s)", what, rd_kafka_error_string(error),
+             rd_kafka_error_name(error));
+  rd_kafka_error_destroy(error);
+  return status;
+}
+
+/* Tries again until it ends, or long after the broker must have ended the transaction: then the
+ * outcome is unknown. */
+static enum log_status retry(struct log_kafka *self, const char *what,
+                             rd_kafka_error_t *(*attempt)(struct log_kafka *)) {
+  int64_t until = clock_monotonic_s() + TRANSACTION_GIVE_UP_S;
+  for (;;) {
+    enum log_status status = kafka_judge(self, what, attempt(self));
+    if (status != LOG_AGAIN) return status;
+    if (clock_monotonic_s() > until) return LOG_FATAL;
+    log_info("%s, trying again", self->log.failure.text);
+    rd_kafka_poll(self->producer, 10);
+  }
+}
+
+void kafka_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
+  (void)producer;
+  struct log_kafka *self = opaque;
+  self->outstanding--;
+  int64_t *acknowledged = message->_private;
+  if (message->err) {
+    snprintf(self->delivery_error, sizeof self->delivery_error, "%s",
+             rd_kafka_err2str(message->err));
+  } else if (acknowledged && *acknowledged < message->offset) {
+    *acknowledged = message->offset;
+  }
+}
+
+static rd_kafka_error_t *try_init(struct log_kafka *self) {
+  return rd_kafka_init_transactions(self->producer, CALL_TIMEOUT_MS);
+}
+
+enum log_status kafka_init(struct log *log) {
+  return retry(self_of(log), "init_transactions", try_init);
+}
+
+enum log_status kafka_begin(struct log *log) {
+  struct log_kafka *self = self_of(log);
+  self->delivery_error[0] = '\0';
+  return kafka_judge(self, "begin_transaction", rd_kafka_begin_transaction(self->producer));
+}
+
+static void add_header(rd_kafka_headers_t *headers, const char *name, struct str value) {
+  if (value.data) rd_kafka_header_add(headers, name, -1, value.data, (ssize_t)value.size);
+}
+
+static rd_kafka_headers_t *make_headers(const struct log_output *output) {
+  if (!output->source.data)
+    return NULL; /* a table's or a changelog's record: the last of many causes */
+  rd_kafka_headers_t *headers = rd_kafka_headers_new(5);
+  add_header(headers, "correlation-id", output->correlation_id);
+  add_header(headers, "causation", output->causation);
+  add_header(headers, "source", output->source);
+  add_header(headers, "traceparent", output->traceparent);
+  add_header(headers, "error", output->error);
+  return headers;
+}
+
+enum log_status kafka_produce(struct log *log, const struct log_output *output) {
+  struct log_kafka *self = self_of(log);
+  rd_kafka_headers_t *headers = make_headers(output);
+  for (;;) {
+    rd_kafka_vu_t fields[] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = self->topics[output->topic].handle},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION,
+         .u.i32 = output->partition < 0 ? RD_KAFKA_PARTITION_UA : output->partition},
+        {.vtype = RD_KAFKA_VTYPE_KEY,
+         .u.mem = {(void *)(uintptr_t)output->key.data, output->key.size}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE,
+         .u.mem = {(void *)(uintptr_t)output->value.data, output->value.size}},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = output->timestamp},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = output->acknowledged},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
+    };
+    rd_kafka_error_t *error = rd_kafka_produceva(
+        self->producer, fields, sizeof fields / sizeof *fields - (headers == NULL));
+    if (!error) {
+      self->outstanding++;
+      return LOG_OK;
+    }
+    bool full = rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL;
+    if (full) {
+      rd_kafka_error_destroy(error);
+      rd_kafka_poll(self->producer, 10);
+      continue;
+    }
+    if (headers) rd_kafka_headers_destroy(headers);
+    /* Only the transaction can tell whether it is lost: a record that cannot be produced at all
+     * would come again for ever. */
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    enum log_status status = kafka_judge(self, "produce", error);
+    bool size = code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    return status == LOG_FATAL && !size && !rd_kafka_fatal_error(self->producer, NULL, 0)
+               ? LOG_ABORT
+               : LOG_FATAL;
+  }
+}
+
+/* Polls in steps of a millisecond: rd_kafka_flush would wait in steps of ten. */
+enum log_status kafka_settle(struct log *log) {
+  struct log_kafka *self = self_of(log);
+  while (self->outstanding) rd_kafka_poll(self->producer, 1);
+  if (!self->delivery_error[0]) return LOG_OK;
+  char reason[256];
+  if (rd_kafka_fatal_error(self->producer, reason, sizeof reason)) {
+    kafka_fail(&log->failure, EX_TEMPFAIL, "the producer cannot go on: %s", reason);
+    return LOG_FATAL;
+  }
+  kafka_fail(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s", self->delivery_error);
+  return LOG_ABORT;
+}
+
+enum log_status kafka_send_offsets(struct log *log, const struct log_position *positions,
+                                   size_t count) {
+  struct log_kafka *self = self_of(log);
+  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+  for (size_t i = 0; i < count; i++) {
+    rd_kafka_topic_partition_t *one =
+        rd_kafka_topic_partition_list_add(list, self->input, positions[i].partition);
+    one->offset = positions[i].offset;
+    one->metadata_size = strlen(positions[i].metadata);
+    one->metadata = xstrdup(positions[i].metadata); /* librdkafka frees it with the list */
+  }
+  enum log_status status;
+  int64_t until = clock_monotonic_s() + TRANSACTION_GIVE_UP_S;
+  do {
+    status = kafka_judge(self, "send_offsets_to_transaction",
+                         rd_kafka_send_offsets_to_transaction(self->producer, list,
+                                                              self->membership, CALL_TIMEOUT_MS));
+  } while (status == LOG_AGAIN && clock_monotonic_s() < until);
+  rd_kafka_topic_partition_list_destroy(list);
+  return status == LOG_AGAIN ? LOG_FATAL : status;
+}
+
+static rd_kafka_error_t *try_commit(struct log_kafka *self) {
+  return rd_kafka_commit_transaction(self->producer, CALL_TIMEOUT_MS);
+}
+
+enum log_status kafka_commit(struct log *log) {
+  return retry(self_of(log), "commit_transaction", try_commit);
+}
+
+static rd_kafka_error_t *try_abort(struct log_kafka *self) {
+  return rd_kafka_abort_transaction(self->producer, CALL_TIMEOUT_MS);
+}
+
+enum log_status kafka_abort(struct log *log) {
+  struct log_kafka *self = self_of(log);
+  char reason[sizeof log->failure.text];
+  snprintf(reason, sizeof reason, "%s", log->failure.text);
+  enum log_status status = retry(self, "abort_transaction", try_abort);
+  if (status != LOG_OK) return LOG_FATAL;
+  while (self->outstanding)
+    rd_kafka_poll(self->producer, 1); /* reports of what was purged: they point into this batch */
+  snprintf(log->failure.text, sizeof log->failure.text, "%s", reason);
+  return LOG_OK;
+}

@@ -1,0 +1,69 @@
+/* The log on Kafka, shared by its three files: log_kafka.c (handles, changelogs), kafka_group.c
+ * (the group consumer), and kafka_transaction.c (the producer, and the one place that judges its
+ * errors). */
+#ifndef HOLDFAST_LOG_KAFKA_INTERNAL_H
+#define HOLDFAST_LOG_KAFKA_INTERNAL_H
+
+#include "arena.h"
+#include "kafka_client.h"
+#include "log.h"
+
+#define TOPICS_MAX 16
+#define CALL_TIMEOUT_MS 5000
+
+struct kafka_topic {
+  rd_kafka_topic_t *handle; /* of the producer */
+  int32_t partitions;
+};
+
+struct log_kafka {
+  struct log log;
+  rd_kafka_t *consumer, *producer, *reader;
+  rd_kafka_consumer_group_metadata_t *membership; /* of the last assignment: what fences offsets */
+  char input[TOPIC_NAME_MAX], changelog[TOPIC_NAME_MAX];
+  rd_kafka_topic_t *changelog_topic; /* of the reader */
+  const struct options *options;
+  struct kafka_topic topics[TOPICS_MAX];
+  int topic_count;
+  bool revoked, assigned; /* happened in the callback, not told yet */
+  bool holding;           /* an assignment, though it may be empty */
+  int32_t *assignment;
+  size_t assignment_count, assignment_capacity;
+  int64_t no_offset_since; /* monotonic seconds; 0: an offset was found */
+  int64_t member_until; /* monotonic seconds: when this was last seen to be a member of the group */
+  int64_t *next;        /* by partition of the input: what the next poll should give */
+  int32_t input_partitions;
+  size_t outstanding; /* deliveries */
+  char delivery_error[256];
+};
+
+static inline struct log_kafka *self_of(struct log *log) {
+  return (struct log_kafka *)log;
+}
+
+/* ---- kafka_group.c ---- */
+void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
+                        rd_kafka_topic_partition_list_t *partitions, void *opaque);
+void kafka_take_message(rd_kafka_message_t *message, struct log_record *out);
+enum log_status kafka_join(struct log *log);
+void kafka_poll(struct log *log, int timeout_ms, struct log_event *event);
+void kafka_release(struct log *log, struct log_record *record);
+enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset);
+enum log_status kafka_resume(struct log *log, int32_t partition);
+enum log_status kafka_committed(struct log *log, int32_t partition, struct log_offset *out);
+
+/* ---- kafka_transaction.c ---- */
+/* The class of an error: fatal, then abort, then retriable, else fatal, in the order of
+ * librdkafka's own advice. Takes the error and sets the log's failure. */
+enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_error_t *error);
+void kafka_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque);
+enum log_status kafka_init(struct log *log);
+enum log_status kafka_begin(struct log *log);
+enum log_status kafka_produce(struct log *log, const struct log_output *output);
+enum log_status kafka_settle(struct log *log);
+enum log_status kafka_send_offsets(struct log *log, const struct log_position *positions,
+                                   size_t count);
+enum log_status kafka_commit(struct log *log);
+enum log_status kafka_abort(struct log *log);
+
+#endif

@@ -1,0 +1,236 @@
+/* The cluster behind the log in memory: topics, groups with their offsets, transactions. */
+#include "memory_cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "murmur2.h"
+
+struct memory_cluster *memory_cluster_new(void) {
+  struct memory_cluster *cluster = xcalloc(1, sizeof *cluster);
+  cluster->transactions =
+      xgrow(NULL, &cluster->transaction_capacity, 1, sizeof *cluster->transactions);
+  cluster->transactions[cluster->transaction_count++] = TRANSACTION_COMMITTED;
+  return cluster;
+}
+
+void memory_cluster_free(struct memory_cluster *cluster) {
+  if (!cluster) return;
+  for (size_t i = 0; i < cluster->topic_count; i++) {
+    for (int32_t j = 0; j < cluster->topics[i].partition_count; j++)
+      free(cluster->topics[i].partitions[j].entries);
+    free(cluster->topics[i].partitions);
+  }
+  for (size_t i = 0; i < cluster->group_count; i++) {
+    free(cluster->groups[i].members);
+    free(cluster->groups[i].offsets);
+  }
+  free(cluster->topics);
+  free(cluster->groups);
+  free(cluster->producers);
+  free(cluster->transactions);
+  arena_free(&cluster->arena);
+  free(cluster);
+}
+
+void memory_cluster_set_time(struct memory_cluster *cluster, int64_t now) {
+  cluster->now = now;
+}
+
+static char *keep_name(struct memory_cluster *cluster, const char *name) {
+  return (char *)(uintptr_t)arena_copy(&cluster->arena, str_of(name)).data;
+}
+
+int cluster_find_topic(const struct memory_cluster *cluster, const char *name) {
+  for (size_t i = 0; i < cluster->topic_count; i++) {
+    if (strcmp(cluster->topics[i].name, name) == 0) return (int)i;
+  }
+  return -1;
+}
+
+void memory_topic_create(struct memory_cluster *cluster, const char *name, int32_t partitions) {
+  if (cluster_find_topic(cluster, name) >= 0) return;
+  cluster->topics = xgrow(cluster->topics, &cluster->topic_capacity, cluster->topic_count + 1,
+                          sizeof *cluster->topics);
+  cluster->topics[cluster->topic_count++] = (struct memory_topic){
+      .name = keep_name(cluster, name),
+      .partitions = xcalloc((size_t)partitions, sizeof(struct memory_partition)),
+      .partition_count = partitions};
+}
+
+int32_t memory_topic_partitions(const struct memory_cluster *cluster, const char *name) {
+  int topic = cluster_find_topic(cluster, name);
+  return topic < 0 ? 0 : cluster->topics[topic].partition_count;
+}
+
+static struct memory_topic *topic_of(const struct memory_cluster *cluster, const char *name) {
+  int topic = cluster_find_topic(cluster, name);
+  if (topic < 0) abort(); /* tests and the local run create what they name */
+  return &cluster->topics[topic];
+}
+
+void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int32_t partition,
+                           int64_t offset) {
+  topic_of(cluster, name)->partitions[partition].base = offset;
+}
+
+int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topic,
+                       int32_t partition, const struct memory_record *record, int transaction) {
+  if (partition < 0) partition = murmur2_partition(record->key, topic->partition_count);
+  struct memory_partition *to = &topic->partitions[partition];
+  to->entries = xgrow(to->entries, &to->capacity, to->count + 1, sizeof *to->entries);
+  struct entry *entry = &to->entries[to->count];
+  *entry = (struct entry){.record = *record, .transaction = transaction};
+  struct str *texts[] = {
+      &entry->record.key,       &entry->record.value,  &entry->record.correlation_id,
+      &entry->record.causation, &entry->record.source, &entry->record.traceparent,
+      &entry->record.error};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    if (texts[i]->data) *texts[i] = arena_copy(&cluster->arena, *texts[i]);
+  }
+  entry->record.sequence = ++cluster->sequence;
+  entry->record.offset = to->base + (int64_t)to->count++;
+  return entry->record.offset;
+}
+
+void memory_append(struct memory_cluster *cluster, const char *topic, int32_t partition,
+                   const struct memory_record *record) {
+  cluster_append(cluster, topic_of(cluster, topic), partition, record, NO_TRANSACTION);
+}
+
+/* The last stable offset: nothing from the first open transaction on is read. */
+int64_t cluster_stable_end(const struct memory_cluster *cluster,
+                           struct memory_partition *partition) {
+  while (partition->stable < partition->count &&
+         cluster->transactions[partition->entries[partition->stable].transaction] !=
+             TRANSACTION_OPEN) {
+    partition->stable++;
+  }
+  return partition->base + (int64_t)partition->stable;
+}
+
+/* The first committed record from `from` on and before `end`, or NULL. */
+const struct memory_record *cluster_next_committed(const struct memory_cluster *cluster,
+                                                   const struct memory_partition *partition,
+                                                   int64_t from, int64_t end) {
+  for (int64_t offset = from < partition->base ? partition->base : from; offset < end; offset++) {
+    const struct entry *entry = &partition->entries[offset - partition->base];
+    if (cluster->transactions[entry->transaction] == TRANSACTION_COMMITTED) return &entry->record;
+  }
+  return NULL;
+}
+
+const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic,
+                                        int32_t partition, int64_t from) {
+  struct memory_partition *of = &topic_of(cluster, topic)->partitions[partition];
+  return cluster_next_committed(cluster, of, from, cluster_stable_end(cluster, of));
+}
+
+/* ---- groups ---- */
+
+static int find_group(const struct memory_cluster *cluster, const char *name) {
+  for (size_t i = 0; i < cluster->group_count; i++) {
+    if (strcmp(cluster->groups[i].name, name) == 0) return (int)i;
+  }
+  return -1;
+}
+
+int cluster_group(struct memory_cluster *cluster, const char *name, int topic) {
+  int found = find_group(cluster, name);
+  if (found >= 0) return found;
+  cluster->groups = xgrow(cluster->groups, &cluster->group_capacity, cluster->group_count + 1,
+                          sizeof *cluster->groups);
+  size_t count = (size_t)cluster->topics[topic].partition_count;
+  struct group *group = &cluster->groups[cluster->group_count];
+  *group = (struct group){
+      .name = keep_name(cluster, name), .topic = topic, .generation = 1, .offset_count = count};
+  group->offsets = xcalloc(count, sizeof *group->offsets);
+  for (size_t i = 0; i < count; i++)
+    group->offsets[i] = (struct memory_offset){.partition = (int32_t)i, .committed.offset = -1};
+  return (int)cluster->group_count++;
+}
+
+void memory_commit_offset(struct memory_cluster *cluster, const char *group, const char *topic,
+                          int32_t partition, int64_t offset, const char *metadata) {
+  int number = cluster_group(cluster, group,
+                             cluster_find_topic(cluster, topic)); /* first: it may move the array */
+  struct group *of = &cluster->groups[number];
+  of->offsets[partition].committed.offset = offset;
+  snprintf(of->offsets[partition].committed.metadata,
+           sizeof of->offsets[partition].committed.metadata, "%s", metadata);
+}
+
+int64_t memory_committed(const struct memory_cluster *cluster, const char *group, const char *topic,
+                         int32_t partition) {
+  (void)topic;
+  int found = find_group(cluster, group);
+  return found < 0 ? -1 : cluster->groups[found].offsets[partition].committed.offset;
+}
+
+struct member *cluster_find_member(struct group *group, int slot) {
+  for (size_t i = 0; i < group->member_count; i++) {
+    if (group->members[i].slot == slot) return &group->members[i];
+  }
+  return NULL;
+}
+
+static int by_slot(const void *a, const void *b) {
+  return ((const struct member *)a)->slot - ((const struct member *)b)->slot;
+}
+
+void cluster_sort_members(struct group *group) {
+  qsort(group->members, group->member_count, sizeof *group->members, by_slot);
+}
+
+void memory_expire_member(struct memory_cluster *cluster, const char *name, int slot) {
+  int found = find_group(cluster, name);
+  struct group *group = found < 0 ? NULL : &cluster->groups[found];
+  struct member *member = group ? cluster_find_member(group, slot) : NULL;
+  if (!member) return;
+  *member = group->members[--group->member_count];
+  cluster_sort_members(group);
+  group->generation++;
+}
+
+/* ---- transactions ---- */
+
+void cluster_end_transaction(struct memory_cluster *cluster, struct producer *producer,
+                             enum transaction_state state) {
+  int number = producer->transaction;
+  producer->transaction = NO_TRANSACTION;
+  if (number == NO_TRANSACTION) return;
+  cluster->transactions[number] = state;
+  for (size_t i = 0; i < cluster->group_count; i++) {
+    for (size_t j = 0; j < cluster->groups[i].offset_count; j++) {
+      struct memory_offset *offset = &cluster->groups[i].offsets[j];
+      if (offset->pending_transaction != number) continue;
+      if (state == TRANSACTION_COMMITTED) offset->committed = offset->pending;
+      offset->pending_transaction = NO_TRANSACTION;
+    }
+  }
+}
+
+int cluster_producer(struct memory_cluster *cluster, const char *group, int slot) {
+  char id[160];
+  snprintf(id, sizeof id, "%s-%d", group, slot);
+  for (size_t i = 0; i < cluster->producer_count; i++) {
+    if (strcmp(cluster->producers[i].id, id) == 0) return (int)i;
+  }
+  cluster->producers = xgrow(cluster->producers, &cluster->producer_capacity,
+                             cluster->producer_count + 1, sizeof *cluster->producers);
+  cluster->producers[cluster->producer_count] = (struct producer){.id = keep_name(cluster, id)};
+  return (int)cluster->producer_count++;
+}
+
+void memory_expire_transaction(struct memory_cluster *cluster, const char *group, int slot) {
+  int number = cluster_producer(cluster, group, slot); /* first: it may move the array */
+  struct producer *producer = &cluster->producers[number];
+  if (producer->transaction == NO_TRANSACTION) return;
+  cluster_end_transaction(cluster, producer, TRANSACTION_ABORTED);
+  producer->epoch++;
+}
+
+void memory_fail_next_commit(struct memory_cluster *cluster, const char *group, int slot) {
+  int number = cluster_producer(cluster, group, slot);
+  cluster->producers[number].fail_next_commit = true;
+}
