@@ -26,6 +26,10 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
     self->assigned = self->holding = false;
     return;
   }
+  /* Any explicit offset, since each partition is paused until the table of recovery says where it
+   * goes on. Without one librdkafka would ask for the committed offsets itself, and refuse every
+   * seek until it had them. */
+  for (int i = 0; i < partitions->cnt; i++) partitions->elems[i].offset = 0;
   rd_kafka_assign(consumer, partitions);
   rd_kafka_pause_partitions(consumer, partitions);
   if (self->membership) rd_kafka_consumer_group_metadata_destroy(self->membership);
