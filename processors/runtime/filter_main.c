@@ -1,6 +1,7 @@
 #include "filter_main.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,14 +40,14 @@ const struct option_desc filter_options[] = {
     {.name = "batch-records",
      .kind = OPTION_NUMBER,
      .metavar = "N",
-     .value = "2000",
+     .value = "1000",
      .min = 1,
      .max = 100000,
      .help = "records of a transaction at most"},
     {.name = "cache-mib",
      .kind = OPTION_NUMBER,
      .metavar = "MIB",
-     .value = "16",
+     .value = "8",
      .min = 1,
      .max = 65536,
      .help = "block cache of the store"},
@@ -191,6 +192,8 @@ static int run(const struct processor *processor, const struct options *options)
 
 int filter_main(const struct processor *processor, int argc, char **argv) {
   struct options options = {0};
+  mallopt(M_ARENA_MAX, 2); /* an arena for each of RocksDB's and librdkafka's threads would hold
+                              memory that nobody uses */
   options_add(&options, kafka_options);
   options_add(&options, filter_options);
   options_add(&options, processor->options);

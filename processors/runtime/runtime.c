@@ -10,9 +10,9 @@
 
 #include "logging.h"
 
-#define DEFAULT_BATCH_RECORDS 2000
-#define BATCH_BYTES_MAX ((size_t)8 << 20)
-#define DEFAULT_CACHE_BYTES ((size_t)16 << 20)
+#define DEFAULT_BATCH_RECORDS 1000
+#define BATCH_BYTES_MAX ((size_t)4 << 20)
+#define DEFAULT_CACHE_BYTES ((size_t)8 << 20)
 #define RECOVERY_WAIT_MS 10
 #define CALL_WAIT_MS 2
 

@@ -50,8 +50,8 @@ struct runtime_config {
   const char *cluster;           /* part of the store's owner */
   const char *prefix;            /* of topics; NULL: none */
   int slot;
-  size_t batch_records; /* at most; 0: 2000 */
-  size_t cache_bytes;   /* 0: 16 MiB */
+  size_t batch_records; /* at most; 0: 1000 */
+  size_t cache_bytes;   /* 0: 8 MiB */
   int64_t tombstone_retention_ms;
   bool (*failpoint)(void *user, enum step step); /* true: stop here, as kill -9 would. NULL: none */
   void *failpoint_user;

@@ -1,6 +1,5 @@
 """What the five systems need, each row under its id, on the real broker."""
 import json
-import pathlib
 import re
 import subprocess
 import sys
