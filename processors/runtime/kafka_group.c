@@ -12,6 +12,7 @@
 #define SEEK_GIVE_UP_S 15
 /* Out of the group for so long: librdkafka 2.0.2 can fail to find back after a broker's restart. */
 #define GROUP_GIVE_UP_S 30
+#define PROBE_TIMEOUT_MS 2000
 /* A coordinator that is just loading can know of no offset yet. */
 #define NO_OFFSET_GIVE_UP_S 5
 
@@ -96,13 +97,25 @@ static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *me
   }
 }
 
-/* True if the group has done without this process for too long: only a new process can help then.
- */
+static bool broker_answers(struct log_kafka *self) {
+  const struct rd_kafka_metadata *metadata;
+  if (rd_kafka_metadata(self->consumer, 0, NULL, &metadata, PROBE_TIMEOUT_MS)) return false;
+  rd_kafka_metadata_destroy(metadata);
+  return true;
+}
+
+/* True if the group has done without this process for too long although a broker answers: only a
+ * new process can help then. While no broker answers there is nothing to do but wait. */
 static bool left_out(struct log_kafka *self) {
   bool member = self->membership && self->holding && !rd_kafka_assignment_lost(self->consumer);
   int64_t now = clock_monotonic_s();
   if (member || !self->member_until) self->member_until = now;
   if (now - self->member_until < GROUP_GIVE_UP_S) return false;
+  if (!broker_answers(self)) {
+    log_warning("no broker answers: waiting for one");
+    self->member_until = now;
+    return false;
+  }
   kafka_fail(&self->log.failure, EX_TEMPFAIL,
              "the group has given this process no partitions for %d s, nor told it to have none: "
              "it ends to be started anew",
