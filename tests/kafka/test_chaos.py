@@ -24,8 +24,8 @@ def commands():
         if i % 4 == 0:
             ids.append("s%d" % i)
             sent.append({"type": "Reserve", "reservation_id": "s%d" % i, "customer_id": customer, "item_id": "show", "quantity": 1 + i % 3})
-        for prefix, step, back in (("b", 10, 5), ("s", 40, 20), ("s", 40, 420)):  # at once, or when it is paid already
-            if i % step == back % step and i >= back:
+        for prefix, step, rest, back in (("b", 10, 5, 5), ("s", 40, 20, 20), ("s", 40, 8, 404)):  # at once, or when it is paid already
+            if i % step == rest and i >= back:
                 sent.append({"type": "Cancel", "reservation_id": "%s%d" % (prefix, i - back), "customer_id": "c%d" % ((i - back) % 97)})
     return ids, sent
 
