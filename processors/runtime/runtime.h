@@ -35,7 +35,7 @@ enum runtime_status {
 struct metrics {
   atomic_ullong records, dead_letters, due_rows, answers, outputs, changes, transactions, aborts,
       rebalances, restored;
-  atomic_ullong commit_microseconds, decide_microseconds;
+  atomic_ullong commit_microseconds;
   atomic_llong lag;
   atomic_int assigned, ready;
   atomic_llong last_step_ms; /* the loop's last turn, by the log's clock */

@@ -187,6 +187,22 @@ static void an_offset_in_a_pending_transaction_is_not_stable(void **unused) {
   memory_cluster_free(cluster);
 }
 
+static void a_transaction_that_timed_out_fences_its_producer(void **unused) {
+  (void)unused;
+  struct memory_cluster *cluster = memory_cluster_new();
+  memory_topic_create(cluster, "in", 1);
+  struct log *log = member(cluster, 0);
+  struct log_output output = {
+      .topic = log->class->topic(log, "in"), .partition = 0, .key = STR("k"), .value = STR("late")};
+  assert_int_equal(log->class->begin(log), LOG_OK);
+  assert_int_equal(log->class->produce(log, &output), LOG_OK);
+  memory_expire_transaction(cluster, "g", 0);
+  assert_int_equal(log->class->commit(log), LOG_FATAL);
+  assert_null(memory_read(cluster, "in", 0, 0));
+  log->class->close(log);
+  memory_cluster_free(cluster);
+}
+
 static void an_old_generation_cannot_commit_offsets(void **unused) {
   (void)unused;
   struct memory_cluster *cluster = memory_cluster_new();
@@ -288,6 +304,7 @@ int main(void) {
       cmocka_unit_test(staging_keeps_the_last_value_in_the_order_of_first_change),
       cmocka_unit_test(uncommitted_records_hold_back_readers_and_aborted_ones_are_not_read),
       cmocka_unit_test(an_offset_in_a_pending_transaction_is_not_stable),
+      cmocka_unit_test(a_transaction_that_timed_out_fences_its_producer),
       cmocka_unit_test(an_old_generation_cannot_commit_offsets),
       cmocka_unit_test(flags_win_over_the_environment_over_the_file_over_defaults),
       cmocka_unit_test(a_wrong_flag_says_what_is_wrong),
