@@ -123,6 +123,20 @@ static bool left_out(struct log_kafka *self) {
   return true;
 }
 
+/* The partition counts are frozen; what was made with more of them while this process runs has no
+ * place here. */
+static bool fits(struct log_kafka *self) {
+  for (size_t i = 0; i < self->assignment_count; i++) {
+    if (self->assignment[i] < self->input_partitions) continue;
+    kafka_fail(&self->log.failure, EX_CONFIG,
+               "'%s' has more partitions than the %" PRId32
+               " it had at the start: see 'holdfast topics plan'",
+               self->input, self->input_partitions);
+    return false;
+  }
+  return true;
+}
+
 void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   struct log_kafka *self = self_of(log);
   *event = (struct log_event){.kind = LOG_IDLE};
@@ -134,10 +148,9 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
       self->revoked || self->assigned ? NULL : rd_kafka_consumer_poll(self->consumer, timeout_ms);
   rd_kafka_poll(self->producer, 0);
   if (self->revoked || self->assigned) {
-    if (message)
-      rd_kafka_message_destroy(
-          message); /* of an assignment that has ended; the next owner reads it */
-    event->kind = self->revoked ? LOG_REVOKED : LOG_ASSIGNED;
+    /* A message can only be of an assignment that has ended: the next owner reads it. */
+    if (message) rd_kafka_message_destroy(message);
+    event->kind = self->revoked ? LOG_REVOKED : fits(self) ? LOG_ASSIGNED : LOG_FAILED;
     event->partitions = self->assignment;
     event->partition_count = self->assignment_count;
     *(self->revoked ? &self->revoked : &self->assigned) = false;
@@ -147,16 +160,15 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   if (!message->err) {
     event->kind = LOG_RECORD;
     kafka_take_message(message, &event->record);
-    if (message->partition < self->input_partitions)
-      self->next[message->partition] = message->offset + 1;
+    self->next[message->partition] = message->offset + 1;
     return;
   }
   /* The end of a partition lies past the markers of transactions, which are never polled: without
    * it they would look like a lag. */
-  bool end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
-  if (end && self->next[message->partition] >= 0 &&
-      self->next[message->partition] < message->offset)
-    self->next[message->partition] = message->offset;
+  if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    int64_t *next = &self->next[message->partition];
+    if (*next >= 0 && *next < message->offset) *next = message->offset;
+  }
   if (consumer_failed(self, message)) event->kind = LOG_FAILED;
   rd_kafka_message_destroy(message);
 }
