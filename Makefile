@@ -85,6 +85,18 @@ TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simu
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
+# The simulator has objects of its own: the deliberately broken versions are compiled into them alone.
+SIM_SOURCES := $(wildcard tests/sim/*.c) $(wildcard processors/holdfast/audit_*.c) $(filter-out $(NOT_LIBRARY) processors/runtime/kafka_% processors/runtime/log_kafka.c processors/runtime/filter_main.c,$(wildcard processors/runtime/*.c)) \
+  $(filter-out %/main.c,$(foreach f,$(FILTERS),$(wildcard processors/$(f)/*.c))) $(foreach f,$(FILTERS),processors/$(f)/main.c)
+SIM_OBJECTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(SIM_SOURCES)) $(BUILD)/gen/records.o $(BUILD)/gen/processors.o
+$(BUILD)/sim/%.o: %.c $(BUILD)/gen/.made
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(CPPFLAGS) -Iprocessors/holdfast $(ALL_CFLAGS) -DHOLDFAST_MUTANTS -MMD -MP -c $< -o $@
+
+$(BUILD)/bin/sim: $(SIM_OBJECTS)
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
+
 # ---- what is tested ----
 
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all

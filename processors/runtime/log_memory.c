@@ -47,9 +47,9 @@ static enum log_status check_producer(struct log_memory *self) {
 
 static enum log_status memory_init(struct log *log) {
   struct log_memory *self = self_of(log);
-  struct producer *producer = producer_at(self);
-  cluster_end_transaction(self->cluster, producer, TRANSACTION_ABORTED);
-  self->epoch = ++producer->epoch;
+  cluster_end_transaction(self->cluster, self->producer, TRANSACTION_ABORTED);
+  cluster_write_markers(self->cluster, self->producer);
+  self->epoch = ++producer_at(self)->epoch;
   return LOG_OK;
 }
 
@@ -174,6 +174,7 @@ static enum log_status memory_begin(struct log *log) {
   struct memory_cluster *cluster = self->cluster;
   enum log_status status = check_producer(self);
   if (status != LOG_OK) return status;
+  cluster_write_markers(cluster, self->producer);
   cluster->transactions = xgrow(cluster->transactions, &cluster->transaction_capacity,
                                 cluster->transaction_count + 1, sizeof *cluster->transactions);
   cluster->transactions[cluster->transaction_count] = TRANSACTION_OPEN;
@@ -231,7 +232,7 @@ static enum log_status memory_commit(struct log *log) {
     producer->fail_next_commit = false;
     return fail(log, LOG_ABORT, "the commit was refused");
   }
-  cluster_end_transaction(self->cluster, producer, TRANSACTION_COMMITTED);
+  cluster_end_transaction(self->cluster, self->producer, TRANSACTION_COMMITTED);
   return LOG_OK;
 }
 
@@ -239,7 +240,7 @@ static enum log_status memory_abort(struct log *log) {
   struct log_memory *self = self_of(log);
   enum log_status status = check_producer(self);
   if (status == LOG_OK)
-    cluster_end_transaction(self->cluster, producer_at(self), TRANSACTION_ABORTED);
+    cluster_end_transaction(self->cluster, self->producer, TRANSACTION_ABORTED);
   return status;
 }
 

@@ -59,6 +59,18 @@ void memory_expire_member(struct memory_cluster *cluster, const char *group, int
 /* Ends the open transaction of a slot as its time-out would. */
 void memory_expire_transaction(struct memory_cluster *cluster, const char *group, int slot);
 
+/* On: the end of a transaction is decided at once and becomes visible to each partition, and to the
+ * group's offsets, by a marker of its own, in any order and later, as in Kafka. Off (at first):
+ * at once; what was left is written. */
+void memory_delay_markers(struct memory_cluster *cluster, bool delay);
+
+/* Writes one of the markers that are left, `which` modulo their number. False: none is. */
+bool memory_write_marker(struct memory_cluster *cluster, uint64_t which);
+
+/* Takes away what a later record of its key supersedes, and tombstones from before that time. */
+void memory_compact(struct memory_cluster *cluster, const char *topic, int32_t partition,
+                    int64_t tombstones_before);
+
 /* The next operations of the slot that can fail so, do: for tests of the way back. */
 void memory_fail_next_commit(struct memory_cluster *cluster, const char *group, int slot);
 

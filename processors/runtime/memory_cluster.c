@@ -9,8 +9,10 @@
 struct memory_cluster *memory_cluster_new(void) {
   struct memory_cluster *cluster = xcalloc(1, sizeof *cluster);
   cluster->transactions =
-      xgrow(NULL, &cluster->transaction_capacity, 1, sizeof *cluster->transactions);
-  cluster->transactions[cluster->transaction_count++] = TRANSACTION_COMMITTED;
+      xgrow(NULL, &cluster->transaction_capacity, 2, sizeof *cluster->transactions);
+  cluster->transactions[NO_TRANSACTION] = TRANSACTION_COMMITTED;
+  cluster->transactions[COMPACTED] = TRANSACTION_ABORTED;
+  cluster->transaction_count = 2;
   return cluster;
 }
 
@@ -29,6 +31,7 @@ void memory_cluster_free(struct memory_cluster *cluster) {
   free(cluster->groups);
   free(cluster->producers);
   free(cluster->transactions);
+  free(cluster->markers);
   arena_free(&cluster->arena);
   free(cluster);
 }
@@ -80,7 +83,8 @@ int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topi
   struct memory_partition *to = &topic->partitions[partition];
   to->entries = xgrow(to->entries, &to->capacity, to->count + 1, sizeof *to->entries);
   struct entry *entry = &to->entries[to->count];
-  *entry = (struct entry){.record = *record, .transaction = transaction};
+  *entry = (struct entry){
+      .record = *record, .transaction = transaction, .appended_at = cluster->now};
   struct str *texts[] = {
       &entry->record.key,       &entry->record.value,  &entry->record.correlation_id,
       &entry->record.causation, &entry->record.source, &entry->record.traceparent,
@@ -98,12 +102,22 @@ void memory_append(struct memory_cluster *cluster, const char *topic, int32_t pa
   cluster_append(cluster, topic_of(cluster, topic), partition, record, NO_TRANSACTION);
 }
 
-/* The last stable offset: nothing from the first open transaction on is read. */
+static bool is_open(const struct memory_cluster *cluster, const struct memory_partition *partition,
+                    int transaction) {
+  if (cluster->transactions[transaction] == TRANSACTION_OPEN) return true;
+  for (size_t i = 0; i < cluster->marker_count; i++) {
+    if (cluster->markers[i].transaction == transaction &&
+        cluster->markers[i].partition == partition)
+      return true;
+  }
+  return false;
+}
+
+/* The last stable offset: nothing from the first transaction on that has no marker yet is read. */
 int64_t cluster_stable_end(const struct memory_cluster *cluster,
                            struct memory_partition *partition) {
   while (partition->stable < partition->count &&
-         cluster->transactions[partition->entries[partition->stable].transaction] !=
-             TRANSACTION_OPEN) {
+         !is_open(cluster, partition, partition->entries[partition->stable].transaction)) {
     partition->stable++;
   }
   return partition->base + (int64_t)partition->stable;
@@ -194,19 +208,98 @@ void memory_expire_member(struct memory_cluster *cluster, const char *name, int 
 
 /* ---- transactions ---- */
 
-void cluster_end_transaction(struct memory_cluster *cluster, struct producer *producer,
-                             enum transaction_state state) {
-  int number = producer->transaction;
-  producer->transaction = NO_TRANSACTION;
-  if (number == NO_TRANSACTION) return;
-  cluster->transactions[number] = state;
+static void add_marker(struct memory_cluster *cluster, int transaction, int producer,
+                       struct memory_partition *partition) {
+  cluster->markers = xgrow(cluster->markers, &cluster->marker_capacity, cluster->marker_count + 1,
+                           sizeof *cluster->markers);
+  cluster->markers[cluster->marker_count++] = (struct marker){transaction, producer, partition};
+}
+
+static bool has_records_of(const struct memory_partition *partition, int transaction) {
+  for (size_t i = partition->stable; i < partition->count; i++) {
+    if (partition->entries[i].transaction == transaction) return true;
+  }
+  return false;
+}
+
+static void collect_markers(struct memory_cluster *cluster, int transaction, int producer) {
+  for (size_t i = 0; i < cluster->topic_count; i++) {
+    for (int32_t j = 0; j < cluster->topics[i].partition_count; j++) {
+      struct memory_partition *partition = &cluster->topics[i].partitions[j];
+      if (has_records_of(partition, transaction))
+        add_marker(cluster, transaction, producer, partition);
+    }
+  }
+  add_marker(cluster, transaction, producer, NULL);
+}
+
+static void settle_offsets(struct memory_cluster *cluster, int transaction) {
   for (size_t i = 0; i < cluster->group_count; i++) {
     for (size_t j = 0; j < cluster->groups[i].offset_count; j++) {
       struct memory_offset *offset = &cluster->groups[i].offsets[j];
-      if (offset->pending_transaction != number) continue;
-      if (state == TRANSACTION_COMMITTED) offset->committed = offset->pending;
+      if (offset->pending_transaction != transaction) continue;
+      if (cluster->transactions[transaction] == TRANSACTION_COMMITTED)
+        offset->committed = offset->pending;
       offset->pending_transaction = NO_TRANSACTION;
     }
+  }
+}
+
+void cluster_end_transaction(struct memory_cluster *cluster, int producer,
+                             enum transaction_state state) {
+  int number = cluster->producers[producer].transaction;
+  cluster->producers[producer].transaction = NO_TRANSACTION;
+  if (number == NO_TRANSACTION) return;
+  if (cluster->delay_markers) collect_markers(cluster, number, producer);
+  cluster->transactions[number] = state;
+  if (!cluster->delay_markers) settle_offsets(cluster, number);
+}
+
+static void write_marker(struct memory_cluster *cluster, size_t index) {
+  struct marker marker = cluster->markers[index];
+  cluster->markers[index] = cluster->markers[--cluster->marker_count];
+  if (!marker.partition) settle_offsets(cluster, marker.transaction);
+}
+
+void cluster_write_markers(struct memory_cluster *cluster, int producer) {
+  for (size_t i = cluster->marker_count; i-- > 0;) {
+    if (cluster->markers[i].producer == producer) write_marker(cluster, i);
+  }
+}
+
+void memory_delay_markers(struct memory_cluster *cluster, bool delay) {
+  cluster->delay_markers = delay;
+  while (!delay && cluster->marker_count) write_marker(cluster, cluster->marker_count - 1);
+}
+
+bool memory_write_marker(struct memory_cluster *cluster, uint64_t which) {
+  if (!cluster->marker_count) return false;
+  write_marker(cluster, which % cluster->marker_count);
+  return true;
+}
+
+/* ---- compaction ---- */
+
+static bool has_later(const struct memory_cluster *cluster,
+                      const struct memory_partition *partition, size_t index, size_t end) {
+  for (size_t i = index + 1; i < end; i++) {
+    const struct entry *entry = &partition->entries[i];
+    if (cluster->transactions[entry->transaction] == TRANSACTION_COMMITTED &&
+        str_equal(entry->record.key, partition->entries[index].record.key))
+      return true;
+  }
+  return false;
+}
+
+void memory_compact(struct memory_cluster *cluster, const char *topic, int32_t number,
+                    int64_t tombstones_before) {
+  struct memory_partition *partition = &topic_of(cluster, topic)->partitions[number];
+  size_t end = (size_t)(cluster_stable_end(cluster, partition) - partition->base);
+  for (size_t i = 0; i < end; i++) {
+    struct entry *entry = &partition->entries[i];
+    bool old_tombstone =
+        !entry->record.value.data && entry->appended_at < tombstones_before;
+    if (old_tombstone || has_later(cluster, partition, i, end)) entry->transaction = COMPACTED;
   }
 }
 
@@ -226,7 +319,7 @@ void memory_expire_transaction(struct memory_cluster *cluster, const char *group
   int number = cluster_producer(cluster, group, slot); /* first: it may move the array */
   struct producer *producer = &cluster->producers[number];
   if (producer->transaction == NO_TRANSACTION) return;
-  cluster_end_transaction(cluster, producer, TRANSACTION_ABORTED);
+  cluster_end_transaction(cluster, number, TRANSACTION_ABORTED);
   producer->epoch++;
 }
 

@@ -6,12 +6,14 @@
 #include "log_memory.h"
 
 #define NO_TRANSACTION 0
+#define COMPACTED 1 /* a transaction that never was committed: what compaction took away */
 
 enum transaction_state { TRANSACTION_OPEN, TRANSACTION_COMMITTED, TRANSACTION_ABORTED };
 
 struct entry {
   struct memory_record record;
   int transaction; /* its number; NO_TRANSACTION: committed from the start */
+  int64_t appended_at;
 };
 
 struct memory_partition {
@@ -57,8 +59,18 @@ struct producer {
   bool fail_next_commit;
 };
 
+/* The end of a transaction that has been decided and is not written yet to one of its partitions,
+ * or to its group's offsets. */
+struct marker {
+  int transaction, producer;
+  struct memory_partition *partition; /* NULL: of the offsets */
+};
+
 struct memory_cluster {
   struct arena arena; /* records and names */
+  bool delay_markers;
+  struct marker *markers;
+  size_t marker_count, marker_capacity;
   int64_t now, sequence;
   struct memory_topic *topics;
   size_t topic_count, topic_capacity;
@@ -81,8 +93,10 @@ const struct memory_record *cluster_next_committed(const struct memory_cluster *
                                                    int64_t from, int64_t end);
 int cluster_group(struct memory_cluster *cluster, const char *name, int topic);
 struct member *cluster_find_member(struct group *group, int slot);
-void cluster_end_transaction(struct memory_cluster *cluster, struct producer *producer,
+void cluster_end_transaction(struct memory_cluster *cluster, int producer,
                              enum transaction_state state);
+/* Writes what is left of the ends of the producer's transactions: its next one waits for that. */
+void cluster_write_markers(struct memory_cluster *cluster, int producer);
 int cluster_producer(struct memory_cluster *cluster, const char *group, int slot);
 void cluster_sort_members(struct group *group);
 

@@ -27,6 +27,8 @@ struct store {
   rocksdb_readoptions_t *read;
   rocksdb_writeoptions_t *write;
   rocksdb_writebatch_t *batch;
+  bool (*dies)(void *user); /* NULL: no failpoint */
+  void *dies_user;
   char *key; /* scratch of the writing thread */
   size_t key_capacity;
 };
@@ -333,6 +335,19 @@ int64_t store_due(struct store *store, int32_t partition, int64_t now,
 
 /* ---- writing ---- */
 
+void store_set_failpoint(struct store *store, bool (*dies)(void *), void *user) {
+  store->dies = dies;
+  store->dies_user = user;
+  rocksdb_writebatch_clear(store->batch);
+}
+
+static void write_batch(struct store *store, rocksdb_writebatch_t *batch, const char *what) {
+  char *failed = NULL;
+  if (!store->dies || !store->dies(store->dies_user))
+    rocksdb_write(store->db, store->write, batch, &failed);
+  must(failed, what);
+}
+
 void store_put_intent(struct store *store, int32_t partition, const struct intent *intent) {
   size_t size = 1 + sizeof intent->id + 4 * 8;
   for (size_t i = 0; i < intent->change_count; i++)
@@ -408,15 +423,11 @@ void store_wipe(struct store *store, int32_t partition) {
   memcpy(to, &next, 4);
   rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
   rocksdb_writebatch_delete_range(batch, from, 4, to, 4);
-  char *failed = NULL;
-  rocksdb_write(store->db, store->write, batch, &failed);
+  write_batch(store, batch, "wiping a partition");
   rocksdb_writebatch_destroy(batch);
-  must(failed, "wiping a partition");
 }
 
 void store_write(struct store *store) {
-  char *failed = NULL;
-  rocksdb_write(store->db, store->write, store->batch, &failed);
-  must(failed, "writing");
+  write_batch(store, store->batch, "writing");
   rocksdb_writebatch_clear(store->batch);
 }

@@ -59,6 +59,10 @@ bool store_intent(struct store *store, int32_t partition, struct arena *arena, s
 int64_t store_due(struct store *store, int32_t partition, int64_t now,
                   bool (*visit)(void *user, struct str key, int64_t due_at), void *user);
 
+/* Asked before every write: true, and it is not made. For tests of a death at any write; NULL: all
+ * are made. */
+void store_set_failpoint(struct store *store, bool (*dies)(void *user), void *user);
+
 /* Writes: collected, then applied as one. */
 void store_put_intent(struct store *store, int32_t partition, const struct intent *intent);
 void store_put_changes(struct store *store, int32_t partition, const struct change *changes,

@@ -1,0 +1,136 @@
+/* Shared by the auditor's files: audit_facts.c takes records down, audit_stock.c folds the stock,
+ * audit_judge.c judges. */
+#ifndef HOLDFAST_AUDIT_INTERNAL_H
+#define HOLDFAST_AUDIT_INTERNAL_H
+
+#include "auditor.h"
+#include "codec.h"
+#include "records.h"
+#include "staging.h"
+
+#define PRINTS_MAX 12 /* revisions whose content is remembered, to tell a repeat from a change */
+
+/* Rows are these structs, as they lie in memory: they live as long as one audit. */
+
+enum audit_row {
+  ROW_FACTS = 'f',   /* reservation */
+  ROW_HOLD = 'h',    /* item, reservation, content hash */
+  ROW_ANSWER = 'a',  /* partition and offset of a RequestHold */
+  ROW_ITEM = 'i',    /* item */
+  ROW_SEAT = 's',    /* item, seat: the row is there while somebody has it */
+  ROW_RECEIPT = 'r', /* item, receipt */
+  ROW_VIEW = 'v'     /* customer, reservation */
+};
+
+struct facts {
+  int64_t content_hash; /* of the first that was opened */
+  int64_t commands, forwarded, dead;
+  int64_t opens, opens_other, refused_ids, hold_requests;
+  int32_t revision, events_revision;
+  enum status status;
+  enum reason reason;
+  bool opened, approved, payable;
+  int32_t ends;        /* outcomes that the ledger decided: APPROVED, or an end before it */
+  int32_t outcomes;    /* told on reservation-outcomes, by revision once each */
+  int32_t told_last;   /* the last revision there */
+  int32_t decided;     /* outcomes the ledger decided, CANCELLED after APPROVED too */
+  int64_t amount;
+  int32_t charges_asked, charges_answered, charges_approved;
+  int32_t refunds_asked, refunds_answered, refunds_approved;
+  int64_t deadline_at[DEADLINE_KIND_COUNT], deadline_passed[DEADLINE_KIND_COUNT]; /* 0: none */
+  uint32_t prints[PRINTS_MAX];
+  int32_t moving;       /* the round in which something about it waited */
+  int32_t last_topic;   /* of the last record about it */
+  int32_t last_partition;
+  int64_t last_offset;
+};
+
+struct hold_facts {
+  enum hold_state state;
+  int32_t quantity;
+  bool answered;
+  uint16_t seats_size; /* the seats follow, one after another, each ended by a NUL */
+};
+#define HOLD_SEATS_MAX ((size_t)16 * 1024)
+
+struct item_facts {
+  int64_t capacity, held, sold; /* folded from what was asked and answered */
+  bool registered, seated;
+  bool level_seen;
+  int64_t level_capacity, level_held, level_sold, level_offset;
+  int32_t level_partition, moving;
+};
+
+struct view_facts {
+  bool in_events, in_view, refused;
+  int32_t events_revision, view_revision;
+  enum status events_status, view_status;
+  int32_t moving;
+};
+
+struct order { /* of the outputs of one filter from one of its input partitions to one partition */
+  uint64_t key;
+  int64_t offset;
+  int number;
+};
+
+struct auditor {
+  struct store *store;
+  struct staging staging;
+  struct arena arena;   /* of what is staged */
+  struct arena scratch; /* of one record */
+  struct codec *codec;
+  void (*report)(void *user, const struct audit_violation *violation);
+  void *user;
+  int64_t now;
+  int32_t round;
+  struct {
+    int64_t committed, epoch;
+    int64_t position; /* taken down up to here */
+    int64_t seen;     /* looked at up to here: what waits for its consumer too */
+  } partitions[AUDIT_TOPIC_COUNT][AUDIT_PARTITIONS_MAX];
+  bool was_reset; /* some group was: repeats are counted, not blamed */
+  struct order *orders;
+  size_t order_count, order_capacity;
+  int64_t commands, commands_answered, commands_waiting; /* waiting: in this round */
+  struct audit_summary summary;
+};
+
+/* A record's place and content while it is taken down. */
+struct audit_event {
+  enum audit_topic topic;
+  int32_t partition;
+  const struct memory_record *record;
+  struct record value;
+};
+
+/* ---- rows ---- */
+struct str audit_key(struct auditor *auditor, enum audit_row kind, const struct str *parts,
+                     size_t count);
+
+/* Copies the row to out (zeroed where there is none) and returns its size; at most size bytes. */
+size_t audit_load(struct auditor *auditor, struct str key, void *out, size_t size);
+void audit_save(struct auditor *auditor, struct str key, const void *row, size_t size);
+void audit_drop(struct auditor *auditor, struct str key);
+void audit_flush(struct auditor *auditor);
+
+void audit_report(struct auditor *auditor, enum audit_rule rule, struct str subject,
+                  const struct audit_event *event, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+struct str audit_hold_key(struct auditor *auditor, struct str item, struct str reservation,
+                          int64_t hash);
+
+/* ---- audit_stock.c ---- */
+void audit_answer(struct auditor *auditor, const struct audit_event *event);
+void audit_stock(struct auditor *auditor, const struct audit_event *event);
+
+/* ---- audit_facts.c ---- */
+bool audit_is_outcome(enum status status);
+void audit_count_request(struct auditor *auditor, const struct audit_event *event);
+
+/* "topic-partition-offset". False: a timer or an answer caused it, which have no order of their
+ * own. */
+bool audit_parse_causation(struct str causation, int64_t *partition, int64_t *offset);
+
+#endif

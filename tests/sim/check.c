@@ -1,0 +1,141 @@
+/* What must be true in the end: the audit is clean, every store equals the fold of its changelog,
+ * and the provider's books equal ours. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "sim.h"
+
+/* ---- the audit, on the log in memory ---- */
+
+static void report(void *user, const struct audit_violation *violation) {
+  struct sim *sim = user;
+  if (!sim->failed) sim->subject = arena_copy(&sim->arena, violation->subject);
+  if (violation->topic < 0) {
+    sim_fail(sim, "audit: %s: %.*s: %s", audit_rules[violation->rule].name,
+             STR_ARGS(violation->subject), violation->text);
+  } else {
+    sim_fail(sim, "audit: %s: %.*s: %s (%s-%" PRId32 "@%" PRId64 ")",
+             audit_rules[violation->rule].name, STR_ARGS(violation->subject), violation->text,
+             audit_topics[violation->topic].topic, violation->partition, violation->offset);
+  }
+}
+
+static void audit(struct sim *sim) {
+  char error[200];
+  struct auditor *auditor = auditor_new(NULL, 1 << 20, report, sim, error, sizeof error);
+  if (!auditor) {
+    sim_fail(sim, "%s", error);
+    return;
+  }
+  auditor_begin(auditor, sim->now);
+  for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
+    const struct audit_source *source = &audit_topics[topic];
+    for (int32_t p = 0; p < sim->partitions && source->consumer; p++) {
+      auditor_committed(auditor, (enum audit_topic)topic, p,
+                        memory_committed(sim->cluster, source->consumer, source->topic, p), 1);
+    }
+  }
+  for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
+    for (int32_t p = 0; p < sim->partitions; p++) {
+      const struct memory_record *record;
+      for (int64_t next = 0;
+           (record = memory_read(sim->cluster, audit_topics[topic].topic, p, next));
+           next = record->offset + 1)
+        auditor_read(auditor, (enum audit_topic)topic, p, record);
+    }
+  }
+  auditor_judge(auditor, &sim->summary, NULL, NULL);
+  if (sim->summary.waiting || sim->summary.on_the_way) {
+    sim_fail(sim, "%" PRId64 " reservations wait and %" PRId64 " are on their way, with no fault left",
+             sim->summary.waiting, sim->summary.on_the_way);
+  }
+  auditor_free(auditor);
+}
+
+/* ---- stores ---- */
+
+struct comparison {
+  struct sim *sim;
+  struct node *node;
+  int32_t partition;
+  const char *changelog;
+};
+
+static const struct memory_record *last_of_key(struct comparison *c, struct str key) {
+  const struct memory_record *record, *last = NULL;
+  for (int64_t next = 0;
+       (record = memory_read(c->sim->cluster, c->changelog, c->partition, next));
+       next = record->offset + 1) {
+    if (str_equal(record->key, key)) last = record;
+  }
+  return last;
+}
+
+static bool row_is_in_changelog(void *user, struct str key, struct str value) {
+  struct comparison *c = user;
+  const struct memory_record *last = last_of_key(c, key);
+  if (last && last->value.data && str_equal(last->value, value)) return true;
+  sim_fail(c->sim, "%s: its store has a row '%.*s' that %s-%d %s", node_name(c->node),
+           STR_ARGS(key), c->changelog, (int)c->partition,
+           last ? "has otherwise" : "does not have");
+  return false;
+}
+
+static void compare_store(struct comparison *c) {
+  store_scan(c->node->disk->store, c->partition, STR(""), (struct str){0}, row_is_in_changelog, c);
+  const struct memory_record *record;
+  struct arena arena = {0};
+  for (int64_t next = 0;
+       (record = memory_read(c->sim->cluster, c->changelog, c->partition, next));
+       next = record->offset + 1) {
+    bool is_last = last_of_key(c, record->key) == record;
+    if (!is_last || !record->value.data) continue;
+    struct str row = store_get(c->node->disk->store, c->partition, record->key, &arena);
+    if (!row.data)
+      sim_fail(c->sim, "%s: its store lacks the row '%.*s' of %s-%d", node_name(c->node),
+               STR_ARGS(record->key), c->changelog, (int)c->partition);
+  }
+  arena_free(&arena);
+}
+
+static void check_stores(struct sim *sim) {
+  for (int f = 0; f < sim->filter_count; f++) {
+    const struct processor *processor = &sim->filters[f].processor;
+    if (!processor->rows) continue;
+    int owners[64] = {0};
+    for (size_t n = 0; n < sim->node_count; n++) {
+      struct node *node = sim->nodes[n];
+      if (node->filter != f || !node->runtime) continue;
+      int32_t ready[64];
+      size_t count = runtime_ready_partitions(node->runtime, ready, 64);
+      for (size_t i = 0; i < count; i++) {
+        owners[ready[i]]++;
+        struct comparison comparison = {
+            sim, node, ready[i],
+            processor->input_is_changelog ? processor->input : processor->changelog};
+        compare_store(&comparison);
+      }
+    }
+    for (int32_t p = 0; p < sim->partitions; p++) {
+      if (owners[p] != 1)
+        sim_fail(sim, "%s: partition %d has %d owners", processor->name, (int)p, owners[p]);
+    }
+  }
+}
+
+static void check_money(struct sim *sim) {
+  int64_t charged, refunded;
+  provider_money(sim->provider, &charged, &refunded);
+  if (charged != sim->summary.charged || refunded != sim->summary.refunded) {
+    sim_fail(sim,
+             "the provider took %" PRId64 " and gave back %" PRId64 ", and the log says %" PRId64
+             " and %" PRId64,
+             charged, refunded, sim->summary.charged, sim->summary.refunded);
+  }
+}
+
+void check_world(struct sim *sim) {
+  audit(sim);
+  check_stores(sim);
+  if (!sim->failed) check_money(sim);
+}

@@ -1,0 +1,222 @@
+/* The log of one process, with what can go wrong between it and the broker. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "sim.h"
+
+struct faulty_log {
+  struct log log;
+  struct log *inner;
+  struct node *node;
+};
+
+static struct faulty_log *self_of(struct log *log) {
+  return (struct faulty_log *)log;
+}
+
+static enum log_status fail(struct log *log, enum log_status status, const char *text) {
+  log->failure.exit_code = EX_TEMPFAIL;
+  snprintf(log->failure.text, sizeof log->failure.text, "simulated: %s", text);
+  return status;
+}
+
+static enum log_status died(struct log *log) {
+  return fail(log, LOG_FATAL, "the process is dead");
+}
+
+static enum log_status pass_on(struct log *log, enum log_status status) {
+  if (status != LOG_OK) log->failure = self_of(log)->inner->failure;
+  return status;
+}
+
+static bool happens(struct log *log, int per_thousand) {
+  struct sim *sim = self_of(log)->node->sim;
+  return !sim->quiet && chance_of(&sim->chance, per_thousand);
+}
+
+/* The call itself, between two places where the process can stop or die. */
+#define CALL(log, name, ...)                                                              \
+  do {                                                                                    \
+    if (!node_passes(self_of(log)->node, "before " #name)) return died(log);              \
+    enum log_status status_ = pass_on(                                                    \
+        log, self_of(log)->inner->class->name(self_of(log)->inner, ##__VA_ARGS__));       \
+    if (!node_passes(self_of(log)->node, "after " #name)) return died(log);               \
+    return status_;                                                                       \
+  } while (0)
+
+static void faulty_close(struct log *log) {
+  struct faulty_log *self = self_of(log);
+  self->inner->class->close(self->inner);
+  free(self);
+}
+
+static enum log_status faulty_init(struct log *log) {
+  CALL(log, init);
+}
+
+static enum log_status faulty_join(struct log *log) {
+  CALL(log, join);
+}
+
+static void faulty_poll(struct log *log, int timeout_ms, struct log_event *event) {
+  struct faulty_log *self = self_of(log);
+  *event = (struct log_event){.kind = LOG_FAILED};
+  if (self->node->dead) {
+    died(log);
+    return;
+  }
+  self->inner->class->poll(self->inner, timeout_ms, event);
+  if (event->kind == LOG_FAILED) pass_on(log, LOG_FATAL);
+  if (event->kind == LOG_ASSIGNED) {
+    self->node->sim->counts[COUNT_REBALANCES]++;
+    char list[64] = "";
+    for (size_t i = 0; i < event->partition_count; i++)
+      snprintf(list + strlen(list), sizeof list - strlen(list), " %d", (int)event->partitions[i]);
+    sim_tell(self->node->sim, "%s is assigned%s", node_name(self->node), list);
+  }
+}
+
+static void faulty_release(struct log *log, struct log_record *record) {
+  self_of(log)->inner->class->release(self_of(log)->inner, record);
+}
+
+static enum log_status faulty_seek(struct log *log, int32_t partition, int64_t offset) {
+  if (self_of(log)->node->dead) return died(log);
+  return pass_on(log, self_of(log)->inner->class->seek(self_of(log)->inner, partition, offset));
+}
+
+static enum log_status faulty_resume(struct log *log, int32_t partition) {
+  CALL(log, resume, partition);
+}
+
+static enum log_status faulty_committed(struct log *log, int32_t partition,
+                                        struct log_offset *out) {
+  if (happens(log, self_of(log)->node->sim->faults.again)) return LOG_AGAIN;
+  CALL(log, committed, partition, out);
+}
+
+static enum log_status faulty_begin(struct log *log) {
+  CALL(log, begin);
+}
+
+static enum log_status faulty_produce(struct log *log, const struct log_output *output) {
+  if (self_of(log)->node->dead) return died(log);
+  if (happens(log, self_of(log)->node->sim->faults.abort / 4)) {
+    self_of(log)->node->sim->counts[COUNT_ABORTS]++;
+    sim_tell(self_of(log)->node->sim, "%s: a record is not delivered", node_name(self_of(log)->node));
+    return fail(log, LOG_ABORT, "a record was not delivered");
+  }
+  return pass_on(log, self_of(log)->inner->class->produce(self_of(log)->inner, output));
+}
+
+static enum log_status faulty_settle(struct log *log) {
+  CALL(log, settle);
+}
+
+static enum log_status faulty_send_offsets(struct log *log, const struct log_position *positions,
+                                           size_t count) {
+  if (happens(log, self_of(log)->node->sim->faults.abort)) {
+    self_of(log)->node->sim->counts[COUNT_ABORTS]++;
+    sim_tell(self_of(log)->node->sim, "%s: its offsets are refused", node_name(self_of(log)->node));
+    return fail(log, LOG_ABORT, "the offsets were refused");
+  }
+  CALL(log, send_offsets, positions, count);
+}
+
+static enum log_status unknown(struct log *log, const char *what) {
+  struct node *node = self_of(log)->node;
+  node->sim->counts[COUNT_UNKNOWN]++;
+  sim_tell(node->sim, "%s never hears of its commit, which is %s", node_name(node), what);
+  return fail(log, LOG_FATAL, "the outcome of the commit is unknown");
+}
+
+static enum log_status faulty_commit(struct log *log) {
+  struct faulty_log *self = self_of(log);
+  struct faults *faults = &self->node->sim->faults;
+  if (!node_passes(self->node, "before commit")) return died(log);
+  if (happens(log, faults->commit_refused)) {
+    self->node->sim->counts[COUNT_ABORTS]++;
+    sim_tell(self->node->sim, "%s: its commit is refused", node_name(self->node));
+    return fail(log, LOG_ABORT, "the commit was refused");
+  }
+  if (happens(log, faults->commit_unknown)) return unknown(log, "not done");
+  enum log_status status = pass_on(log, self->inner->class->commit(self->inner));
+  if (status == LOG_OK && happens(log, faults->commit_unknown_done)) return unknown(log, "done");
+  /* Repeated, as librdkafka does when an answer is lost. */
+  if (status == LOG_OK && happens(log, 100)) self->inner->class->commit(self->inner);
+  if (!node_passes(self->node, "after commit")) return died(log);
+  return status;
+}
+
+static enum log_status faulty_abort(struct log *log) {
+  CALL(log, abort);
+}
+
+static enum log_status faulty_changelog_open(struct log *log, int32_t partition, int64_t from) {
+  CALL(log, changelog_open, partition, from);
+}
+
+static enum log_status faulty_changelog_next(struct log *log, int32_t partition,
+                                             struct log_record *out, int64_t *position) {
+  if (self_of(log)->node->dead) return died(log);
+  if (happens(log, self_of(log)->node->sim->faults.again)) return LOG_AGAIN;
+  return pass_on(log, self_of(log)->inner->class->changelog_next(self_of(log)->inner, partition,
+                                                                 out, position));
+}
+
+static void faulty_changelog_close(struct log *log, int32_t partition) {
+  self_of(log)->inner->class->changelog_close(self_of(log)->inner, partition);
+}
+
+static enum log_status faulty_changelog_bounds(struct log *log, int32_t partition, int64_t *first,
+                                               int64_t *end) {
+  CALL(log, changelog_bounds, partition, first, end);
+}
+
+static int faulty_topic(struct log *log, const char *name) {
+  return self_of(log)->inner->class->topic(self_of(log)->inner, name);
+}
+
+static int32_t faulty_partition_count(struct log *log, int topic) {
+  return self_of(log)->inner->class->partition_count(self_of(log)->inner, topic);
+}
+
+static int64_t faulty_lag(struct log *log, int32_t partition) {
+  return self_of(log)->inner->class->lag(self_of(log)->inner, partition);
+}
+
+static int64_t faulty_now(struct log *log) {
+  return self_of(log)->inner->class->now(self_of(log)->inner) + self_of(log)->node->skew;
+}
+
+static const struct log_class faulty_class = {.close = faulty_close,
+                                              .init = faulty_init,
+                                              .join = faulty_join,
+                                              .poll = faulty_poll,
+                                              .release = faulty_release,
+                                              .seek = faulty_seek,
+                                              .resume = faulty_resume,
+                                              .committed = faulty_committed,
+                                              .begin = faulty_begin,
+                                              .produce = faulty_produce,
+                                              .settle = faulty_settle,
+                                              .send_offsets = faulty_send_offsets,
+                                              .commit = faulty_commit,
+                                              .abort = faulty_abort,
+                                              .changelog_open = faulty_changelog_open,
+                                              .changelog_next = faulty_changelog_next,
+                                              .changelog_close = faulty_changelog_close,
+                                              .changelog_bounds = faulty_changelog_bounds,
+                                              .topic = faulty_topic,
+                                              .partition_count = faulty_partition_count,
+                                              .lag = faulty_lag,
+                                              .now = faulty_now};
+
+struct log *faulty_log_open(struct node *node, struct log *inner) {
+  struct faulty_log *self = xcalloc(1, sizeof *self);
+  self->log.class = &faulty_class;
+  self->inner = inner;
+  self->node = node;
+  return &self->log;
+}

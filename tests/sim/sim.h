@@ -1,0 +1,155 @@
+/* The simulator: every filter with the real runtime and the real RocksDB over the log in memory, in
+ * one thread, all chance from one seed.
+ *
+ * A process is a fiber. It can be put aside at every call of the log and at every step of the
+ * protocol, so that any two processes meet at any two points; it can die there, or at any write of
+ * its store. The scheduler in world.c decides who goes on, and what breaks. */
+#ifndef HOLDFAST_SIM_H
+#define HOLDFAST_SIM_H
+
+#include "audit_internal.h"
+#include "log_memory.h"
+#include "processors.h"
+#include "runtime.h"
+
+#define SLOTS_MAX 3
+#define FILTERS_MAX 16
+#define NODES_MAX (FILTERS_MAX * (SLOTS_MAX + 2))
+#define STORES_MAX 4
+#define STORY_MAX 4000
+#define STORY_LINE 200
+
+/* ---- chance ---- */
+struct chance {
+  uint64_t state;
+};
+uint64_t chance_next(struct chance *chance);
+uint64_t chance_below(struct chance *chance, uint64_t limit);
+bool chance_of(struct chance *chance, int per_thousand);
+
+/* ---- fibers ---- */
+struct fiber;
+struct fiber *fiber_new(void (*run)(void *user), void *user);
+void fiber_resume(struct fiber *fiber); /* until it yields or ends */
+bool fiber_ended(const struct fiber *fiber);
+void fiber_yield(void); /* of the fiber that runs */
+void fiber_free(struct fiber *fiber);
+
+/* ---- the world ---- */
+
+/* What a disk of one machine holds for one filter. */
+struct disk {
+  struct store *store; /* NULL: none yet */
+  char *directory;     /* NULL: in memory */
+  bool used;
+};
+
+struct sim;
+
+struct node {
+  struct sim *sim;
+  int filter; /* index of sim->filters */
+  int slot;
+  struct disk *disk; /* NULL: a filter without state */
+  struct fiber *fiber;
+  struct runtime *runtime;
+  bool dead;     /* nothing that it does has an effect any more */
+  bool stopping; /* SIGTERM */
+  int64_t paused_until;
+  enum runtime_status status; /* of its last step */
+  int64_t skew; /* of its clock */
+  int number;   /* of the process, for the story */
+};
+
+struct filter {
+  struct processor processor; /* a copy: the provider of charge is ours */
+  struct disk disks[STORES_MAX];
+  int64_t down_until[SLOTS_MAX]; /* when a slot that is to run may be started */
+  bool wanted[SLOTS_MAX];        /* slots that are to run */
+};
+
+struct faults {
+  int yield, kill, kill_write, abort, commit_refused, commit_unknown, commit_unknown_done,
+      again; /* per thousand, at each place where they can happen */
+  int kill_any, pause, expire, expire_transaction, join, leave, takeover, jump, lose_disk,
+      power_loss, other_disk, compact, marker; /* per thousand, at each tick */
+};
+
+struct sim {
+  uint64_t seed;
+  struct chance chance;
+  struct faults faults;
+  bool quiet; /* faults have stopped */
+  bool tell;  /* print the story as it happens */
+  struct memory_cluster *cluster;
+  struct codec *codec;
+  struct arena arena;
+  int32_t partitions;
+  int64_t now, tick;
+  int64_t tombstone_retention_ms;
+  struct filter filters[FILTERS_MAX];
+  int filter_count;
+  struct node *nodes[NODES_MAX];
+  size_t node_count;
+  struct node *running;
+  int processes;
+  size_t batch_records;
+  struct workload *workload;
+  struct provider *provider;
+  char (*story)[STORY_LINE];
+  size_t story_count;
+  bool failed;
+  char failure[512];
+  struct str subject; /* the reservation or item of the first violation */
+  struct audit_summary summary;
+  int64_t counts[16]; /* of faults, by enum count */
+};
+
+enum count {
+  COUNT_KILLS,
+  COUNT_PAUSES,
+  COUNT_REBALANCES,
+  COUNT_ABORTS,
+  COUNT_UNKNOWN,
+  COUNT_POWER_LOSSES,
+  COUNT_LOST_DISKS,
+  COUNT_TAKEOVERS,
+  COUNT_COMMANDS
+};
+
+void sim_tell(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *node_name(const struct node *node); /* valid until the next call */
+
+/* Marks the process dead and tells it. */
+void node_die(struct node *node, const char *where);
+
+/* A place where the process can be put aside or die. False: it is dead. */
+bool node_passes(struct node *node, const char *where);
+
+/* faulty_log.c: the log of a process, with what can go wrong. Takes inner. */
+struct log *faulty_log_open(struct node *node, struct log *inner);
+
+/* provider.c */
+struct provider *provider_new(struct sim *sim);
+void provider_use(struct sim *sim); /* the one that worlds opened from now on belong to */
+void provider_free(struct provider *provider);
+void provider_turn(struct provider *provider);
+bool provider_idle(const struct provider *provider);
+int64_t provider_next(const struct provider *provider); /* when something happens; INT64_MAX */
+void provider_money(const struct provider *provider, int64_t *charged, int64_t *refunded);
+extern const struct world sim_world;
+
+/* workload.c */
+struct workload *workload_new(struct sim *sim);
+void workload_free(struct workload *workload);
+bool workload_turn(struct workload *workload); /* false: everything was sent */
+
+/* check.c */
+void check_world(struct sim *sim);
+
+/* world.c: runs a seed; the result is in sim until sim_close. */
+void sim_run(struct sim *sim, uint64_t seed, bool tell);
+void sim_close(struct sim *sim);
+
+#endif

@@ -1,0 +1,211 @@
+/* What clients send: five kinds of items, reservations for them, and whatever clients get wrong. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "line.h"
+#include "sim.h"
+
+#define RESERVATIONS_MAX 48
+#define ITEMS 5
+
+struct sent {
+  char id[16], customer[16];
+  struct reserve reserve;
+  struct str seats[2];
+};
+
+struct workload {
+  struct sim *sim;
+  int item, reservation, extra; /* sent so far */
+  int reservations, extras;     /* to be sent */
+  struct sent sent[RESERVATIONS_MAX];
+};
+
+static void send_bytes(struct sim *sim, struct str key, struct str value) {
+  const struct memory_record record = {
+      .timestamp = sim->now, .key = key, .value = value, .correlation_id = key};
+  memory_append(sim->cluster, "reservation-commands", -1, &record);
+  sim->counts[COUNT_COMMANDS]++;
+}
+
+static void send_command(struct sim *sim, int type, const void *value) {
+  struct record record = {type, value};
+  struct str key = command_key(record);
+  sim_tell(sim, "a client sends %s %.*s", codec_schemas(sim->codec)->records[type]->name,
+           STR_ARGS(key));
+  send_bytes(sim, key, codec_encode(sim->codec, record, &sim->arena));
+}
+
+static const char *const item_names[ITEMS] = {"book", "concert", "match", "film", "musical"};
+
+static void send_item(struct workload *workload, int number, bool changed) {
+  struct sim *sim = workload->sim;
+  static const struct str teams[] = {{"red", 3}, {"blue", 4}};
+  static const struct seat_row_plan rows[] = {{{"A", 1}, 4}, {{"B", 1}, 3}};
+  struct register_item item = {.item_id = str_of(item_names[number]),
+                               .title = str_of(changed ? "another title" : item_names[number]),
+                               .max_per_reservation = 2,
+                               .hold_seconds = 20};
+  switch (number) {
+    case 0:
+      item.kind = ITEM_KIND_BOOK;
+      item.capacity = 4;
+      item.max_per_reservation = 1;
+      item.payment = PAYMENT_DUE_NONE;
+      break;
+    case 1:
+      item.kind = ITEM_KIND_CONCERT;
+      item.capacity = 5;
+      item.price = 100;
+      item.payment = PAYMENT_DUE_BY_CUSTOMER;
+      break;
+    case 2:
+      item.kind = ITEM_KIND_SPORTS;
+      item.capacity = 50;
+      item.payment = PAYMENT_DUE_AT_ONCE;
+      item.options.items = teams;
+      item.options.count = 2;
+      break;
+    default:
+      item.kind = number == 3 ? ITEM_KIND_MOVIE : ITEM_KIND_MUSICAL;
+      if (number == 3) item.screen = STR("1");
+      item.rows.items = rows;
+      item.rows.count = 2;
+      item.price = 70;
+      item.payment = PAYMENT_DUE_AT_ONCE;
+      break;
+  }
+  send_command(sim, RECORD_REGISTER_ITEM, &item);
+}
+
+static struct str any_seat(struct sim *sim) {
+  static const char *const seats[] = {"A-1", "A-2", "A-3", "A-4", "B-1", "B-2", "B-3", "C-9"};
+  return str_of(seats[chance_below(&sim->chance, chance_of(&sim->chance, 50) ? 8 : 7)]);
+}
+
+static void fill(struct workload *workload, struct sent *sent) {
+  struct sim *sim = workload->sim;
+  int item = (int)chance_below(&sim->chance, ITEMS);
+  sent->reserve = (struct reserve){.reservation_id = str_of(sent->id),
+                                   .customer_id = str_of(sent->customer),
+                                   .item_id = str_of(item_names[item])};
+  if (chance_of(&sim->chance, 20)) sent->reserve.item_id = STR("nothing");
+  if (item >= 3) {
+    size_t count = 1 + chance_below(&sim->chance, 2);
+    for (size_t i = 0; i < count; i++) sent->seats[i] = any_seat(sim);
+    if (count == 2 && str_equal(sent->seats[0], sent->seats[1])) count = 1;
+    sent->reserve.seats.items = sent->seats;
+    sent->reserve.seats.count = count;
+  } else {
+    sent->reserve.quantity = item == 0 ? 1 : 1 + (int32_t)chance_below(&sim->chance, 2);
+    if (chance_of(&sim->chance, 20)) sent->reserve.quantity = 0; /* refused at the entrance */
+  }
+  if (item == 2) {
+    sent->reserve.option = chance_of(&sim->chance, 950) ? STR("red") : STR("green");
+    sent->reserve.amount = 10 + (int64_t)chance_below(&sim->chance, 90);
+  }
+}
+
+static struct sent *any_sent(struct workload *workload) {
+  return &workload->sent[chance_below(&workload->sim->chance, (uint64_t)workload->reservation)];
+}
+
+static void send_reserve(struct workload *workload) {
+  struct sim *sim = workload->sim;
+  struct sent *sent = &workload->sent[workload->reservation];
+  snprintf(sent->id, sizeof sent->id, "r%d", workload->reservation++);
+  snprintf(sent->customer, sizeof sent->customer, "c%d", (int)chance_below(&sim->chance, 5));
+  fill(workload, sent);
+  send_command(sim, RECORD_RESERVE, &sent->reserve);
+  if (chance_of(&sim->chance, 150)) send_command(sim, RECORD_RESERVE, &sent->reserve);
+}
+
+static void send_pay(struct workload *workload) {
+  struct sent *sent = any_sent(workload);
+  bool other = chance_of(&workload->sim->chance, 40);
+  send_command(workload->sim, RECORD_PAY,
+               &(struct pay){str_of(sent->id), other ? STR("stranger") : str_of(sent->customer)});
+}
+
+static void send_cancel(struct workload *workload) {
+  struct sent *sent = any_sent(workload);
+  bool other = chance_of(&workload->sim->chance, 40);
+  send_command(
+      workload->sim, RECORD_CANCEL,
+      &(struct cancel){str_of(sent->id), other ? STR("stranger") : str_of(sent->customer)});
+}
+
+static void send_reused_id(struct workload *workload) {
+  struct sent *sent = any_sent(workload), other = *sent;
+  if (chance_of(&workload->sim->chance, 500))
+    snprintf(other.customer, sizeof other.customer, "thief");
+  fill(workload, &other);
+  send_command(workload->sim, RECORD_RESERVE, &other.reserve);
+}
+
+static void send_stock(struct workload *workload) {
+  struct sim *sim = workload->sim;
+  static char receipt[8];
+  snprintf(receipt, sizeof receipt, "d%d", (int)chance_below(&sim->chance, 3));
+  send_command(sim, RECORD_RECEIVE_STOCK,
+               &(struct receive_stock){.item_id = str_of(item_names[chance_below(&sim->chance, 4)]),
+                                       .receipt_id = str_of(receipt),
+                                       .quantity = 1 + (int32_t)chance_below(&sim->chance, 3)});
+}
+
+static void send_garbage(struct workload *workload) {
+  struct sim *sim = workload->sim;
+  uint64_t noise[2] = {chance_next(&sim->chance), chance_next(&sim->chance)};
+  sim_tell(sim, "a client sends garbage");
+  send_bytes(sim, str_of(workload->sent[0].id), (struct str){(const char *)noise, sizeof noise});
+}
+
+static void send_extra(struct workload *workload) {
+  struct sim *sim = workload->sim;
+  workload->extra++;
+  uint64_t kind = chance_below(&sim->chance, 100);
+  if (kind < 42) return send_pay(workload);
+  if (kind < 62) return send_cancel(workload);
+  if (kind < 72) return send_reused_id(workload);
+  if (kind < 78)
+    return send_command(sim, RECORD_RESERVE, &any_sent(workload)->reserve); /* sent again, later */
+  if (kind < 86) return send_stock(workload);
+  if (kind < 91) return send_item(workload, (int)chance_below(&sim->chance, ITEMS), kind % 2);
+  if (kind < 95) return send_garbage(workload);
+  if (kind < 96)
+    return send_command(
+        sim, RECORD_CLOSE_ITEM,
+        &(struct close_item){.item_id = str_of(item_names[chance_below(&sim->chance, ITEMS)])});
+  send_command(sim, RECORD_REGISTER_CUSTOMER,
+               &(struct register_customer){.customer_id = str_of(any_sent(workload)->customer),
+                                           .name = STR("Kim"),
+                                           .contact = STR("kim@example.org"),
+                                           .language = STR("ko")});
+}
+
+struct workload *workload_new(struct sim *sim) {
+  struct workload *workload = xcalloc(1, sizeof *workload);
+  workload->sim = sim;
+  workload->reservations = 8 + (int)chance_below(&sim->chance, RESERVATIONS_MAX - 8);
+  workload->extras = workload->reservations;
+  return workload;
+}
+
+void workload_free(struct workload *workload) {
+  free(workload);
+}
+
+bool workload_turn(struct workload *workload) {
+  struct sim *sim = workload->sim;
+  if (workload->item < ITEMS) {
+    send_item(workload, workload->item++, false);
+    return true;
+  }
+  if (workload->reservation < workload->reservations &&
+      (workload->reservation == 0 || chance_of(&sim->chance, 550))) {
+    send_reserve(workload);
+  } else if (workload->extra < workload->extras) {
+    send_extra(workload);
+  }
+  return workload->reservation < workload->reservations || workload->extra < workload->extras;
+}
