@@ -545,12 +545,8 @@ void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t parti
 
 /* ---- rounds ---- */
 
-struct auditor *auditor_new(const char *directory, size_t cache_bytes,
-                            void (*report)(void *, const struct audit_violation *), void *user,
-                            char *error, size_t size) {
-  int exit_code;
-  struct store *store = store_open(directory, "audit", cache_bytes, error, size, &exit_code);
-  if (!store) return NULL;
+struct auditor *auditor_new(struct store *store,
+                            void (*report)(void *, const struct audit_violation *), void *user) {
   struct auditor *auditor = xcalloc(1, sizeof *auditor);
   auditor->store = store;
   auditor->codec = codec_new(&holdfast_schemas);
@@ -561,7 +557,6 @@ struct auditor *auditor_new(const char *directory, size_t cache_bytes,
 
 void auditor_free(struct auditor *auditor) {
   if (!auditor) return;
-  store_close(auditor->store);
   staging_free(&auditor->staging);
   arena_free(&auditor->arena);
   arena_free(&auditor->scratch);

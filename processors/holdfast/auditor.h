@@ -92,14 +92,14 @@ struct audit_summary {
 
 struct auditor;
 
-/* directory NULL: in memory. now: milliseconds since 1970, for deadlines that nobody fired. report
- * is called for each violation. NULL with a sentence in error. */
-struct auditor *auditor_new(const char *directory, size_t cache_bytes,
+/* store: an empty one, for its rows; borrowed. report is called for each violation. */
+struct store;
+struct auditor *auditor_new(struct store *store,
                             void (*report)(void *user, const struct audit_violation *violation),
-                            void *user, char *error, size_t size);
+                            void *user);
 void auditor_free(struct auditor *auditor);
 
-/* Begins a round. */
+/* Begins a round. now: milliseconds since 1970, for deadlines that nobody fired. */
 void auditor_begin(struct auditor *auditor, int64_t now);
 
 /* The offset that the topic's consumer has committed, and the epoch of its metadata: above 1 the

@@ -87,6 +87,8 @@ static void configure(struct store *store, size_t cache_bytes) {
   rocksdb_options_set_max_total_wal_size(store->options, (uint64_t)32 << 20);
   rocksdb_options_set_max_background_jobs(store->options, 2);
   rocksdb_options_set_keep_log_file_num(store->options, 2);
+  rocksdb_options_set_stats_dump_period_sec(store->options, 0); /* nobody reads them: no thread */
+  rocksdb_options_set_stats_persist_period_sec(store->options, 0);
   rocksdb_options_set_paranoid_checks(store->options, 1);
   rocksdb_options_set_compression(store->options, rocksdb_lz4_compression);
 }

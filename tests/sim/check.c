@@ -21,12 +21,8 @@ static void report(void *user, const struct audit_violation *violation) {
 }
 
 static void audit(struct sim *sim) {
-  char error[200];
-  struct auditor *auditor = auditor_new(NULL, 1 << 20, report, sim, error, sizeof error);
-  if (!auditor) {
-    sim_fail(sim, "%s", error);
-    return;
-  }
+  struct store *store = sim_take_store("audit");
+  struct auditor *auditor = auditor_new(store, report, sim);
   auditor_begin(auditor, sim->now);
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
     const struct audit_source *source = &audit_topics[topic];
@@ -50,6 +46,7 @@ static void audit(struct sim *sim) {
              sim->summary.waiting, sim->summary.on_the_way);
   }
   auditor_free(auditor);
+  sim_give_store("audit", store, 1);
 }
 
 /* ---- stores ---- */

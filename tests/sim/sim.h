@@ -148,6 +148,11 @@ bool workload_turn(struct workload *workload); /* false: everything was sent */
 /* check.c */
 void check_world(struct sim *sim);
 
+/* An empty store in memory. Opening one takes longer than a seed's work in it: they are wiped and
+ * used again. */
+struct store *sim_take_store(const char *owner);
+void sim_give_store(const char *owner, struct store *store, int32_t partitions);
+
 /* world.c: runs a seed; the result is in sim until sim_close. */
 void sim_run(struct sim *sim, uint64_t seed, bool tell);
 void sim_close(struct sim *sim);

@@ -14,6 +14,8 @@
 
 #define CHAOS_TICKS 1200
 #define SETTLE_TURNS 40000
+#define SPARES_MAX 24
+#define SPARE_USES 40
 #define CACHE_BYTES ((size_t)1 << 20)
 
 /* ---- chance: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators) ---- */
@@ -73,11 +75,6 @@ static int remove_one(const char *path, const struct stat *status, int flag, str
   return remove(path);
 }
 
-static void lose_disk(struct disk *disk) {
-  store_close(disk->store);
-  disk->store = NULL;
-  if (disk->directory) nftw(disk->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static int newest_log(const char *path, const struct stat *status, int flag, struct FTW *walk) {
   extern char newest_path[512];
@@ -106,7 +103,42 @@ static void tear_disk(struct sim *sim, struct disk *disk) {
   sim_tell(sim, "power is lost: the last %" PRIu64 " bytes of %s are gone", lost, newest_path);
 }
 
+static struct {
+  struct store *store;
+  const char *owner;
+  int uses;
+} spares[SPARES_MAX];
+
+struct store *sim_take_store(const char *owner) {
+  for (int i = 0; i < SPARES_MAX; i++) {
+    if (!spares[i].store || strcmp(spares[i].owner, owner) != 0) continue;
+    struct store *store = spares[i].store;
+    spares[i].store = NULL;
+    return store;
+  }
+  char error[300];
+  int code;
+  struct store *store = store_open(NULL, owner, CACHE_BYTES, error, sizeof error, &code);
+  if (!store) abort();
+  return store;
+}
+
+void sim_give_store(const char *owner, struct store *store, int32_t partitions) {
+  for (int i = 0; i < SPARES_MAX; i++) {
+    if (spares[i].store) continue;
+    if (++spares[i].uses % SPARE_USES == 0) break;
+    store_set_failpoint(store, NULL, NULL);
+    for (int32_t p = 0; p < partitions; p++) store_wipe(store, p);
+    spares[i].store = store;
+    spares[i].owner = owner;
+    return;
+  }
+  store_close(store);
+}
+
 static bool open_disk(struct sim *sim, const struct filter *filter, struct disk *disk) {
+  if (disk->store) return true;
+  if (!disk->directory) disk->store = sim_take_store(filter->processor.name);
   if (disk->store) return true;
   char error[300];
   int code;
@@ -114,6 +146,16 @@ static bool open_disk(struct sim *sim, const struct filter *filter, struct disk 
                            sizeof error, &code);
   if (!disk->store) sim_fail(sim, "%s", error);
   return disk->store != NULL;
+}
+
+static void lose_disk(const struct filter *filter, struct disk *disk, int32_t partitions) {
+  if (disk->directory) {
+    store_close(disk->store);
+    nftw(disk->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+  } else if (disk->store) {
+    sim_give_store(filter->processor.name, disk->store, partitions);
+  }
+  disk->store = NULL;
 }
 
 /* ---- processes ---- */
@@ -247,7 +289,7 @@ static void bury(struct sim *sim, size_t index) {
     } else if (node->dead && !sim->quiet && chance_of(&sim->chance, sim->faults.lose_disk)) {
       sim->counts[COUNT_LOST_DISKS]++;
       sim_tell(sim, "%s loses its disk", node_name(node));
-      lose_disk(node->disk);
+      lose_disk(filter, node->disk, sim->partitions);
     }
   }
   filter->down_until[node->slot] =
@@ -417,12 +459,14 @@ static void chaos_tick(struct sim *sim) {
   if (sim->nodes[index]->paused_until <= sim->tick) resume(sim, index);
 }
 
-/* Slots that nobody runs any more leave the group when their session times out. */
-static void expire_the_missing(struct sim *sim) {
+/* Slots that nobody runs any more leave the group when their session times out; what is still open
+ * while nobody moves was left by the dead. */
+static void time_out(struct sim *sim) {
   for (int f = 0; f < sim->filter_count; f++) {
     for (int slot = 0; slot < SLOTS_MAX; slot++) {
-      if (!runs(sim, f, slot))
-        memory_expire_member(sim->cluster, sim->filters[f].processor.name, slot);
+      const char *group = sim->filters[f].processor.name;
+      if (!runs(sim, f, slot)) memory_expire_member(sim->cluster, group, slot);
+      memory_expire_transaction(sim->cluster, group, slot);
     }
   }
 }
@@ -465,9 +509,9 @@ static void settle(struct sim *sim) {
       return;
     }
     if (sim->failed) return;
-    if (turn == 5) expire_the_missing(sim);
     bool moved = quiet_turn(sim);
     idle = moved ? 0 : idle + 1;
+    if (idle == 1) time_out(sim);
     int64_t next = next_event(sim);
     if (idle == 2 && next != INT64_MAX) {
       sim->now = next > sim->now ? next : sim->now + 1;
@@ -509,7 +553,7 @@ void sim_close(struct sim *sim) {
   }
   for (int f = 0; f < sim->filter_count; f++) {
     for (int i = 0; i < STORES_MAX; i++) {
-      lose_disk(&sim->filters[f].disks[i]);
+      lose_disk(&sim->filters[f], &sim->filters[f].disks[i], sim->partitions);
       free(sim->filters[f].disks[i].directory);
     }
   }
