@@ -3,6 +3,8 @@
  * provider's own answer, by the same key, ends it. */
 #include "charge.h"
 
+#include "mutant.h"
+
 int64_t charge_back_off(int32_t attempts) {
   int64_t wait = 500;
   for (int32_t i = 1; i < attempts && wait < 30000; i++) wait *= 2;
@@ -79,7 +81,7 @@ static void answer(struct context *context, const struct event *event) {
       tell_settled(context, event->key, &row);
       return;
     case CALL_NOT_MADE:
-      if (row.state == CHARGE_STATE_CALLING) {
+      if (row.state == CHARGE_STATE_CALLING || MUTANT("unknown-charge-given-up")) {
         defer(context, event, &row);
         return;
       }

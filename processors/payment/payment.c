@@ -2,6 +2,8 @@
  * input. */
 #include "payment.h"
 
+#include "mutant.h"
+
 /* Nobody answered the hold for so long that something is broken for good: an outage of stock-check
  * itself may last a day. */
 #define WATCHDOG_MS (INT64_C(24) * 3600 * 1000)
@@ -332,12 +334,23 @@ static enum ledger_input input_of(const struct event *event, const struct ledger
   }
 }
 
+static enum ledger_action mutated(enum ledger_action action) {
+  if (MUTANT("cancel-races-charge") && action == REMEMBER_CANCEL) return CANCEL_RELEASE;
+  if (MUTANT("expiry-races-charge") && action == REMEMBER_EXPIRY) return EXPIRE;
+  if (MUTANT("stray-hold-kept") && action == RELEASE_STRAY) return IGNORE;
+  if (MUTANT("reused-id-not-told") && action == REFUSE_REUSED) return IGNORE;
+  if (MUTANT("refund-forgotten") && action == APPROVE_REFUND) return APPROVE;
+  if (MUTANT("decline-approves") && action == DECLINE) return APPROVE;
+  return action;
+}
+
 void payment_decide(struct context *context, const struct event *event) {
   struct turn turn = {.context = context, .event = event, .reservation_id = event->key};
   turn.row_key = row_key(context, &payment_rows[0], &turn.reservation_id, 1);
   const struct ledger *known = row_get(context, &payment_rows[0], turn.row_key);
   if (known) turn.row = *known;
-  enum ledger_action action = ledger_table[input_of(event, &turn.row)][turn.row.state];
+  enum ledger_action action =
+      mutated(ledger_table[input_of(event, &turn.row)][turn.row.state]);
   enum ledger_state before = turn.row.state;
   int32_t revision = turn.row.revision, refunds = turn.row.refunds_declined;
   act(&turn, action);

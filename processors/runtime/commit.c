@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "logging.h"
+#include "mutant.h"
 #include "runtime_internal.h"
 
 static void touch(struct partition *partition, int64_t next_input) {
@@ -50,6 +51,7 @@ static enum log_status produce_changes(struct runtime *runtime) {
     const struct staged *staged = &runtime->staging.entries[i];
     bool row = staged->group == ROWS_GROUP;
     if (row && runtime->processor->input_is_changelog) continue;
+    if (MUTANT("tombstone-forgotten") && row && !staged->change.value.data) continue;
     struct log_output output = {
         .topic = row ? runtime->changelog_topic : runtime->output_topics[staged->group],
         .partition = staged->partition,
@@ -113,6 +115,8 @@ static void write_intents(struct runtime *runtime, const struct partition_change
                             .change_count = groups[i].count};
     memcpy(intent.id, runtime->intent_id, sizeof intent.id);
     store_put_intent(runtime->store, partition->id, &intent);
+    if (MUTANT("state-before-commit"))
+      store_put_changes(runtime->store, partition->id, groups[i].changes, groups[i].count);
   }
   store_write(runtime->store);
 }
@@ -125,6 +129,8 @@ static enum log_status send_offsets(struct runtime *runtime) {
   for (size_t i = 0; i < runtime->partition_count; i++) {
     const struct partition *partition = &runtime->partitions[i];
     if (partition->staged_input < 0) continue;
+    if (MUTANT("timer-without-offsets") && partition->staged_input == partition->next_input)
+      continue;
     struct commit_metadata metadata = {.epoch = partition->epoch,
                                        .slot = runtime->config.slot,
                                        .last_changelog = last_changelog(runtime, partition)};
@@ -133,6 +139,7 @@ static enum log_status send_offsets(struct runtime *runtime) {
     commit_metadata_format(&metadata, text);
     positions[count++] = (struct log_position){partition->id, partition->staged_input, text};
   }
+  if (MUTANT("timer-without-offsets") && count == 0) return LOG_OK;
   return runtime->log->class->send_offsets(runtime->log, positions, count);
 }
 
@@ -213,6 +220,7 @@ static enum log_status roll_back(struct runtime *runtime, bool intents_written) 
   for (size_t i = 0; i < runtime->partition_count; i++) {
     struct partition *partition = &runtime->partitions[i];
     partition->next_due = 0;
+    if (MUTANT("no-rewind-after-abort")) continue;
     partition->polled = partition->next_input;
     if (partition->phase == PHASE_READY &&
         log->seek(runtime->log, partition->id, partition->next_input) != LOG_OK)
@@ -227,6 +235,12 @@ static enum log_status transact(struct runtime *runtime, const struct timer_even
                                 bool *intents_written) {
   const struct log_class *log = runtime->log->class;
   enum log_status status = log->begin(runtime->log);
+  if (MUTANT("offsets-before-state") && status == LOG_OK) {
+    for (size_t i = 0; i < runtime->batch_count; i++)
+      touch(partition_find(runtime, runtime->batch[i].partition), runtime->batch[i].offset + 1);
+    if ((status = send_offsets(runtime)) == LOG_OK) status = log->commit(runtime->log);
+    if (status == LOG_OK) status = log->begin(runtime->log);
+  }
   if (status == LOG_OK) status = decide_batch(runtime, timers, timer_count);
   if (status != LOG_OK) return status;
   if (runtime_reached(runtime, STEP_DECIDED)) return LOG_FATAL;
@@ -241,6 +255,7 @@ static enum log_status transact(struct runtime *runtime, const struct timer_even
     write_intents(runtime, *groups);
     *intents_written = true;
   }
+  if (MUTANT("calls-before-commit")) start_calls(runtime);
   if (runtime_reached(runtime, STEP_STATE_WRITTEN)) return LOG_FATAL;
   status = send_offsets(runtime);
   if (status != LOG_OK) return status;
@@ -255,11 +270,13 @@ enum log_status commit_batch(struct runtime *runtime, const struct timer_event *
   bool intents_written = false;
   int64_t begun = clock_monotonic_us();
   enum log_status status = transact(runtime, timers, timer_count, &groups, &intents_written);
+  if (MUTANT("unknown-taken-as-aborted") && status == LOG_FATAL && !runtime->killed)
+    status = LOG_ABORT;
   if (status == LOG_ABORT) return roll_back(runtime, intents_written);
   if (status != LOG_OK || runtime_reached(runtime, STEP_COMMITTED)) return LOG_FATAL;
   promote(runtime, groups, timers, timer_count);
   if (runtime_reached(runtime, STEP_PROMOTED)) return LOG_FATAL;
-  start_calls(runtime);
+  if (!MUTANT("calls-before-commit")) start_calls(runtime);
   forget_batch(runtime);
   atomic_fetch_add_explicit(&runtime->metrics.transactions, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&runtime->metrics.commit_microseconds,

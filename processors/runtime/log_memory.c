@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "memory_cluster.h"
+#include "mutant.h"
 
 struct read_position {
   bool resumed;
@@ -166,6 +167,7 @@ static enum log_status memory_committed_offset(struct log *log, int32_t partitio
   struct log_memory *self = self_of(log);
   const struct memory_offset *offset = &self->cluster->groups[self->group].offsets[partition];
   *out = offset->committed;
+  if (MUTANT("unstable-offset")) return LOG_OK;
   return offset->pending_transaction == NO_TRANSACTION ? LOG_OK : LOG_AGAIN;
 }
 
@@ -194,8 +196,11 @@ static enum log_status memory_produce(struct log *log, const struct log_output *
                                  .source = output->source,
                                  .traceparent = output->traceparent,
                                  .error = output->error};
+  int transaction = producer_at(self)->transaction;
+  if (MUTANT("changelog-outside-transaction") && output->acknowledged)
+    transaction = NO_TRANSACTION;
   int64_t offset = cluster_append(self->cluster, &self->cluster->topics[output->topic],
-                                  output->partition, &record, producer_at(self)->transaction);
+                                  output->partition, &record, transaction);
   if (output->acknowledged && *output->acknowledged < offset) *output->acknowledged = offset;
   return LOG_OK;
 }
@@ -210,7 +215,7 @@ static enum log_status memory_send_offsets(struct log *log, const struct log_pos
   enum log_status status = check_producer(self);
   if (status != LOG_OK) return status;
   struct group *group = &self->cluster->groups[self->group];
-  if (self->generation != group->generation)
+  if (self->generation != group->generation && !MUTANT("generation-not-checked"))
     return fail(log, LOG_ABORT,
                 "the group has another generation: these partitions may be another's");
   for (size_t i = 0; i < count; i++) {

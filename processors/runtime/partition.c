@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "logging.h"
+#include "mutant.h"
 #include "runtime_internal.h"
 
 #define RESTORE_RECORDS_PER_TURN 5000 /* so that partitions that are ready are served meanwhile */
@@ -122,7 +123,7 @@ static void keep_position(struct runtime *runtime, const struct partition *parti
 static bool begin_catching_up(struct runtime *runtime, struct partition *partition,
                               const struct recovery_plan *plan, int64_t first) {
   if (plan->action == RECOVERY_REBUILD) {
-    store_wipe(runtime->store, partition->id);
+    if (!MUTANT("rebuilt-without-wiping")) store_wipe(runtime->store, partition->id);
     partition->rebuilding = true;
     partition->next_changelog = first;
     partition->written_at = runtime->log->class->now(runtime->log);
@@ -179,6 +180,8 @@ static bool recover_rows(struct runtime *runtime, struct partition *partition,
     partition->next_changelog = meta.next_changelog;
     partition->written_at = meta.written_at;
     partition->rebuilding = meta.rebuilding;
+    if (MUTANT("caught-up-to-the-stable-end") && end <= partition->last_changelog)
+      partition->last_changelog = end - 1;
     fine = plan.action == RECOVERY_READY ? begin_serving(runtime, partition)
                                          : begin_catching_up(runtime, partition, &plan, first);
   }
@@ -229,6 +232,7 @@ static bool catch_up(struct runtime *runtime, struct partition *partition, bool 
     /* Never past C + 1: where the input is the changelog, what follows is still to be decided. */
     partition->next_changelog =
         position <= partition->last_changelog ? position : partition->last_changelog + 1;
+    if (MUTANT("position-past-c")) partition->next_changelog = position;
     if (status == LOG_AGAIN) break;
     bool restored =
         record.offset > partition->last_changelog || restore_record(runtime, partition, &record);

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "mutant.h"
+
 void commit_metadata_format(const struct commit_metadata *metadata, char *text) {
   snprintf(text, 160, "%d;%" PRId64 ";%d;%s;%" PRId64, OFFSET_METADATA_VERSION, metadata->epoch,
            metadata->slot, metadata->intent_id, metadata->last_changelog);
@@ -29,7 +31,7 @@ static struct recovery_plan judge_rows(struct recovery_plan base,
                                        const struct store_meta *meta) {
   int64_t offset = facts->committed.offset, last = base.metadata.last_changelog;
   if (!meta) return plan(base, RECOVERY_REBUILD, "the store has never had this partition");
-  if (meta->epoch != base.metadata.epoch)
+  if (meta->epoch != base.metadata.epoch && !MUTANT("epoch-not-checked"))
     return plan(base, RECOVERY_REBUILD, "the offsets were reset since: another epoch");
   if (!meta->rebuilding && meta->next_input > offset)
     return plan(base, RECOVERY_REFUSE_AHEAD, "the store is ahead of the committed offset");
@@ -39,9 +41,12 @@ static struct recovery_plan judge_rows(struct recovery_plan base,
   if (meta->next_changelog < facts->changelog_first || meta->next_changelog > end) {
     return plan(base, RECOVERY_REBUILD, "the store's position lies outside the changelog");
   }
-  if (!meta->rebuilding && meta->next_input == offset && meta->next_changelog > last)
+  if (MUTANT("any-store-is-current")) return plan(base, RECOVERY_READY, "up to date");
+  if (!meta->rebuilding && meta->next_input == offset &&
+      (meta->next_changelog > last || MUTANT("offset-alone-is-current")))
     return plan(base, RECOVERY_READY, "up to date");
-  if (facts->now - meta->written_at >= facts->tombstone_retention_ms) {
+  if (facts->now - meta->written_at >= facts->tombstone_retention_ms &&
+      !MUTANT("old-store-not-rebuilt")) {
     return plan(base, RECOVERY_REBUILD,
                 "the store is behind and older than the changelog's tombstones");
   }
@@ -64,9 +69,15 @@ struct recovery_plan recovery_judge(const struct recovery_facts *facts) {
     return plan(base, RECOVERY_REFUSE_METADATA, "the committed offset is not one of ours");
   }
   const struct intent *intent = facts->intent;
-  if (intent && intent->next_input == facts->committed.offset &&
-      strcmp(intent->id, base.metadata.intent_id) == 0) {
+  if (MUTANT("promoted-once-passed") && intent &&
+      facts->committed.offset >= intent->next_input) {
     base.intent = INTENT_PROMOTE;
+    const struct store_meta passed = intent_promoted(intent, facts->now);
+    return judge_rows(base, facts, &passed);
+  }
+  if (intent && intent->next_input == facts->committed.offset &&
+      (strcmp(intent->id, base.metadata.intent_id) == 0 || MUTANT("metadata-not-checked"))) {
+    base.intent = MUTANT("committed-intent-dropped") ? INTENT_DROP : INTENT_PROMOTE;
     const struct store_meta promoted = intent_promoted(intent, facts->now);
     return judge_rows(base, facts, &promoted);
   }

@@ -9,6 +9,7 @@
 #include <sysexits.h>
 
 #include "logging.h"
+#include "mutant.h"
 
 #define DEFAULT_BATCH_RECORDS 1000
 #define BATCH_BYTES_MAX ((size_t)4 << 20)
@@ -102,6 +103,9 @@ static bool join(struct runtime *runtime) {
   const struct log_class *log = runtime->log->class;
   /* In this order: init ends what a former life left open, or the stable offset would be held back
    * for its time-out. */
+  if (MUTANT("init-after-join") && log->join(runtime->log) == LOG_OK &&
+      log->init(runtime->log) == LOG_OK)
+    return true;
   if (log->init(runtime->log) == LOG_OK && log->join(runtime->log) == LOG_OK) return true;
   runtime->failure = runtime->log->failure;
   return false;
@@ -154,7 +158,8 @@ void runtime_free(struct runtime *runtime) {
 static void take_record(struct runtime *runtime, struct log_event *event, size_t *bytes) {
   struct log_record *record = &event->record;
   struct partition *partition = partition_find(runtime, record->partition);
-  if (!partition || partition->phase != PHASE_READY || record->offset < partition->polled) {
+  if (!partition || partition->phase != PHASE_READY ||
+      (record->offset < partition->polled && !MUTANT("read-again-after-seek"))) {
     runtime->log->class->release(runtime->log, record);
     return;
   }

@@ -3,11 +3,14 @@
  * twice counts twice. */
 #include "stock-check.h"
 
+#include "mutant.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 static struct str hold_key(struct context *context, struct str item_id, struct str reservation_id,
                            int64_t content_hash) {
+  if (MUTANT("hold-named-by-reservation")) content_hash = 0;
   struct str hash = scratch_format(context, "%016llx", (unsigned long long)content_hash);
   return row_key(context, &stock_check_rows[ROW_HOLD],
                  (struct str[]){item_id, reservation_id, hash}, 3);
@@ -113,6 +116,8 @@ static enum reason check_hold(struct context *context, const struct stock_level 
     return REASON_UNKNOWN_SEAT; /* seats of an item without, or none chosen */
   if (request->quantity > item->max_per_reservation) return REASON_OVER_LIMIT;
   if (request->seats.count) return check_seats(context, item, request);
+  if (MUTANT("sold-units-forgotten"))
+    return request->quantity > item->capacity - item->held ? REASON_SOLD_OUT : REASON_NONE;
   return request->quantity > item->capacity - item->held - item->sold ? REASON_SOLD_OUT
                                                                       : REASON_NONE;
 }
@@ -131,7 +136,8 @@ static void refuse_hold(struct context *context, const struct request_hold *requ
 static void request_hold(struct context *context, const struct request_hold *request) {
   struct str key =
       hold_key(context, request->item_id, request->reservation_id, request->content_hash);
-  if (row_get(context, &stock_check_rows[ROW_HOLD], key))
+  const struct hold *known = row_get(context, &stock_check_rows[ROW_HOLD], key);
+  if (known && !(MUTANT("refused-hold-tried-again") && known->state == HOLD_STATE_REFUSED))
     return; /* a repeat: it was answered, whatever became of it since */
   const struct stock_level *item =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, request->item_id));
@@ -181,11 +187,16 @@ static void release_hold(struct context *context, const struct release_hold *rel
   struct str key =
       hold_key(context, release->item_id, release->reservation_id, release->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
-  if (!hold || (hold->state != HOLD_STATE_HELD && hold->state != HOLD_STATE_SOLD)) return;
+  if (MUTANT("hold-released-twice") && hold && hold->state == HOLD_STATE_ENDED) {
+    /* falls through: the units come back once more */
+  } else if (!hold || (hold->state != HOLD_STATE_HELD && hold->state != HOLD_STATE_SOLD)) {
+    return;
+  }
   struct stock_level item = *(const struct stock_level *)row_get(
       context, &stock_check_rows[ROW_ITEM], item_key(context, release->item_id));
   *(hold->state == HOLD_STATE_HELD ? &item.held : &item.sold) -= hold->quantity;
-  mark_seats(context, &item, hold->seats.items, hold->seats.count, '.');
+  if (!MUTANT("seats-not-freed"))
+    mark_seats(context, &item, hold->seats.items, hold->seats.count, '.');
   put_item(context, &item);
   struct hold ended = *hold;
   ended.state = HOLD_STATE_ENDED;
@@ -270,7 +281,8 @@ static void receive_stock(struct context *context, const struct receive_stock *c
   } else if (known->rows.count) {
     refuse_command(context, "ReceiveStock", command->manager_id, command->item_id,
                    REFUSAL_NOT_COUNTED, "the item has named seats: there are no units to receive");
-  } else if (row_get(context, &stock_check_rows[ROW_RECEIPT], key)) {
+  } else if (row_get(context, &stock_check_rows[ROW_RECEIPT], key) &&
+             !MUTANT("receipt-counted-twice")) {
     return; /* the same receipt again */
   } else if (command->quantity > INT32_MAX - known->capacity) {
     refuse_command(context, "ReceiveStock", command->manager_id, command->item_id, REFUSAL_OVERFLOW,

@@ -9,6 +9,7 @@ struct faulty_log {
   struct log log;
   struct log *inner;
   struct node *node;
+  bool initialized;
 };
 
 static struct faulty_log *self_of(struct log *log) {
@@ -52,10 +53,14 @@ static void faulty_close(struct log *log) {
 }
 
 static enum log_status faulty_init(struct log *log) {
+  self_of(log)->initialized = true;
   CALL(log, init);
 }
 
 static enum log_status faulty_join(struct log *log) {
+  if (!self_of(log)->initialized)
+    sim_fail(self_of(log)->node->sim, "%s joins before it has ended what its slot left open",
+             node_name(self_of(log)->node));
   CALL(log, join);
 }
 

@@ -5,7 +5,48 @@
 #include "mutant.h"
 
 static const struct mutant mutants[] = {
-    {"none", "nothing is broken"},
+    /* the commit protocol */
+    {"offsets-before-state", "offsets are committed before anything is decided"},
+    {"state-before-commit", "rows are changed with the intent, before the commit"},
+    {"timer-without-offsets", "a transaction that a timer caused carries no offsets"},
+    {"no-rewind-after-abort", "after an abort the partitions are not read again"},
+    {"unknown-taken-as-aborted", "an unknown outcome of a commit is guessed to be an abort"},
+    {"init-after-join", "the group is joined before the slot's open transaction is ended"},
+    {"read-again-after-seek", "a record that a seek brings again is taken again"},
+    {"changelog-outside-transaction", "the changelog is written outside of the transaction"},
+    {"tombstone-forgotten", "a deleted row is not deleted in the changelog"},
+    {"generation-not-checked", "offsets of an old generation of the group are taken"},
+    {"own-writes-unseen", "a decision does not see what its own batch has written"},
+    {"due-index-trusted", "the index of due rows is believed without looking at the row"},
+    {"calls-before-commit", "the provider is called before the row that says so is committed"},
+    /* recovery */
+    {"promoted-once-passed", "an intent is promoted when the committed offset has passed it"},
+    {"metadata-not-checked", "an intent at the committed offset is promoted whatever its id"},
+    {"committed-intent-dropped", "an intent that counts is dropped, and its offset believed"},
+    {"offset-alone-is-current", "a store at the committed offset is current wherever it is in its changelog"},
+    {"any-store-is-current", "a store is taken as it is"},
+    {"caught-up-to-the-stable-end", "the changelog is read to the last stable offset only"},
+    {"unstable-offset", "a committed offset is believed while a transaction on it is pending"},
+    {"rebuilt-without-wiping", "a rebuild keeps the old rows"},
+    {"old-store-not-rebuilt", "a store older than the changelog's tombstones catches up"},
+    {"position-past-c", "a store keeps a changelog position past what it has been told to read"},
+    {"epoch-not-checked", "a store of before a reset is believed"},
+    /* decisions */
+    {"hold-released-twice", "a hold that has ended gives its units back again"},
+    {"hold-named-by-reservation", "a hold is named by item and reservation, not by content"},
+    {"refused-hold-tried-again", "a repeated Reserve after SOLD_OUT may hold"},
+    {"sold-units-forgotten", "what is sold counts as available"},
+    {"seats-not-freed", "a released hold keeps its seats"},
+    {"receipt-counted-twice", "a receipt that comes again counts again"},
+    {"cancel-races-charge", "a cancel does not wait for the charge that is out"},
+    {"expiry-races-charge", "the end of a hold does not wait for the charge that is out"},
+    {"refund-forgotten", "a cancel during the charge is forgotten when it is approved"},
+    {"decline-approves", "a declined charge approves"},
+    {"stray-hold-kept", "a hold that comes too late is not given back"},
+    {"reused-id-not-told", "another Reserve under a used id is dropped without a word"},
+    {"unknown-charge-given-up", "a call that was not made settles an earlier one that may have been"},
+    {"view-ignores-revisions", "the history takes every event as the newest"},
+    {"dead-letter-swallowed", "a command that cannot be read goes nowhere"},
 };
 
 static const struct mutant *selected;

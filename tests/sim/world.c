@@ -15,7 +15,7 @@
 #define CHAOS_TICKS 1200
 #define SETTLE_TURNS 40000
 #define SPARES_MAX 24
-#define SPARE_USES 40
+#define SPARE_USES 15
 #define CACHE_BYTES ((size_t)1 << 20)
 
 /* ---- chance: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators) ---- */
