@@ -48,8 +48,14 @@ static void request(struct context *context, const struct event *event) {
                        .state = CHARGE_STATE_DEFERRED,
                        .traceparent = event->traceparent};
   if (known) row = *known;
+  /* Said again, because a filter was reset: nothing is begun by that, not even what was given up. */
+  bool again = known && request->attempt > 0 && request->attempt <= row.attempt &&
+               !MUTANT("repeated-request-charged");
+  row.attempt = request->attempt;
   switch (row.state) {
-    case CHARGE_STATE_DEFERRED: call(context, key, &row, CHARGE_STATE_CALLING, event->now); return;
+    case CHARGE_STATE_DEFERRED:
+      if (!again) call(context, key, &row, CHARGE_STATE_CALLING, event->now);
+      return;
     case CHARGE_STATE_APPROVED:
     case CHARGE_STATE_DECLINED:
       tell_settled(context, key, &row);

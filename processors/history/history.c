@@ -71,12 +71,23 @@ static void mark_refused(struct context *context, const struct command_refused *
              two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));
 }
 
+/* A filter that was reset says its refusals again. Beyond the last few, their time tells. */
+static bool was_told(const struct customer_view *view, const struct command_refused *refused,
+                     int64_t at) {
+  if (!refused->place.size) return false;
+  for (size_t i = 0; i < view->refusals.count; i++) {
+    if (str_equal(view->refusals.items[i].place, refused->place)) return true;
+  }
+  return view->refusals.count == REFUSALS_MAX && at < view->refusals.items[0].at;
+}
+
 static void command_refused(struct context *context, const struct event *event) {
   const struct command_refused *refused = event->value;
   if (refused->refusal == REFUSAL_ID_REUSED) mark_refused(context, refused);
   struct str key = row_key(context, &history_rows[ROW_CUSTOMER], &refused->sender_id, 1);
   const struct customer_view *known = row_get(context, &history_rows[ROW_CUSTOMER], key);
   struct customer_view view = known ? *known : (struct customer_view){.language = STR("en")};
+  if (was_told(&view, refused, event->time)) return;
   size_t kept = view.refusals.count < REFUSALS_MAX ? view.refusals.count : REFUSALS_MAX - 1;
   struct refusal_step *steps = scratch(context, (kept + 1) * sizeof *steps);
   if (kept) memcpy(steps, view.refusals.items + view.refusals.count - kept, kept * sizeof *steps);
@@ -85,7 +96,8 @@ static void command_refused(struct context *context, const struct event *event) 
                                       .reservation_id = refused->reservation_id,
                                       .item_id = refused->item_id,
                                       .refusal = refused->refusal,
-                                      .detail = refused->detail};
+                                      .detail = refused->detail,
+                                      .place = refused->place};
   view.refusals.items = steps;
   view.refusals.count = kept + 1;
   row_put(context, &history_rows[ROW_CUSTOMER], key, &view);

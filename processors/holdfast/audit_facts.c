@@ -216,14 +216,24 @@ static void opened(struct facts *facts, const struct open_reservation *open) {
   if (!facts->opened) {
     facts->opened = true;
     facts->content_hash = open->content_hash;
+    facts->customer = XXH3_64bits(open->customer_id.data, open->customer_id.size);
   } else if (open->content_hash != facts->content_hash) {
     facts->opens_other++;
   }
 }
 
+/* Pay and Cancel have the same fields. */
+static void wish(struct facts *facts, bool pay, struct str customer) {
+  if (!facts->opened || facts->customer != XXH3_64bits(customer.data, customer.size)) return;
+  if (pay && !facts->deadline_passed[DEADLINE_KIND_HOLD_END] && !facts->cancelled)
+    facts->paid = true;
+  if (!pay) facts->cancelled = true;
+}
+
 static void held(struct facts *facts, const struct stock_held *answer) {
   if (!facts->opened || answer->content_hash != facts->content_hash) return;
   facts->payable = answer->payment != PAYMENT_DUE_NONE && answer->amount > 0;
+  facts->by_customer = answer->payment == PAYMENT_DUE_BY_CUSTOMER;
   facts->amount = answer->amount;
 }
 
@@ -250,7 +260,10 @@ static void ledger(struct auditor *auditor, const struct audit_event *event) {
   switch (event->value.type) {
     case RECORD_OPEN_RESERVATION: opened(&facts, value); break;
     case RECORD_PAY:
-    case RECORD_CANCEL: facts.forwarded++; break;
+    case RECORD_CANCEL:
+      facts.forwarded++;
+      wish(&facts, event->value.type == RECORD_PAY, ((const struct pay *)value)->customer_id);
+      break;
     case RECORD_STOCK_HELD: held(&facts, value); break;
     case RECORD_CHARGE_SETTLED: settled(auditor, &facts, event, value); break;
     case RECORD_CHARGE_DEFERRED:
@@ -260,8 +273,14 @@ static void ledger(struct auditor *auditor, const struct audit_event *event) {
       break;
     case RECORD_DEADLINE_PASSED: {
       const struct deadline_passed *passed = value;
-      if (facts.deadline_passed[passed->kind] < passed->due_at)
+      if (facts.deadline_passed[passed->kind] >= passed->due_at && auditor->was_reset) {
+        auditor->summary.repeats++;
+      } else if (facts.deadline_passed[passed->kind] >= passed->due_at) {
+        audit_report(auditor, RULE_REPEATED, reservation, event, "its deadline %s fires again",
+                     deadline_kind_enum.symbols[passed->kind]);
+      } else {
         facts.deadline_passed[passed->kind] = passed->due_at;
+      }
       break;
     }
     default: break;

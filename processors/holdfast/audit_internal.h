@@ -29,7 +29,9 @@ struct facts {
   int32_t revision, events_revision;
   enum status status;
   enum reason reason;
-  bool opened, approved, payable;
+  uint64_t customer; /* a hash */
+  bool opened, approved, payable, by_customer;
+  bool cancelled, paid; /* its customer said so while it was open */
   int32_t ends;        /* outcomes that the ledger decided: APPROVED, or an end before it */
   int32_t outcomes;    /* told on reservation-outcomes, by revision once each */
   int32_t told_last;   /* the last revision there */

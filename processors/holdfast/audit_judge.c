@@ -13,6 +13,8 @@ const struct audit_rule_text audit_rules[AUDIT_RULE_COUNT] = {
     [RULE_REPEATED] = {"repeated", "a filter writes what a record causes once"},
     [RULE_COMMAND_LOST] = {"command-lost",
                            "every command is opened, forwarded, refused or a dead letter"},
+    [RULE_COMMAND_FORGOTTEN] = {"command-forgotten",
+                                "what its customer has cancelled or paid in time is treated so"},
     [RULE_HOLD_UNANSWERED] = {"hold-unanswered", "every request for a hold is answered"},
     [RULE_HOLD_ANSWERED_TWICE] = {"hold-answered-twice", "a hold is answered once"},
     [RULE_REVISION] = {"revision", "the steps of a reservation are 1, 2, 3: none missing or changed"},
@@ -116,6 +118,15 @@ static void judge_end(struct judgement *judgement, struct str id, const struct f
     blame(judgement, RULE_NOT_TOLD, id, facts, "its last step is not on reservation-events");
 }
 
+static void judge_wishes(struct judgement *judgement, struct str id, const struct facts *facts) {
+  if (facts->cancelled && facts->status == STATUS_APPROVED)
+    blame(judgement, RULE_COMMAND_FORGOTTEN, id, facts, "its customer cancelled it, and it stands");
+  if (facts->paid && facts->by_customer && facts->payable && !facts->charges_asked &&
+      facts->status == STATUS_FAILED && facts->reason == REASON_EXPIRED)
+    blame(judgement, RULE_COMMAND_FORGOTTEN, id, facts,
+          "its customer paid in time, and it expired without a charge");
+}
+
 static void judge_money(struct judgement *judgement, struct str id, const struct facts *facts) {
   bool charged = facts->charges_approved > 0, refunded = facts->refunds_approved > 0;
   bool delivered = facts->approved && facts->status != STATUS_CANCELLED;
@@ -149,6 +160,7 @@ static void judge_reservation(struct judgement *judgement, struct str id,
   summary->cancelled += facts->status == STATUS_CANCELLED;
   summary->waiting += waits(facts);
   judge_end(judgement, id, facts);
+  judge_wishes(judgement, id, facts);
   judge_money(judgement, id, facts);
 }
 

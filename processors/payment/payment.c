@@ -95,7 +95,8 @@ static void request_charge(struct turn *turn, enum charge_kind kind) {
                                          .customer_id = turn->row.customer_id,
                                          .charge_key = key,
                                          .kind = kind,
-                                         .amount = turn->row.amount};
+                                         .amount = turn->row.amount,
+                                         .attempt = ++turn->row.charges_asked};
   emit(turn->context, TO_CHARGE, turn->reservation_id, RECORD_REQUEST_CHARGE, &request);
 }
 
@@ -107,7 +108,8 @@ static void refuse(struct turn *turn, const char *command, struct str sender, st
                                           .item_id = item_id,
                                           .content_hash = hash,
                                           .refusal = refusal,
-                                          .detail = str_of(detail)};
+                                          .detail = str_of(detail),
+                                          .place = turn->event->cause};
   emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_COMMAND_REFUSED, &refused);
 }
 
@@ -138,7 +140,8 @@ static void open_reservation(struct turn *turn) {
                               .option = open->option,
                               .amount = open->amount,
                               .state = LEDGER_STATE_REQUESTED,
-                              .opened_at = turn->event->time};
+                              .opened_at = turn->event->time,
+                              .last_command = turn->row.last_command};
   memcpy(&turn->row.seats, &open->seats, sizeof turn->row.seats);
   set_deadline(turn, DEADLINE_KIND_WATCHDOG, turn->event->time + WATCHDOG_MS);
 }
@@ -334,11 +337,37 @@ static enum ledger_input input_of(const struct event *event, const struct ledger
   }
 }
 
+static bool is_command(int type) {
+  return type == RECORD_OPEN_RESERVATION || type == RECORD_PAY || type == RECORD_CANCEL;
+}
+
+/* The offset at the end of the command's place; -1: it does not say. */
+static int64_t command_offset(struct str place) {
+  int64_t offset = 0, digit = 1;
+  size_t at = place.size;
+  for (; at > 0 && place.data[at - 1] >= '0' && place.data[at - 1] <= '9' && digit < INT64_MAX / 10;
+       digit *= 10)
+    offset += (place.data[--at] - '0') * digit;
+  return at < place.size && at > 0 && place.data[at - 1] == '-' ? offset : -1;
+}
+
+/* A reservation's commands lie in one partition, in order. One that does not lie after the last was
+ * decided before: the entrance was reset, and reads them again. */
+static bool was_decided(struct turn *turn, bool known) {
+  if (!is_command(turn->event->type)) return false;
+  int64_t offset = command_offset(turn->event->cause);
+  if (known && offset >= 0 && offset <= turn->row.last_command)
+    return !MUTANT("repeated-command-taken");
+  turn->row.last_command = offset;
+  return false;
+}
+
 static enum ledger_action mutated(enum ledger_action action) {
   if (MUTANT("cancel-races-charge") && action == REMEMBER_CANCEL) return CANCEL_RELEASE;
   if (MUTANT("expiry-races-charge") && action == REMEMBER_EXPIRY) return EXPIRE;
   if (MUTANT("stray-hold-kept") && action == RELEASE_STRAY) return IGNORE;
   if (MUTANT("reused-id-not-told") && action == REFUSE_REUSED) return IGNORE;
+  if (MUTANT("early-pay-forgotten") && action == REMEMBER_PAY) return IGNORE;
   if (MUTANT("refund-forgotten") && action == APPROVE_REFUND) return APPROVE;
   if (MUTANT("decline-approves") && action == DECLINE) return APPROVE;
   return action;
@@ -349,12 +378,15 @@ void payment_decide(struct context *context, const struct event *event) {
   turn.row_key = row_key(context, &payment_rows[0], &turn.reservation_id, 1);
   const struct ledger *known = row_get(context, &payment_rows[0], turn.row_key);
   if (known) turn.row = *known;
+  int64_t last_command = turn.row.last_command;
+  if (was_decided(&turn, known != NULL)) return;
   enum ledger_action action =
       mutated(ledger_table[input_of(event, &turn.row)][turn.row.state]);
   enum ledger_state before = turn.row.state;
   int32_t revision = turn.row.revision, refunds = turn.row.refunds_declined;
   act(&turn, action);
   bool changed = turn.row.state != before || turn.row.revision != revision ||
-                 turn.row.refunds_declined != refunds;
+                 turn.row.refunds_declined != refunds ||
+                 (known && turn.row.last_command != last_command);
   if (changed) row_put(context, &payment_rows[0], turn.row_key, &turn.row);
 }

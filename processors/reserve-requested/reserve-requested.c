@@ -197,7 +197,8 @@ static struct str short_enough(struct str id) {
 
 /* The operator finds the record as it came in dead-letters; whoever sent it is told, if the record
  * says who that is. */
-static void refuse(struct context *context, const struct command *command) {
+static void refuse(struct context *context, const struct event *event,
+                   const struct command *command) {
   dead_letter(context, command->wrong);
   if (!valid_id(command->sender)) return;
   const struct command_refused refused = {.sender_id = command->sender,
@@ -205,7 +206,8 @@ static void refuse(struct context *context, const struct command *command) {
                                           .reservation_id = short_enough(command->reservation_id),
                                           .item_id = short_enough(command->item_id),
                                           .refusal = REFUSAL_INVALID,
-                                          .detail = str_of(command->wrong)};
+                                          .detail = str_of(command->wrong),
+                                          .place = event->place};
   emit(context, TO_EVENTS, command->sender, RECORD_COMMAND_REFUSED, &refused);
 }
 
@@ -271,7 +273,7 @@ void reserve_requested_decide(struct context *context, const struct event *event
         "those), or its order is lost";
   }
   if (command.wrong) {
-    refuse(context, &command);
+    refuse(context, event, &command);
   } else if (event->type == RECORD_RESERVE) {
     open_reservation(context, event->value);
   } else if (event->type == RECORD_REGISTER_CUSTOMER) {

@@ -250,7 +250,9 @@ enum log_status decide_record(struct runtime *runtime, struct partition *partiti
                         .value = decoded.value,
                         .key = record->key,
                         .time = record->timestamp,
-                        .traceparent = record->traceparent};
+                        .traceparent = record->traceparent,
+                        .place = context.causation,
+                        .cause = record->causation};
   return decide(&context, &event);
 }
 
@@ -274,6 +276,7 @@ enum log_status decide_due(struct runtime *runtime, struct partition *partition,
   struct event event = {.source = EVENT_DUE, .key = key, .time = runtime->batch_time};
   context.causation =
       arena_format(&runtime->arena, "due-%" PRId32 "-%" PRId64, partition->id, due_at);
+  event.place = context.causation;
   const void *row = event_row(runtime, &context, &event);
   if (!row || (row_due_at(runtime, row_kind_of(runtime->processor, key), row) != due_at &&
                !MUTANT("due-index-trusted")))
@@ -289,6 +292,7 @@ enum log_status decide_answer(struct runtime *runtime, struct partition *partiti
       .source = EVENT_ANSWER, .key = key, .time = runtime->batch_time, .answer = answer};
   context.causation = arena_format(&runtime->arena, "answer-%" PRId32 "-%" PRId64, partition->id,
                                    runtime->batch_time);
+  event.place = context.causation;
   if (!event_row(runtime, &context, &event)) return LOG_OK;
   atomic_fetch_add_explicit(&runtime->metrics.answers, 1, memory_order_relaxed);
   return decide(&context, &event);

@@ -64,6 +64,7 @@ void kafka_take_message(rd_kafka_message_t *message, struct log_record *out) {
                              .key = {message->key, message->key_len},
                              .value = {message->payload, message->len},
                              .correlation_id = kafka_header(headers, "correlation-id"),
+                             .causation = kafka_header(headers, "causation"),
                              .traceparent = kafka_header(headers, "traceparent"),
                              .owner = message};
   if (message->payload == NULL) out->value = (struct str){0};

@@ -32,7 +32,7 @@ struct log_record {
   int64_t offset;
   int64_t timestamp;     /* milliseconds since 1970 */
   struct str key, value; /* data is NULL for null: a null value is a tombstone */
-  struct str correlation_id, traceparent;
+  struct str correlation_id, causation, traceparent;
   void *owner; /* of what the record borrows; log_release gives it back */
 };
 

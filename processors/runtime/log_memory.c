@@ -119,6 +119,7 @@ static bool poll_record(struct log_memory *self, struct log_event *event) {
                                         .key = record->key,
                                         .value = record->value,
                                         .correlation_id = record->correlation_id,
+                                        .causation = record->causation,
                                         .traceparent = record->traceparent};
     self->turn++;
     return true;

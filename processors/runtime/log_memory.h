@@ -38,6 +38,9 @@ void memory_append(struct memory_cluster *cluster, const char *topic, int32_t pa
 const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic,
                                         int32_t partition, int64_t from);
 
+/* The offset after the last record. */
+int64_t memory_end(const struct memory_cluster *cluster, const char *topic, int32_t partition);
+
 /* Commits an offset as `holdfast topics apply` does for a new group. */
 void memory_commit_offset(struct memory_cluster *cluster, const char *group, const char *topic,
                           int32_t partition, int64_t offset, const char *metadata);

@@ -140,6 +140,11 @@ const struct memory_record *memory_read(const struct memory_cluster *cluster, co
   return cluster_next_committed(cluster, of, from, cluster_stable_end(cluster, of));
 }
 
+int64_t memory_end(const struct memory_cluster *cluster, const char *topic, int32_t partition) {
+  const struct memory_partition *of = &topic_of(cluster, topic)->partitions[partition];
+  return of->base + (int64_t)of->count;
+}
+
 /* ---- groups ---- */
 
 static int find_group(const struct memory_cluster *cluster, const char *name) {

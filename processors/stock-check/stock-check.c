@@ -205,14 +205,16 @@ static void release_hold(struct context *context, const struct release_hold *rel
 
 /* ---- items ---- */
 
-static void refuse_command(struct context *context, const char *command, struct str manager_id,
-                           struct str item_id, enum refusal refusal, const char *detail) {
+static void refuse_command(struct context *context, const struct event *event, const char *command,
+                           struct str manager_id, struct str item_id, enum refusal refusal,
+                           const char *detail) {
   struct str sender = manager_id.size ? manager_id : item_id;
   const struct command_refused refused = {.sender_id = sender,
                                           .command = str_of(command),
                                           .item_id = item_id,
                                           .refusal = refusal,
-                                          .detail = str_of(detail)};
+                                          .detail = str_of(detail),
+                                          .place = event->cause};
   emit(context, TO_EVENTS, sender, RECORD_COMMAND_REFUSED, &refused);
 }
 
@@ -237,13 +239,14 @@ static bool same_item(const struct stock_level *item, const struct register_item
   return same && (item->rows.count || item->capacity - item->received == command->capacity);
 }
 
-static void register_item(struct context *context, const struct register_item *command) {
+static void register_item(struct context *context, const struct event *event) {
+  const struct register_item *command = event->value;
   const struct stock_level *known =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (known) {
     if (!same_item(known, command)) {
       refuse_command(
-          context, "RegisterItem", command->manager_id, command->item_id, REFUSAL_ITEM_DIFFERS,
+          context, event, "RegisterItem", command->manager_id, command->item_id, REFUSAL_ITEM_DIFFERS,
           "the item is registered with another content; its capacity grows by ReceiveStock only");
     }
     return;
@@ -270,22 +273,23 @@ static void register_item(struct context *context, const struct register_item *c
   put_item(context, &item);
 }
 
-static void receive_stock(struct context *context, const struct receive_stock *command) {
+static void receive_stock(struct context *context, const struct event *event) {
+  const struct receive_stock *command = event->value;
   struct str parts[] = {command->item_id, command->receipt_id};
   struct str key = row_key(context, &stock_check_rows[ROW_RECEIPT], parts, 2);
   const struct stock_level *known =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (!known) {
-    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id,
+    refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
                    REFUSAL_UNKNOWN_ITEM, "the item is not registered");
   } else if (known->rows.count) {
-    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id,
+    refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
                    REFUSAL_NOT_COUNTED, "the item has named seats: there are no units to receive");
   } else if (row_get(context, &stock_check_rows[ROW_RECEIPT], key) &&
              !MUTANT("receipt-counted-twice")) {
     return; /* the same receipt again */
   } else if (command->quantity > INT32_MAX - known->capacity) {
-    refuse_command(context, "ReceiveStock", command->manager_id, command->item_id, REFUSAL_OVERFLOW,
+    refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id, REFUSAL_OVERFLOW,
                    "the capacity would pass 2147483647");
   } else {
     struct stock_level item = *known;
@@ -297,11 +301,12 @@ static void receive_stock(struct context *context, const struct receive_stock *c
   }
 }
 
-static void close_item(struct context *context, const struct close_item *command) {
+static void close_item(struct context *context, const struct event *event) {
+  const struct close_item *command = event->value;
   const struct stock_level *known =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (!known) {
-    refuse_command(context, "CloseItem", command->manager_id, command->item_id,
+    refuse_command(context, event, "CloseItem", command->manager_id, command->item_id,
                    REFUSAL_UNKNOWN_ITEM, "the item is not registered");
     return;
   }
@@ -315,9 +320,9 @@ void stock_check_decide(struct context *context, const struct event *event) {
     case RECORD_REQUEST_HOLD: request_hold(context, event->value); return;
     case RECORD_CONFIRM_HOLD: confirm_hold(context, event->value); return;
     case RECORD_RELEASE_HOLD: release_hold(context, event->value); return;
-    case RECORD_REGISTER_ITEM: register_item(context, event->value); return;
-    case RECORD_RECEIVE_STOCK: receive_stock(context, event->value); return;
-    case RECORD_CLOSE_ITEM: close_item(context, event->value); return;
+    case RECORD_REGISTER_ITEM: register_item(context, event); return;
+    case RECORD_RECEIVE_STOCK: receive_stock(context, event); return;
+    case RECORD_CLOSE_ITEM: close_item(context, event); return;
     default: return;
   }
 }

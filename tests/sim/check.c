@@ -5,6 +5,13 @@
 
 #include "sim.h"
 
+static int64_t sim_epoch(const struct sim *sim, const char *group) {
+  for (int f = 0; f < sim->filter_count; f++) {
+    if (strcmp(sim->filters[f].processor.name, group) == 0) return sim->filters[f].epoch;
+  }
+  return 1;
+}
+
 /* ---- the audit, on the log in memory ---- */
 
 static void report(void *user, const struct audit_violation *violation) {
@@ -28,7 +35,8 @@ static void audit(struct sim *sim) {
     const struct audit_source *source = &audit_topics[topic];
     for (int32_t p = 0; p < sim->partitions && source->consumer; p++) {
       auditor_committed(auditor, (enum audit_topic)topic, p,
-                        memory_committed(sim->cluster, source->consumer, source->topic, p), 1);
+                        memory_committed(sim->cluster, source->consumer, source->topic, p),
+                        sim_epoch(sim, source->consumer));
     }
   }
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
@@ -135,4 +143,40 @@ void check_world(struct sim *sim) {
   audit(sim);
   check_stores(sim);
   if (!sim->failed) check_money(sim);
+}
+
+/* ---- tables ---- */
+
+static const char *table_of(const struct processor *processor) {
+  return processor->input_is_changelog ? processor->input : processor->changelog;
+}
+
+void tables_fold(struct sim *sim, struct staging *out) {
+  *out = (struct staging){0};
+  for (int f = 0; f < sim->filter_count; f++) {
+    const char *topic = table_of(&sim->filters[f].processor);
+    for (int32_t p = 0; topic && p < sim->partitions; p++) {
+      const struct memory_record *record;
+      for (int64_t next = 0; (record = memory_read(sim->cluster, topic, p, next));
+           next = record->offset + 1) {
+        const struct change change = {.key = record->key, .value = record->value};
+        staging_put(out, f, p, &change, 0);
+      }
+    }
+  }
+}
+
+static void compare_one(struct sim *sim, const struct staged *row, const struct staging *other) {
+  const struct change *found =
+      staging_find(other, row->group, row->partition, row->change.key);
+  struct str value = found ? found->value : (struct str){0};
+  if (!row->change.value.data == !value.data && str_equal(row->change.value, value)) return;
+  sim_fail(sim, "after the reset %s-%d has another value of '%.*s'",
+           table_of(&sim->filters[row->group].processor), (int)row->partition,
+           STR_ARGS(row->change.key));
+}
+
+void tables_compare(struct sim *sim, const struct staging *before, const struct staging *after) {
+  for (size_t i = 0; i < before->count; i++) compare_one(sim, &before->entries[i], after);
+  for (size_t i = 0; i < after->count; i++) compare_one(sim, &after->entries[i], before);
 }

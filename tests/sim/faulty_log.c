@@ -88,6 +88,8 @@ static void faulty_release(struct log *log, struct log_record *record) {
 
 static enum log_status faulty_seek(struct log *log, int32_t partition, int64_t offset) {
   if (self_of(log)->node->dead) return died(log);
+  /* What was fetched before a seek may be delivered after it. */
+  if (happens(log, 300) && offset > 1) offset -= 2;
   return pass_on(log, self_of(log)->inner->class->seek(self_of(log)->inner, partition, offset));
 }
 

@@ -46,6 +46,9 @@ static const struct mutant mutants[] = {
     {"reused-id-not-told", "another Reserve under a used id is dropped without a word"},
     {"unknown-charge-given-up", "a call that was not made settles an earlier one that may have been"},
     {"view-ignores-revisions", "the history takes every event as the newest"},
+    {"early-pay-forgotten", "a Pay that comes before its hold is not remembered"},
+    {"repeated-command-taken", "a command that a reset brings again is decided again"},
+    {"repeated-request-charged", "a request of a charge that a reset brings again charges"},
     {"dead-letter-swallowed", "a command that cannot be read goes nowhere"},
 };
 

@@ -66,6 +66,7 @@ struct filter {
   struct disk disks[STORES_MAX];
   int64_t down_until[SLOTS_MAX]; /* when a slot that is to run may be started */
   bool wanted[SLOTS_MAX];        /* slots that are to run */
+  int64_t epoch;                 /* of its offsets */
 };
 
 struct faults {
@@ -114,7 +115,8 @@ enum count {
   COUNT_POWER_LOSSES,
   COUNT_LOST_DISKS,
   COUNT_TAKEOVERS,
-  COUNT_COMMANDS
+  COUNT_COMMANDS,
+  COUNT_RESETS
 };
 
 void sim_tell(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -147,6 +149,10 @@ bool workload_turn(struct workload *workload); /* false: everything was sent */
 
 /* check.c */
 void check_world(struct sim *sim);
+
+/* The last value of every key of every table: to be compared with a later one. */
+void tables_fold(struct sim *sim, struct staging *out);
+void tables_compare(struct sim *sim, const struct staging *before, const struct staging *after);
 
 /* An empty store in memory. Opening one takes longer than a seed's work in it: they are wiped and
  * used again. */

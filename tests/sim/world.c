@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "pipe.h"
+#include "recovery.h"
 #include "sim.h"
 
 #define CHAOS_TICKS 1200
@@ -416,6 +417,7 @@ static void open_filters(struct sim *sim) {
     filter->processor = **p;
     if (filter->processor.world) filter->processor.world = &sim_world;
     filter->wanted[0] = true;
+    filter->epoch = 1;
     pipe_prepare(sim->cluster, &filter->processor, sim->partitions);
     sim->filter_count++;
   }
@@ -520,6 +522,70 @@ static void settle(struct sim *sim) {
   }
 }
 
+/* ---- reset ---- */
+
+static void stop_all(struct sim *sim, int filter) {
+  for (size_t i = sim->node_count; i-- > 0;) {
+    if (sim->nodes[i]->filter != filter) continue;
+    sim->nodes[i]->stopping = true;
+    resume(sim, i);
+  }
+}
+
+/* What `holdfast reset --to beginning` does: the rows go from the changelog, and in the same moment
+ * the offsets go back, under a new epoch. The rows of a filter that calls the world are what the
+ * world has answered: they stay. */
+static void reset_filter(struct sim *sim, int f, const struct staging *tables) {
+  struct filter *filter = &sim->filters[f];
+  const struct processor *processor = &filter->processor;
+  sim_tell(sim, "%s is reset to the beginning", processor->name);
+  sim->counts[COUNT_RESETS]++;
+  stop_all(sim, f);
+  filter->epoch++;
+  for (size_t i = 0; i < tables->count; i++) {
+    const struct staged *row = &tables->entries[i];
+    if (row->group != f || !row->change.value.data || !processor->changelog || processor->world)
+      continue;
+    const struct memory_record tombstone = {.key = row->change.key, .timestamp = sim->now};
+    memory_append(sim->cluster, processor->changelog, row->partition, &tombstone);
+  }
+  for (int32_t p = 0; p < sim->partitions; p++) {
+    struct commit_metadata metadata = {.epoch = filter->epoch,
+                                       .intent_id = "-",
+                                       .last_changelog = processor->changelog
+                                           ? memory_end(sim->cluster, processor->changelog, p) - 1
+                                           : -1};
+    char text[160];
+    commit_metadata_format(&metadata, text);
+    memory_commit_offset(sim->cluster, processor->name, processor->input, p, 0, text);
+  }
+}
+
+static void settle(struct sim *sim);
+
+/* A filter that is reset does everything again, and nobody does anything twice. Disks of before are
+ * still about. */
+static void check_reset(struct sim *sim) {
+  struct staging before, after;
+  int64_t charged, refunded, charged_after, refunded_after;
+  int filter = (int)chance_below(&sim->chance, (uint64_t)sim->filter_count);
+  provider_money(sim->provider, &charged, &refunded);
+  tables_fold(sim, &before);
+  reset_filter(sim, filter, &before);
+  sim->quiet = chance_of(&sim->chance, 400);
+  int64_t until = sim->tick + (sim->quiet ? 0 : CHAOS_TICKS / 3);
+  while (sim->tick < until && !sim->failed) chaos_tick(sim);
+  settle(sim);
+  if (!sim->failed) check_world(sim);
+  tables_fold(sim, &after);
+  if (!sim->failed) tables_compare(sim, &before, &after);
+  provider_money(sim->provider, &charged_after, &refunded_after);
+  if (!sim->failed && (charged != charged_after || refunded != refunded_after))
+    sim_fail(sim, "after the reset the provider has moved other money");
+  staging_free(&before);
+  staging_free(&after);
+}
+
 void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   *sim = (struct sim){.seed = seed, .tell = tell, .chance = {seed}, .now = 1000000};
   sim->cluster = memory_cluster_new();
@@ -543,6 +609,7 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   }
   settle(sim);
   if (!sim->failed) check_world(sim);
+  if (!sim->failed && chance_of(&sim->chance, 250)) check_reset(sim);
 }
 
 void sim_close(struct sim *sim) {
