@@ -223,8 +223,8 @@ static void opened(struct facts *facts, const struct open_reservation *open) {
 }
 
 /* Pay and Cancel have the same fields. */
-static void wish(struct facts *facts, bool pay, struct str customer) {
-  if (!facts->opened || facts->customer != XXH3_64bits(customer.data, customer.size)) return;
+static void wish(struct facts *facts, bool again, bool pay, struct str customer) {
+  if (again || !facts->opened || facts->customer != XXH3_64bits(customer.data, customer.size)) return;
   if (pay && !facts->deadline_passed[DEADLINE_KIND_HOLD_END] && !facts->cancelled)
     facts->paid = true;
   if (!pay) facts->cancelled = true;
@@ -253,16 +253,29 @@ static void settled(struct auditor *auditor, struct facts *facts, const struct a
   }
 }
 
+/* Whether a command was here before: the entrance reads them again after its reset. */
+static bool is_again(struct facts *facts, const struct audit_event *event) {
+  int64_t partition, offset;
+  int type = event->value.type;
+  if ((type != RECORD_OPEN_RESERVATION && type != RECORD_PAY && type != RECORD_CANCEL) ||
+      !audit_parse_causation(event->record->causation, &partition, &offset))
+    return false;
+  if (offset < facts->next_command) return true;
+  facts->next_command = offset + 1;
+  return false;
+}
+
 static void ledger(struct auditor *auditor, const struct audit_event *event) {
   struct str reservation = reservation_of(auditor, event->value);
   struct facts facts = facts_of(auditor, reservation);
   const void *value = event->value.value;
+  bool again = is_again(&facts, event);
   switch (event->value.type) {
     case RECORD_OPEN_RESERVATION: opened(&facts, value); break;
     case RECORD_PAY:
     case RECORD_CANCEL:
       facts.forwarded++;
-      wish(&facts, event->value.type == RECORD_PAY, ((const struct pay *)value)->customer_id);
+      wish(&facts, again, event->value.type == RECORD_PAY, ((const struct pay *)value)->customer_id);
       break;
     case RECORD_STOCK_HELD: held(&facts, value); break;
     case RECORD_CHARGE_SETTLED: settled(auditor, &facts, event, value); break;

@@ -32,6 +32,7 @@ struct facts {
   uint64_t customer; /* a hash */
   bool opened, approved, payable, by_customer;
   bool cancelled, paid; /* its customer said so while it was open */
+  int64_t next_command; /* after the last command's offset: what lies before comes from a reset */
   int32_t ends;        /* outcomes that the ledger decided: APPROVED, or an end before it */
   int32_t outcomes;    /* told on reservation-outcomes, by revision once each */
   int32_t told_last;   /* the last revision there */

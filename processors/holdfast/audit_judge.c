@@ -158,7 +158,8 @@ static void judge_reservation(struct judgement *judgement, struct str id,
   summary->approved += facts->status == STATUS_APPROVED;
   summary->failed += facts->status == STATUS_FAILED;
   summary->cancelled += facts->status == STATUS_CANCELLED;
-  summary->waiting += waits(facts);
+  if (waits(facts) && summary->waiting++ == 0)
+    snprintf(summary->waits, sizeof summary->waits, "%.*s", STR_ARGS(id));
   judge_end(judgement, id, facts);
   judge_wishes(judgement, id, facts);
   judge_money(judgement, id, facts);

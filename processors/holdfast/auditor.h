@@ -89,6 +89,7 @@ struct audit_summary {
   int64_t records, reservations, approved, failed, cancelled, waiting, on_the_way, refused_ids,
       refused_commands, dead_letters, items, units_sold, units_held, charged, refunded, repeats,
       violations;
+  char waits[68]; /* one of those that wait, to look at; empty: none */
 };
 
 struct auditor;

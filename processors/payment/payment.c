@@ -373,20 +373,22 @@ static enum ledger_action mutated(enum ledger_action action) {
   return action;
 }
 
+/* What else a row holds changes only with one of these. */
+static bool has_changed(const struct ledger *before, const struct ledger *after) {
+  if (!before) return after->state != LEDGER_STATE_UNKNOWN;
+  return after->state != before->state || after->revision != before->revision ||
+         after->refunds_declined != before->refunds_declined ||
+         after->charges_asked != before->charges_asked ||
+         after->last_command != before->last_command;
+}
+
 void payment_decide(struct context *context, const struct event *event) {
   struct turn turn = {.context = context, .event = event, .reservation_id = event->key};
   turn.row_key = row_key(context, &payment_rows[0], &turn.reservation_id, 1);
   const struct ledger *known = row_get(context, &payment_rows[0], turn.row_key);
   if (known) turn.row = *known;
-  int64_t last_command = turn.row.last_command;
   if (was_decided(&turn, known != NULL)) return;
-  enum ledger_action action =
-      mutated(ledger_table[input_of(event, &turn.row)][turn.row.state]);
-  enum ledger_state before = turn.row.state;
-  int32_t revision = turn.row.revision, refunds = turn.row.refunds_declined;
-  act(&turn, action);
-  bool changed = turn.row.state != before || turn.row.revision != revision ||
-                 turn.row.refunds_declined != refunds ||
-                 (known && turn.row.last_command != last_command);
-  if (changed) row_put(context, &payment_rows[0], turn.row_key, &turn.row);
+  act(&turn, mutated(ledger_table[input_of(event, &turn.row)][turn.row.state]));
+  if (has_changed(known, &turn.row))
+    row_put(context, &payment_rows[0], turn.row_key, &turn.row);
 }

@@ -218,10 +218,29 @@ static bool restore_record(struct runtime *runtime, struct partition *partition,
   return true;
 }
 
+/* A value may have been read whose tombstone is gone by now: what was read is worth nothing. */
+static bool took_too_long(const struct runtime *runtime, const struct partition *partition) {
+  int64_t age = runtime->log->class->now(runtime->log) - partition->written_at;
+  return age >= runtime->config.tombstone_retention_ms && !MUTANT("restore-may-take-for-ever");
+}
+
+static bool start_over(struct runtime *runtime, struct partition *partition) {
+  const struct log_class *log = runtime->log->class;
+  const struct recovery_plan plan = {
+      .action = RECOVERY_REBUILD,
+      .reason = "reading it took longer than the changelog keeps tombstones"};
+  int64_t first, end;
+  log->changelog_close(runtime->log, partition->id);
+  if (log->changelog_bounds(runtime->log, partition->id, &first, &end) != LOG_OK)
+    return log_failed(runtime);
+  return begin_catching_up(runtime, partition, &plan, first);
+}
+
 /* Reads on until the position is past C. The end of the partition counts, since what stood at C may
  * be compacted away. */
 static bool catch_up(struct runtime *runtime, struct partition *partition, bool *busy) {
   const struct log_class *log = runtime->log->class;
+  if (took_too_long(runtime, partition)) return start_over(runtime, partition);
   size_t count = 0;
   while (partition->next_changelog <= partition->last_changelog &&
          count < RESTORE_RECORDS_PER_TURN) {

@@ -50,8 +50,12 @@ static void audit(struct sim *sim) {
   }
   auditor_judge(auditor, &sim->summary, NULL, NULL);
   if (sim->summary.waiting || sim->summary.on_the_way) {
-    sim_fail(sim, "%" PRId64 " reservations wait and %" PRId64 " are on their way, with no fault left",
-             sim->summary.waiting, sim->summary.on_the_way);
+    sim_fail(sim,
+             "%" PRId64 " reservations wait (%s) and %" PRId64
+             " are on their way, with no fault left",
+             sim->summary.waiting, sim->summary.waits, sim->summary.on_the_way);
+    if (!sim->subject.size)
+      sim->subject = arena_copy(&sim->arena, str_of(sim->summary.waits));
   }
   auditor_free(auditor);
   sim_give_store("audit", store, 1);

@@ -29,6 +29,7 @@ static const struct mutant mutants[] = {
     {"unstable-offset", "a committed offset is believed while a transaction on it is pending"},
     {"rebuilt-without-wiping", "a rebuild keeps the old rows"},
     {"old-store-not-rebuilt", "a store older than the changelog's tombstones catches up"},
+    {"restore-may-take-for-ever", "a restore goes on that takes longer than tombstones are kept"},
     {"position-past-c", "a store keeps a changelog position past what it has been told to read"},
     {"epoch-not-checked", "a store of before a reset is believed"},
     /* decisions */
