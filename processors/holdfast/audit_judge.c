@@ -33,6 +33,7 @@ const struct audit_rule_text audit_rules[AUDIT_RULE_COUNT] = {
     [RULE_CHARGED_TWICE] = {"charged-twice", "money moves once each way"},
     [RULE_NOT_REFUNDED] = {"not-refunded", "what was cancelled after its approval was refunded"},
     [RULE_REFUNDED_NOT_CANCELLED] = {"refunded-not-cancelled", "only what was cancelled is refunded"},
+    [RULE_STORE_DIFFERS] = {"store-differs", "a store equals the fold of its changelog"},
     [RULE_VIEW_DIFFERS] = {"view-differs", "the history equals the fold of its events"},
 };
 

@@ -10,6 +10,7 @@ int encode_command(int argc, char **argv);
 int read_command(int argc, char **argv);
 int show_command(int argc, char **argv);
 int run_command(int argc, char **argv);
+int audit_command(int argc, char **argv);
 int skip_command(int argc, char **argv);
 
 struct usage {

@@ -16,6 +16,7 @@ static const struct command {
     {"encode", encode_command, "turn commands into lines for a pipe"},
     {"read", read_command, "print a topic as JSON lines"},
     {"show", show_command, "a reservation, a customer, an item, as the views have it"},
+    {"audit", audit_command, "prove that nothing was lost, done twice or oversold"},
     {"skip", skip_command, "pass over a record that stops a filter"},
     {"run", run_command, "run the whole pipeline in this process, without a broker"},
 };

@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "kafka_client.h"
 
 #define TIMEOUT_MS 15000
 #define SETTINGS_MAX 64
+#define UNSTABLE_TRIES 400 /* longer than a transaction may stay open */
+#define UNSTABLE_WAIT_US 50000
 
 struct kafka_admin {
   rd_kafka_t *handle;
@@ -17,8 +20,10 @@ struct kafka_admin {
 };
 
 struct kafka_admin *kafka_admin_open(const struct options *options, struct log_failure *failure) {
-  rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", NULL, failure);
-  rd_kafka_t *handle = conf ? kafka_open(RD_KAFKA_PRODUCER, conf, failure) : NULL;
+  /* Bounds are those of the log, with what no transaction has ended yet. */
+  const struct kafka_setting forced[] = {{"isolation.level", "read_uncommitted"}, {NULL, NULL}};
+  rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
+  rd_kafka_t *handle = conf ? kafka_open(RD_KAFKA_CONSUMER, conf, failure) : NULL;
   if (!handle) return NULL;
   const struct rd_kafka_metadata *metadata;
   rd_kafka_resp_err_t error = rd_kafka_metadata(handle, 0, NULL, &metadata, TIMEOUT_MS);
@@ -198,25 +203,86 @@ static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin,
   return list;
 }
 
-bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
-                           struct log_offset *offsets, int32_t count, struct log_failure *failure) {
-  rd_kafka_t *member = open_member(admin, group, failure);
-  if (!member) return false;
-  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
-  rd_kafka_resp_err_t error = rd_kafka_committed(member, list, TIMEOUT_MS);
-  for (int32_t i = 0; i < count && !error; i++) {
+static rd_kafka_event_t *list_offsets(struct kafka_admin *admin, const char *group,
+                                      const rd_kafka_topic_partition_list_t *list,
+                                      struct log_failure *failure) {
+  char name[TOPIC_NAME_MAX];
+  rd_kafka_ListConsumerGroupOffsets_t *request =
+      rd_kafka_ListConsumerGroupOffsets_new(kafka_topic_name(admin->options, group, name), list);
+  rd_kafka_AdminOptions_t *options =
+      rd_kafka_AdminOptions_new(admin->handle, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+  rd_kafka_error_t *error = rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
+  if (error) rd_kafka_error_destroy(error);
+  rd_kafka_ListConsumerGroupOffsets(admin->handle, &request, 1, options, admin->queue);
+  rd_kafka_AdminOptions_destroy(options);
+  rd_kafka_ListConsumerGroupOffsets_destroy(request);
+  return await(admin, failure, "asking for the offsets of a group");
+}
+
+/* Takes the answer. RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT: a transaction is about to change it. */
+static rd_kafka_resp_err_t take_offsets(rd_kafka_event_t *event, struct log_offset *offsets,
+                                        int32_t count) {
+  size_t groups;
+  const rd_kafka_group_result_t **results = rd_kafka_ListConsumerGroupOffsets_result_groups(
+      rd_kafka_event_ListConsumerGroupOffsets_result(event), &groups);
+  const rd_kafka_error_t *failed = rd_kafka_group_result_error(results[0]);
+  if (failed) return rd_kafka_error_code(failed);
+  const rd_kafka_topic_partition_list_t *list = rd_kafka_group_result_partitions(results[0]);
+  for (int i = 0; i < list->cnt; i++) {
     const rd_kafka_topic_partition_t *one = &list->elems[i];
-    error = one->err;
+    if (one->err) return one->err;
+    if (one->partition >= count) continue;
     offsets[one->partition].offset = one->offset < 0 ? -1 : one->offset;
     snprintf(offsets[one->partition].metadata, sizeof offsets->metadata, "%.*s",
              (int)one->metadata_size, one->metadata ? (const char *)one->metadata : "");
   }
-  if (error)
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
+                           struct log_offset *offsets, int32_t count, struct log_failure *failure) {
+  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
+  rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+  bool answered = true;
+  for (int tries = 0; tries < UNSTABLE_TRIES; tries++) {
+    for (int32_t i = 0; i < count; i++) offsets[i] = (struct log_offset){.offset = -1};
+    rd_kafka_event_t *event = list_offsets(admin, group, list, failure);
+    if (!(answered = event != NULL)) break;
+    error = take_offsets(event, offsets, count);
+    rd_kafka_event_destroy(event);
+    if (error != RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT &&
+        error != RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS)
+      break;
+    usleep(UNSTABLE_WAIT_US);
+  }
+  if (answered && error)
     kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group,
                rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
-  close_member(member);
-  return !error;
+  return answered && !error;
+}
+
+int kafka_admin_members(struct kafka_admin *admin, const char *group, struct log_failure *failure) {
+  char text[TOPIC_NAME_MAX];
+  const char *name = kafka_topic_name(admin->options, group, text);
+  rd_kafka_DescribeConsumerGroups(admin->handle, &name, 1, NULL, admin->queue);
+  rd_kafka_event_t *event = await(admin, failure, "asking for the members of a group");
+  if (!event) return -1;
+  size_t groups;
+  const rd_kafka_ConsumerGroupDescription_t **results =
+      rd_kafka_DescribeConsumerGroups_result_groups(
+          rd_kafka_event_DescribeConsumerGroups_result(event), &groups);
+  const rd_kafka_error_t *failed = rd_kafka_ConsumerGroupDescription_error(results[0]);
+  int count = (int)rd_kafka_ConsumerGroupDescription_member_count(results[0]);
+  if (failed && rd_kafka_error_code(failed) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
+    count = 0;
+  } else if (failed) {
+    kafka_fail(failure, EX_UNAVAILABLE, "asking for the members of '%s': %s", group,
+               rd_kafka_error_string(failed));
+    count = -1;
+  }
+  rd_kafka_event_destroy(event);
+  return count;
 }
 
 bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,

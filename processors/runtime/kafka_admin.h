@@ -29,16 +29,21 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
 bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
                        const struct kafka_setting *settings, struct log_failure *failure);
 
-/* The offsets (count of them, by partition) that a group has committed on a topic; -1: none. */
+/* The offsets (count of them, by partition) that a group has committed on a topic; -1: none. Stable
+ * ones: waits for a transaction that would change them. */
 bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
                            struct log_offset *offsets, int32_t count, struct log_failure *failure);
+
+/* How many members the group has, or -1 with the failure set. A static member counts until its
+ * session ends. */
+int kafka_admin_members(struct kafka_admin *admin, const char *group, struct log_failure *failure);
 
 /* Commits for a group without members. */
 bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
                         const struct log_offset *offsets, int32_t count,
                         struct log_failure *failure);
 
-/* The first offset of a partition and the one after its last. */
+/* The first offset of a partition and the one after its last, whether committed or not. */
 bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition,
                         int64_t *first, int64_t *end, struct log_failure *failure);
 

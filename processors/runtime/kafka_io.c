@@ -88,11 +88,12 @@ void kafka_producer_close(struct kafka_producer *producer) {
 
 struct kafka_reader {
   rd_kafka_t *handle;
+  const struct options *options;
   rd_kafka_topic_t *topic;
   rd_kafka_queue_t *queue;
   rd_kafka_message_t *message; /* of the last record */
   int32_t first, count;        /* partitions */
-  bool *at_end;
+  int64_t *ends;               /* -1: not at its end */
 };
 
 static void start(struct kafka_reader *reader, int32_t partition, int64_t from) {
@@ -104,34 +105,70 @@ static void start(struct kafka_reader *reader, int32_t partition, int64_t from) 
   rd_kafka_consume_start_queue(reader->topic, partition, offset, reader->queue);
 }
 
+static void stop(struct kafka_reader *reader) {
+  if (reader->message) rd_kafka_message_destroy(reader->message);
+  reader->message = NULL;
+  for (int32_t i = 0; i < reader->count && reader->topic; i++)
+    rd_kafka_consume_stop(reader->topic, reader->first + i);
+  if (reader->queue) rd_kafka_queue_destroy(reader->queue);
+  if (reader->topic) rd_kafka_topic_destroy(reader->topic);
+  reader->queue = NULL;
+  reader->topic = NULL;
+  free(reader->ends);
+  reader->ends = NULL;
+}
+
+/* partition -1: all. The topic's partition count, or -1. */
+static int32_t choose(struct kafka_reader *reader, const char *topic, int32_t partition,
+                      struct log_failure *failure) {
+  char name[TOPIC_NAME_MAX];
+  stop(reader);
+  int32_t partitions = kafka_partition_count(
+      reader->handle, kafka_topic_name(reader->options, topic, name), failure);
+  if (partitions > 0 && partition >= partitions) {
+    kafka_fail(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
+    return -1;
+  }
+  if (partitions < 0) return -1;
+  reader->first = partition < 0 ? 0 : partition;
+  reader->count = partition < 0 ? partitions : 1;
+  reader->ends = xcalloc((size_t)reader->count, sizeof *reader->ends);
+  for (int32_t i = 0; i < reader->count; i++) reader->ends[i] = -1;
+  reader->topic = rd_kafka_topic_new(reader->handle, name, NULL);
+  reader->queue = rd_kafka_queue_new(reader->handle);
+  return partitions;
+}
+
 struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
                                        int32_t partition, int64_t from,
                                        struct log_failure *failure) {
   struct kafka_reader *reader = xcalloc(1, sizeof *reader);
-  char name[TOPIC_NAME_MAX];
+  reader->options = options;
   const struct kafka_setting forced[] = {
-      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"}, {NULL, NULL}};
+      {"isolation.level", "read_committed"},
+      {"enable.partition.eof", "true"},
+      {"fetch.wait.max.ms", "20"}, /* the end of a partition is told when a fetch comes back empty */
+      {"fetch.error.backoff.ms", "20"},
+      {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
-  int32_t partitions = -1;
-  if (conf && (reader->handle = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) {
-    partitions =
-        kafka_partition_count(reader->handle, kafka_topic_name(options, topic, name), failure);
-  }
-  if (partitions > 0 && partition >= partitions) {
-    kafka_fail(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
-    partitions = -1;
-  }
-  if (partitions < 0) {
+  reader->handle = conf ? kafka_open(RD_KAFKA_CONSUMER, conf, failure) : NULL;
+  if (!reader->handle || choose(reader, topic, partition, failure) < 0) {
     kafka_reader_close(reader);
     return NULL;
   }
-  reader->first = partition < 0 ? 0 : partition;
-  reader->count = partition < 0 ? partitions : 1;
-  reader->at_end = xcalloc((size_t)reader->count, sizeof *reader->at_end);
-  reader->topic = rd_kafka_topic_new(reader->handle, name, NULL);
-  reader->queue = rd_kafka_queue_new(reader->handle);
   for (int32_t i = 0; i < reader->count; i++) start(reader, reader->first + i, from);
   return reader;
+}
+
+bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
+                          struct log_failure *failure) {
+  if (choose(reader, topic, -1, failure) < 0) return false;
+  for (int32_t i = 0; i < reader->count; i++) start(reader, i, from[i]);
+  return true;
+}
+
+int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition) {
+  return reader->ends[partition - reader->first];
 }
 
 static void take(rd_kafka_message_t *message, struct memory_record *record) {
@@ -156,7 +193,7 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, i
   if (!message) return KAFKA_READ_NOTHING;
   *partition = message->partition;
   if (!message->err) {
-    reader->at_end[message->partition - reader->first] = false;
+    reader->ends[message->partition - reader->first] = -1;
     take(message, record);
     return KAFKA_READ_RECORD;
   }
@@ -164,21 +201,16 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, i
     kafka_fail(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));
     return KAFKA_READ_FAILED;
   }
-  reader->at_end[message->partition - reader->first] = true;
+  reader->ends[message->partition - reader->first] = message->offset;
   for (int32_t i = 0; i < reader->count; i++) {
-    if (!reader->at_end[i]) return KAFKA_READ_NOTHING;
+    if (reader->ends[i] < 0) return KAFKA_READ_NOTHING;
   }
   return KAFKA_READ_AT_END;
 }
 
 void kafka_reader_close(struct kafka_reader *reader) {
   if (!reader) return;
-  if (reader->message) rd_kafka_message_destroy(reader->message);
-  for (int32_t i = 0; i < reader->count && reader->topic; i++)
-    rd_kafka_consume_stop(reader->topic, reader->first + i);
-  if (reader->queue) rd_kafka_queue_destroy(reader->queue);
-  if (reader->topic) rd_kafka_topic_destroy(reader->topic);
+  stop(reader);
   if (reader->handle) rd_kafka_destroy(reader->handle);
-  free(reader->at_end);
   free(reader);
 }

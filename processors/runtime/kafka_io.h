@@ -32,6 +32,14 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
                                        int32_t partition, int64_t from,
                                        struct log_failure *failure);
 
+/* Goes on with another topic: all its partitions, each from its own offset (as many as the topic has
+ * partitions; KAFKA_READ_BEGINNING and KAFKA_READ_END are taken too). */
+bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
+                          struct log_failure *failure);
+
+/* After KAFKA_READ_AT_END: where the partition's stable end was. */
+int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition);
+
 enum kafka_read { KAFKA_READ_RECORD, KAFKA_READ_NOTHING, KAFKA_READ_AT_END, KAFKA_READ_FAILED };
 
 /* The next record, valid until the next call. KAFKA_READ_AT_END: every partition was read to the

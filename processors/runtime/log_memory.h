@@ -70,7 +70,8 @@ void memory_delay_markers(struct memory_cluster *cluster, bool delay);
 /* Writes one of the markers that are left, `which` modulo their number. False: none is. */
 bool memory_write_marker(struct memory_cluster *cluster, uint64_t which);
 
-/* Takes away what a later record of its key supersedes, and tombstones from before that time. */
+/* Takes away what a later record of its key supersedes, and the tombstones that an earlier compaction
+ * met before that time (KIP-534). */
 void memory_compact(struct memory_cluster *cluster, const char *topic, int32_t partition,
                     int64_t tombstones_before);
 

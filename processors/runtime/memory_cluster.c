@@ -83,8 +83,7 @@ int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topi
   struct memory_partition *to = &topic->partitions[partition];
   to->entries = xgrow(to->entries, &to->capacity, to->count + 1, sizeof *to->entries);
   struct entry *entry = &to->entries[to->count];
-  *entry = (struct entry){
-      .record = *record, .transaction = transaction, .appended_at = cluster->now};
+  *entry = (struct entry){.record = *record, .transaction = transaction};
   struct str *texts[] = {
       &entry->record.key,       &entry->record.value,  &entry->record.correlation_id,
       &entry->record.causation, &entry->record.source, &entry->record.traceparent,
@@ -302,8 +301,9 @@ void memory_compact(struct memory_cluster *cluster, const char *topic, int32_t n
   size_t end = (size_t)(cluster_stable_end(cluster, partition) - partition->base);
   for (size_t i = 0; i < end; i++) {
     struct entry *entry = &partition->entries[i];
-    bool old_tombstone =
-        !entry->record.value.data && entry->appended_at < tombstones_before;
+    bool tombstone = !entry->record.value.data;
+    bool old_tombstone = tombstone && entry->cleaned_at && entry->cleaned_at < tombstones_before;
+    if (tombstone && !entry->cleaned_at) entry->cleaned_at = cluster->now;
     if (old_tombstone || has_later(cluster, partition, i, end)) entry->transaction = COMPACTED;
   }
 }

@@ -16,6 +16,7 @@ enum section { SECTION_DUE = 'd', SECTION_INTENT = 'i', SECTION_META = 'm', SECT
 #define OWNER_KEY "\xff\xff\xff\xffowner"
 #define KEY_HEAD 5
 #define FORMAT_VERSION 1
+#define READ_ONLY_CACHE_BYTES ((size_t)8 << 20)
 #define DUE_HEAD (KEY_HEAD + 8)
 
 struct store {
@@ -130,6 +131,15 @@ static bool check_owner(struct store *store, const char *directory, const char *
   return same;
 }
 
+static struct store *new_store(size_t cache_bytes) {
+  struct store *store = xcalloc(1, sizeof *store);
+  configure(store, cache_bytes);
+  store->read = rocksdb_readoptions_create();
+  store->write = rocksdb_writeoptions_create();
+  store->batch = rocksdb_writebatch_create();
+  return store;
+}
+
 struct store *store_open(const char *directory, const char *owner, size_t cache_bytes, char *error,
                          size_t size, int *exit_code) {
   if (directory && !make_directories(directory)) {
@@ -137,15 +147,11 @@ struct store *store_open(const char *directory, const char *owner, size_t cache_
     *exit_code = EX_CANTCREAT;
     return NULL;
   }
-  struct store *store = xcalloc(1, sizeof *store);
-  configure(store, cache_bytes);
+  struct store *store = new_store(cache_bytes);
   if (!directory) {
     store->memory = rocksdb_create_mem_env();
     rocksdb_options_set_env(store->options, store->memory);
   }
-  store->read = rocksdb_readoptions_create();
-  store->write = rocksdb_writeoptions_create();
-  store->batch = rocksdb_writebatch_create();
   char *failed = NULL;
   store->db = rocksdb_open(store->options, directory ? directory : "/memory", &failed);
   if (failed) {
@@ -165,6 +171,18 @@ struct store *store_open(const char *directory, const char *owner, size_t cache_
     return NULL;
   }
   return store;
+}
+
+struct store *store_open_read_only(const char *directory, char *error, size_t size) {
+  struct store *store = new_store(READ_ONLY_CACHE_BYTES);
+  rocksdb_options_set_create_if_missing(store->options, 0);
+  char *failed = NULL;
+  store->db = rocksdb_open_for_read_only(store->options, directory, 0, &failed);
+  if (!failed) return store;
+  snprintf(error, size, "cannot read the state directory '%s': %s", directory, failed);
+  rocksdb_free(failed);
+  store_close(store);
+  return NULL;
 }
 
 void store_close(struct store *store) {

@@ -41,6 +41,9 @@ struct store *store_open(const char *directory, const char *owner, size_t cache_
                          size_t size, int *exit_code);
 void store_close(struct store *store);
 
+/* A store of whatever filter, as it stands, also while that runs. NULL with a sentence in error. */
+struct store *store_open_read_only(const char *directory, char *error, size_t size);
+
 /* The row's bytes in the arena, or data NULL. */
 struct str store_get(struct store *store, int32_t partition, struct str key, struct arena *arena);
 

@@ -56,6 +56,7 @@ static void tell_subject(void) {
 }
 
 static int run_one(uint64_t seed) {
+  logging_set("sim", LEVEL_INFO);
   sim_run(&sim, seed, true);
   if (sim.failed) {
     tell_subject();

@@ -407,6 +407,11 @@ static void choose_faults(struct sim *sim) {
                        .compact = SOMETIMES(10 * rate),
                        .marker = 100 + (int)chance_below(chance, 800)};
 #undef SOMETIMES
+  if (sim->tombstone_retention_ms == INT64_MAX) return;
+  f->compact = 60; /* old disks meet changelogs whose tombstones have gone */
+  f->other_disk = 300;
+  f->kill_any += 4;
+  f->jump += 12;
 }
 
 /* ---- a run ---- */
