@@ -27,7 +27,7 @@ symbol = $(subst -,_,$(1))
 BINARIES := $(addprefix $(BUILD)/bin/,$(FILTERS) holdfast)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test-build unit check schema-check schema-release format format-check layering clean
+.PHONY: all help test-build unit sim sim-mutants check schema-check schema-release format format-check layering clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -103,9 +103,19 @@ SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all
 TEST_BUILD = $(MAKE) BUILD=build/test CFLAGS="-O1 -g" EXTRA_CFLAGS="$(SANITIZERS) -DHOLDFAST_FAILPOINTS"
 
 test-build: ## build binaries and unit tests with sanitizers and failpoints into build/test
-	+$(TEST_BUILD) all unit-tests
+	+$(TEST_BUILD) all unit-tests build/test/bin/sim
 
 unit-tests: $(UNIT_TESTS)
+
+# make sim SEED=4711 tells the story of one seed; make sim SEEDS=100000 FROM=1 JOBS=2 runs many. MUTANT=name breaks it first.
+SEEDS ?= 1000
+FROM ?= 1
+JOBS ?= 2
+sim: $(BUILD)/bin/sim ## simulate: SEED=n one with its story, SEEDS=n many
+	@$< $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)) $(if $(MUTANT),--mutant $(MUTANT))
+
+sim-mutants: $(BUILD)/bin/sim ## each deliberately broken version must be found
+	@$< --mutants --seeds $(if $(filter command line,$(origin SEEDS)),$(SEEDS),4000) --from $(FROM) --jobs $(JOBS) $(if $(MUTANT),--mutant $(MUTANT))
 
 unit: test-build ## run the unit tests and the tests on the log in memory
 	scripts/test unit
