@@ -1,7 +1,7 @@
 /* holdfast audit: proves what Holdfast promises from the topics, or lists what breaks it. */
-#include <ftw.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -16,6 +16,7 @@
 #include "kafka_admin.h"
 #include "kafka_io.h"
 #include "recovery.h"
+#include "spill.h"
 #include "store.h"
 
 #define CACHE_BYTES ((size_t)64 << 20)
@@ -341,23 +342,13 @@ static int run(struct audit *audit) {
 
 /* ---- beginning and end ---- */
 
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk) {
-  (void)status;
-  (void)flag;
-  (void)walk;
-  return remove(path);
-}
-
 static bool open_spill(struct audit *audit) {
   char error[400];
   int code;
-  snprintf(audit->directory, sizeof audit->directory, "%.200s/holdfast-audit-XXXXXX",
-           options_text(audit->options, "spill-dir"));
-  if (!mkdtemp(audit->directory)) {
-    audit->directory[0] = '\0';
+  if (!spill_make(options_text(audit->options, "spill-dir"), audit->directory,
+                  sizeof audit->directory))
     return fail(audit, "cannot make a folder in '%s': see --spill-dir",
                 options_text(audit->options, "spill-dir"));
-  }
   char facts[320];
   snprintf(facts, sizeof facts, "%s/facts", audit->directory);
   audit->store = store_open(facts, "audit", CACHE_BYTES, error, sizeof error, &code);
@@ -386,7 +377,7 @@ static int audit_log(const struct options *options) {
   kafka_admin_close(audit.admin);
   auditor_free(audit.auditor);
   store_close(audit.store);
-  if (audit.directory[0]) nftw(audit.directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+  spill_remove(audit.directory);
   json_decref(audit.violations);
   return code;
 }

@@ -11,6 +11,7 @@ int read_command(int argc, char **argv);
 int show_command(int argc, char **argv);
 int run_command(int argc, char **argv);
 int audit_command(int argc, char **argv);
+int replay_command(int argc, char **argv);
 int skip_command(int argc, char **argv);
 
 struct usage {

@@ -17,6 +17,7 @@ static const struct command {
     {"read", read_command, "print a topic as JSON lines"},
     {"show", show_command, "a reservation, a customer, an item, as the views have it"},
     {"audit", audit_command, "prove that nothing was lost, done twice or oversold"},
+    {"replay", replay_command, "run a filter on its recorded input, and compare"},
     {"skip", skip_command, "pass over a record that stops a filter"},
     {"run", run_command, "run the whole pipeline in this process, without a broker"},
 };

@@ -317,3 +317,24 @@ bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t pa
                rd_kafka_err2str(error));
   return !error;
 }
+
+bool kafka_admin_at_time(struct kafka_admin *admin, const char *topic, int32_t partitions,
+                         int64_t time, int64_t *out, struct log_failure *failure) {
+  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, partitions);
+  for (int32_t p = 0; p < partitions; p++) list->elems[p].offset = time;
+  rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(admin->handle, list, TIMEOUT_MS);
+  for (int32_t p = 0; p < partitions && !error; p++) {
+    int64_t first;
+    error = list->elems[p].err;
+    out[p] = list->elems[p].offset;
+    if (!error && out[p] < 0 && !kafka_admin_bounds(admin, topic, p, &first, &out[p], failure)) {
+      rd_kafka_topic_partition_list_destroy(list);
+      return false;
+    }
+  }
+  if (error)
+    kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of a time: %s",
+               rd_kafka_err2str(error));
+  rd_kafka_topic_partition_list_destroy(list);
+  return !error;
+}

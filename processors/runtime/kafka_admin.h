@@ -43,6 +43,11 @@ bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char
                         const struct log_offset *offsets, int32_t count,
                         struct log_failure *failure);
 
+/* The offset of the first record not before a time (milliseconds since 1970), of each partition; its
+ * end where there is none. */
+bool kafka_admin_at_time(struct kafka_admin *admin, const char *topic, int32_t partitions,
+                         int64_t time, int64_t *out, struct log_failure *failure);
+
 /* The first offset of a partition and the one after its last, whether committed or not. */
 bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition,
                         int64_t *first, int64_t *end, struct log_failure *failure);

@@ -182,7 +182,8 @@ static void take(rd_kafka_message_t *message, struct memory_record *record) {
                                    .causation = kafka_header(headers, "causation"),
                                    .source = kafka_header(headers, "source"),
                                    .traceparent = kafka_header(headers, "traceparent"),
-                                   .error = kafka_header(headers, "error")};
+                                   .error = kafka_header(headers, "error"),
+                                   .produced_at = kafka_header(headers, "produced-at")};
 }
 
 enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition,

@@ -1,4 +1,5 @@
 /* The transactional producer of the log on Kafka. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <sysexits.h>
 
@@ -75,12 +76,16 @@ static void add_header(rd_kafka_headers_t *headers, const char *name, struct str
 static rd_kafka_headers_t *make_headers(const struct log_output *output) {
   if (!output->source.data)
     return NULL; /* a table's or a changelog's record: the last of many causes */
-  rd_kafka_headers_t *headers = rd_kafka_headers_new(5);
+  rd_kafka_headers_t *headers = rd_kafka_headers_new(6);
   add_header(headers, "correlation-id", output->correlation_id);
   add_header(headers, "causation", output->causation);
   add_header(headers, "source", output->source);
   add_header(headers, "traceparent", output->traceparent);
   add_header(headers, "error", output->error);
+  /* Records carry the time of what caused them; this one is for people who ask where time went. */
+  char now[24];
+  int size = snprintf(now, sizeof now, "%" PRId64, clock_wall_ms());
+  add_header(headers, "produced-at", (struct str){now, (size_t)size});
   return headers;
 }
 

@@ -29,6 +29,7 @@ json_t *line_json(struct codec *codec, const char *topic, const struct memory_re
   set_header(headers, "causation", record->causation);
   set_header(headers, "source", record->source);
   set_header(headers, "traceparent", record->traceparent);
+  set_header(headers, "produced-at", record->produced_at);
   set_header(headers, "error", record->error);
   arena_free(&arena);
   return json_pack("{s:s,s:o,s:I,s:o,s:o}", "topic", topic, "key",

@@ -13,6 +13,7 @@ struct memory_record {
   int64_t sequence; /* of the append, over all topics: set by the log */
   struct str key, value;
   struct str correlation_id, causation, source, traceparent, error;
+  struct str produced_at; /* the clock of who produced it, on Kafka; milliseconds since 1970, as text */
 };
 
 struct memory_cluster *memory_cluster_new(void);

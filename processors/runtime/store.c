@@ -17,6 +17,7 @@ enum section { SECTION_DUE = 'd', SECTION_INTENT = 'i', SECTION_META = 'm', SECT
 #define KEY_HEAD 5
 #define FORMAT_VERSION 1
 #define READ_ONLY_CACHE_BYTES ((size_t)8 << 20)
+#define COPY_BATCH 1000
 #define DUE_HEAD (KEY_HEAD + 8)
 
 struct store {
@@ -165,7 +166,7 @@ struct store *store_open(const char *directory, const char *owner, size_t cache_
     store_close(store);
     return NULL;
   }
-  if (!check_owner(store, directory, owner, error, size)) {
+  if (owner && !check_owner(store, directory, owner, error, size)) {
     *exit_code = EX_CONFIG;
     store_close(store);
     return NULL;
@@ -183,6 +184,40 @@ struct store *store_open_read_only(const char *directory, char *error, size_t si
   rocksdb_free(failed);
   store_close(store);
   return NULL;
+}
+
+static void copy_all(struct store *from, struct store *to) {
+  rocksdb_iterator_t *iterator = rocksdb_create_iterator(from->db, from->read);
+  size_t collected = 0;
+  for (rocksdb_iter_seek_to_first(iterator); rocksdb_iter_valid(iterator);
+       rocksdb_iter_next(iterator)) {
+    struct str key, value;
+    key.data = rocksdb_iter_key(iterator, &key.size);
+    value.data = rocksdb_iter_value(iterator, &value.size);
+    rocksdb_writebatch_put(to->batch, key.data, key.size, value.data, value.size);
+    if (++collected % COPY_BATCH == 0) store_write(to);
+  }
+  char *failed = NULL;
+  rocksdb_iter_get_error(iterator, &failed);
+  must(failed, "copying");
+  rocksdb_iter_destroy(iterator);
+  store_write(to);
+}
+
+bool store_copy(const char *from, const char *to, char *error, size_t size) {
+  int code;
+  struct stat status;
+  if (stat(to, &status) == 0) {
+    snprintf(error, size, "'%s' is there already", to);
+    return false;
+  }
+  struct store *source = store_open_read_only(from, error, size);
+  if (!source) return false;
+  struct store *copy = store_open(to, NULL, READ_ONLY_CACHE_BYTES, error, size, &code);
+  if (copy) copy_all(source, copy);
+  store_close(copy);
+  store_close(source);
+  return copy != NULL;
 }
 
 void store_close(struct store *store) {

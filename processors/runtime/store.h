@@ -35,11 +35,16 @@ struct intent {
 };
 
 /* An opened store, or NULL with a sentence in error (size bytes). directory NULL: in memory. Who it
- * belongs to (filter, cluster) is written at the first opening; another owner is refused.
+ * belongs to (filter, cluster) is written at the first opening; another owner is refused. owner
+ * NULL: whoever it is.
  * *exit_code is set with the error. */
 struct store *store_open(const char *directory, const char *owner, size_t cache_bytes, char *error,
                          size_t size, int *exit_code);
 void store_close(struct store *store);
+
+/* A copy of a store as it stands, also while its filter runs, in a new directory. False with a
+ * sentence in error. */
+bool store_copy(const char *from, const char *to, char *error, size_t size);
 
 /* A store of whatever filter, as it stands, also while that runs. NULL with a sentence in error. */
 struct store *store_open_read_only(const char *directory, char *error, size_t size);
