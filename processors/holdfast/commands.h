@@ -12,6 +12,8 @@ int show_command(int argc, char **argv);
 int run_command(int argc, char **argv);
 int audit_command(int argc, char **argv);
 int replay_command(int argc, char **argv);
+int snapshot_command(int argc, char **argv);
+int reset_command(int argc, char **argv);
 int skip_command(int argc, char **argv);
 
 struct usage {

@@ -18,6 +18,8 @@ static const struct command {
     {"show", show_command, "a reservation, a customer, an item, as the views have it"},
     {"audit", audit_command, "prove that nothing was lost, done twice or oversold"},
     {"replay", replay_command, "run a filter on its recorded input, and compare"},
+    {"snapshot", snapshot_command, "copy a filter's store with its offsets"},
+    {"reset", reset_command, "let a filter do its work again from an earlier place"},
     {"skip", skip_command, "pass over a record that stops a filter"},
     {"run", run_command, "run the whole pipeline in this process, without a broker"},
 };

@@ -55,7 +55,7 @@ static bool check_offset(struct kafka_admin *admin, const struct processor *proc
 }
 
 bool positions_of(struct kafka_admin *admin, const struct processor *processor, const char *where,
-                  int32_t partitions, int64_t *out, struct log_failure *failure) {
+                  int32_t partitions, int32_t only, int64_t *out, struct log_failure *failure) {
   int64_t end, time;
   char *rest;
   if (partitions > PARTITIONS_MAX) partitions = PARTITIONS_MAX;
@@ -73,7 +73,7 @@ bool positions_of(struct kafka_admin *admin, const struct processor *processor, 
     return false;
   }
   for (int32_t p = 0; p < partitions; p++) {
-    if (number && !check_offset(admin, processor, p, offset, failure)) return false;
+    if (number && (only < 0 || only == p) && !check_offset(admin, processor, p, offset, failure)) return false;
     out[p] = offset;
     if (!number && !kafka_admin_bounds(admin, processor->input, p, &out[p], &end, failure))
       return false;

@@ -411,12 +411,13 @@ static bool find_range(struct replay *replay) {
                 input);
   if (options_number(replay->options, "partition") >= replay->partitions)
     return fail(replay, "'%s' has the partitions 0 to %" PRId32, input, replay->partitions - 1);
-  return positions_of(replay->admin, replay->processor, "committed", replay->partitions,
+  int32_t only = (int32_t)options_number(replay->options, "partition");
+  return positions_of(replay->admin, replay->processor, "committed", replay->partitions, only,
                       replay->committed, &replay->failure) &&
          positions_of(replay->admin, replay->processor, options_text(replay->options, "from"),
-                      replay->partitions, replay->from, &replay->failure) &&
+                      replay->partitions, only, replay->from, &replay->failure) &&
          positions_of(replay->admin, replay->processor, options_text(replay->options, "to"),
-                      replay->partitions, replay->to, &replay->failure);
+                      replay->partitions, only, replay->to, &replay->failure);
 }
 
 static bool check_range(struct replay *replay, int32_t partition) {

@@ -1,0 +1,334 @@
+/* holdfast reset: a filter does its work again, from an earlier place of its input. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "commands.h"
+#include "kafka_admin.h"
+#include "kafka_io.h"
+#include "kafka_rewrite.h"
+#include "positions.h"
+#include "recovery.h"
+#include "shadow.h"
+#include "spill.h"
+
+#define PARTITIONS_MAX 256
+#define CACHE_BYTES ((size_t)32 << 20)
+#define MEMBERS_LEAVE_S 25 /* a static member counts until its session has timed out */
+#define FLUSH_CHANGES 2000
+
+static const struct option_desc reset_options[] = {
+    {.name = "to",
+     .metavar = "WHERE",
+     .value = "beginning",
+     .help = "beginning, an offset of the input, or a time (2026-11-21T14:00:00Z)"},
+    {.name = "apply", .kind = OPTION_FLAG, .help = "do it; without it the plan is printed"},
+    {.name = "spill-dir",
+     .metavar = "DIR",
+     .value = "/tmp",
+     .help = "where the state of that place is made"},
+    {0}};
+
+static const struct usage usage = {
+    "Sets a filter back, so that it does its work again from an earlier place: its offsets under a "
+    "new epoch and its changelog,\nin one transaction. Stores of before recognise the epoch and "
+    "rebuild. What it writes again has no second effect anywhere.\nThe filter must be stopped.\n\n"
+    "The rows of a filter that calls the world (charge) are what the world answered: they stay.\n\n"
+    "Usage: holdfast reset [option ...] FILTER",
+    reset_options, true,
+    "  holdfast reset history\n  holdfast reset history --apply\n  holdfast reset stock-check --to "
+    "2026-11-21T14:00:00Z --apply\n"};
+
+struct reset {
+  const struct options *options;
+  const struct processor *processor;
+  struct kafka_admin *admin;
+  int32_t partitions;
+  int64_t to[PARTITIONS_MAX], epoch, first[PARTITIONS_MAX];
+  struct log_offset committed[PARTITIONS_MAX];
+  int64_t last[PARTITIONS_MAX]; /* of the changelog: C of the new offsets */
+  int64_t tombstones[PARTITIONS_MAX], written[PARTITIONS_MAX];
+  struct kafka_rewrite *rewrite; /* NULL: only planned */
+  struct store *state, *recorded;
+  char directory[300];
+  int32_t partition; /* in work */
+  bool fine;
+  struct log_failure failure;
+};
+
+static bool fail(struct reset *reset, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static bool fail(struct reset *reset, int exit_code, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  reset->failure.exit_code = exit_code;
+  vsnprintf(reset->failure.text, sizeof reset->failure.text, format, arguments);
+  va_end(arguments);
+  return false;
+}
+
+/* ---- what is there ---- */
+
+static bool find_offsets(struct reset *reset) {
+  const struct processor *processor = reset->processor;
+  reset->partitions = kafka_admin_partitions(reset->admin, processor->input, &reset->failure);
+  if (reset->partitions < 0) return false;
+  if (reset->partitions == 0 || reset->partitions > PARTITIONS_MAX)
+    return fail(reset, EX_CONFIG, "'%s' does not exist, or has more than %d partitions",
+                processor->input, PARTITIONS_MAX);
+  if (!kafka_admin_committed(reset->admin, processor->name, processor->input, reset->committed,
+                             reset->partitions, &reset->failure) ||
+      !positions_of(reset->admin, processor, options_text(reset->options, "to"), reset->partitions,
+                    -1, reset->to, &reset->failure))
+    return false;
+  for (int32_t p = 0; p < reset->partitions; p++) {
+    struct commit_metadata metadata;
+    int64_t end;
+    if (!commit_metadata_parse(reset->committed[p].metadata, &metadata))
+      return fail(reset, EX_CONFIG,
+                  "the group '%s' has no committed offset of this pipeline for partition %" PRId32,
+                  processor->name, p);
+    if (metadata.epoch > reset->epoch) reset->epoch = metadata.epoch;
+    if (reset->to[p] > reset->committed[p].offset) reset->to[p] = reset->committed[p].offset;
+    reset->last[p] = metadata.last_changelog;
+    if (!kafka_admin_bounds(reset->admin, processor->input, p, &reset->first[p], &end,
+                            &reset->failure))
+      return false;
+  }
+  return true;
+}
+
+static bool is_possible(struct reset *reset) {
+  const struct processor *processor = reset->processor;
+  const char *why = shadow_refuses(processor);
+  for (int32_t p = 0; p < reset->partitions; p++) {
+    if (processor->rows && !processor->input_is_changelog && reset->first[p] > 0)
+      return fail(reset, EX_DATAERR,
+                  "'%s' partition %" PRId32 " begins at offset %" PRId64
+                  ": the state cannot be made again from what is left",
+                  processor->input, p, reset->first[p]);
+    if (why && !processor->world && reset->to[p] != reset->first[p])
+      return fail(reset, EX_USAGE, "'%s' can only be reset to the beginning: %s", processor->name,
+                  why);
+  }
+  return true;
+}
+
+static bool members_have_left(struct reset *reset, int patience_s) {
+  for (int second = 0;; second++) {
+    int members = kafka_admin_members(reset->admin, reset->processor->name, &reset->failure);
+    if (members < 0) return false;
+    if (members == 0) return true;
+    if (second == 0 && patience_s)
+      fprintf(stderr,
+              "holdfast reset: '%s' has %d members; waiting for them to be missed, which takes "
+              "their session time-out\n",
+              reset->processor->name, members);
+    if (second >= patience_s)
+      return fail(reset, EX_TEMPFAIL,
+                  "the group '%s' has %d members still: stop the filter first; a static member "
+                  "counts until its session has timed out",
+                  reset->processor->name, members);
+    sleep(1);
+  }
+}
+
+/* ---- the state of that place ---- */
+
+static void forget_output(void *user, const char *topic, const struct log_output *output) {
+  (void)user;
+  (void)topic;
+  (void)output;
+}
+
+static bool make_state(struct reset *reset, int32_t partition) {
+  if (reset->to[partition] == reset->first[partition]) return true; /* an empty one */
+  const struct shadow shadow = {.options = reset->options,
+                                .processor = reset->processor,
+                                .store = reset->state,
+                                .partition = partition,
+                                .partitions = reset->partitions,
+                                .to = reset->to[partition],
+                                .output = forget_output,
+                                .user = reset};
+  return shadow_run(&shadow, &reset->failure);
+}
+
+static bool fold_changelog(struct reset *reset, int32_t partition) {
+  struct kafka_reader *reader =
+      kafka_reader_open(reset->options, reset->processor->changelog, partition,
+                        KAFKA_READ_BEGINNING, &reset->failure);
+  enum kafka_read read = reader ? KAFKA_READ_NOTHING : KAFKA_READ_FAILED;
+  size_t collected = 0;
+  while (read != KAFKA_READ_FAILED &&
+         (read != KAFKA_READ_AT_END ||
+          kafka_reader_end(reader, partition) <= reset->last[partition])) {
+    struct memory_record record;
+    int32_t from;
+    read = kafka_reader_next(reader, 500, &from, &record, &reset->failure);
+    if (read != KAFKA_READ_RECORD) continue;
+    const struct change change = {.key = record.key, .value = record.value};
+    store_put_changes(reset->recorded, partition, &change, 1);
+    if (++collected % FLUSH_CHANGES == 0) store_write(reset->recorded);
+  }
+  store_write(reset->recorded);
+  kafka_reader_close(reader);
+  return read == KAFKA_READ_AT_END;
+}
+
+static bool put(struct reset *reset, struct str key, struct str value) {
+  (value.data ? reset->written : reset->tombstones)[reset->partition]++;
+  if (!reset->rewrite) return true;
+  return kafka_rewrite_put(reset->rewrite, reset->processor->changelog, reset->partition, key,
+                           value, &reset->last[reset->partition], &reset->failure);
+}
+
+/* A row of the changelog: what that place did not have goes. */
+static bool take_back(void *user, struct str key, struct str value) {
+  struct reset *reset = user;
+  struct arena arena = {0};
+  struct str wanted = store_get(reset->state, reset->partition, key, &arena);
+  if (!wanted.data || !str_equal(wanted, value)) reset->fine = put(reset, key, wanted);
+  arena_free(&arena);
+  return reset->fine;
+}
+
+/* A row of that place that the changelog has no more. */
+static bool bring_back(void *user, struct str key, struct str value) {
+  struct reset *reset = user;
+  struct arena arena = {0};
+  if (!store_get(reset->recorded, reset->partition, key, &arena).data)
+    reset->fine = put(reset, key, value);
+  arena_free(&arena);
+  return reset->fine;
+}
+
+static bool rewrite_rows(struct reset *reset) {
+  const struct processor *processor = reset->processor;
+  for (int32_t p = 0; p < reset->partitions; p++) {
+    reset->tombstones[p] = reset->written[p] = 0;
+    if (processor->input_is_changelog) reset->last[p] = reset->to[p] - 1;
+    if (!processor->changelog || processor->world) continue;
+    reset->partition = p;
+    reset->fine = true;
+    store_scan(reset->recorded, p, STR(""), (struct str){0}, take_back, reset);
+    if (reset->fine) store_scan(reset->state, p, STR(""), (struct str){0}, bring_back, reset);
+    if (!reset->fine) return false;
+  }
+  return true;
+}
+
+static bool prepare(struct reset *reset) {
+  const struct processor *processor = reset->processor;
+  if (!processor->changelog || processor->world) return true;
+  char path[400], error[400];
+  int code;
+  if (!spill_make(options_text(reset->options, "spill-dir"), reset->directory,
+                  sizeof reset->directory))
+    return fail(reset, EX_CANTCREAT, "cannot make a folder in '%s': see --spill-dir",
+                options_text(reset->options, "spill-dir"));
+  snprintf(path, sizeof path, "%s/state", reset->directory);
+  reset->state = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
+  snprintf(path, sizeof path, "%s/recorded", reset->directory);
+  if (reset->state)
+    reset->recorded = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
+  if (!reset->recorded) return fail(reset, code, "%s", error);
+  for (int32_t p = 0; p < reset->partitions; p++) {
+    if (!make_state(reset, p) || !fold_changelog(reset, p)) return false;
+  }
+  return true;
+}
+
+/* ---- doing it ---- */
+
+static void print_plan(const struct reset *reset) {
+  printf("%s: epoch %" PRId64 " -> %" PRId64 "\n", reset->processor->name, reset->epoch,
+         reset->epoch + 1);
+  for (int32_t p = 0; p < reset->partitions; p++) {
+    printf("  %s-%" PRId32 ": offset %" PRId64 " -> %" PRId64, reset->processor->input, p,
+           reset->committed[p].offset, reset->to[p]);
+    if (reset->processor->world)
+      printf(", its rows stay");
+    else if (reset->processor->changelog)
+      printf(", %" PRId64 " rows go and %" PRId64 " are set back in %s", reset->tombstones[p],
+             reset->written[p], reset->processor->changelog);
+    putchar('\n');
+  }
+}
+
+static bool apply(struct reset *reset) {
+  char id[128];
+  snprintf(id, sizeof id, "holdfast-reset-%s", reset->processor->name);
+  if (!members_have_left(reset, MEMBERS_LEAVE_S)) return false;
+  reset->rewrite = kafka_rewrite_begin(reset->options, id, &reset->failure);
+  if (!reset->rewrite || !rewrite_rows(reset) ||
+      !kafka_rewrite_settle(reset->rewrite, &reset->failure))
+    return false;
+  struct log_offset offsets[PARTITIONS_MAX];
+  for (int32_t p = 0; p < reset->partitions; p++) {
+    const struct commit_metadata metadata = {
+        .epoch = reset->epoch + 1, .intent_id = "-", .last_changelog = reset->last[p]};
+    offsets[p].offset = reset->to[p];
+    commit_metadata_format(&metadata, offsets[p].metadata);
+  }
+  return members_have_left(reset, 0) &&
+         kafka_rewrite_commit(reset->rewrite, reset->processor->name, reset->processor->input,
+                              offsets, reset->partitions, &reset->failure);
+}
+
+static bool run(struct reset *reset) {
+  reset->admin = kafka_admin_open(reset->options, &reset->failure);
+  if (!reset->admin || !find_offsets(reset) || !is_possible(reset)) return false;
+  bool applying = options_flag(reset->options, "apply");
+  if (applying && !members_have_left(reset, MEMBERS_LEAVE_S)) return false;
+  if (applying && !find_offsets(reset)) return false; /* as the last member left them */
+  if (!prepare(reset) || !rewrite_rows(reset)) return false;
+  print_plan(reset);
+  if (!applying) {
+    int members = kafka_admin_members(reset->admin, reset->processor->name, &reset->failure);
+    if (members > 0) printf("  stop it first: the group has %d members\n", members);
+    printf("nothing was changed; --apply does it\n");
+    return members >= 0;
+  }
+  if (!apply(reset)) return false;
+  printf("done; start %s again: its stores rebuild from the changelog\n", reset->processor->name);
+  return true;
+}
+
+static int reset_filter(const struct options *options, const struct processor *processor) {
+  static struct reset reset; /* too large for a stack */
+  reset = (struct reset){.options = options, .processor = processor};
+  reset.failure.exit_code = EX_UNAVAILABLE;
+  int code = EX_OK;
+  if (!run(&reset)) {
+    fprintf(stderr, "holdfast reset: %s\n", reset.failure.text);
+    code = reset.failure.exit_code;
+  }
+  kafka_rewrite_end(reset.rewrite);
+  kafka_admin_close(reset.admin);
+  store_close(reset.state);
+  store_close(reset.recorded);
+  spill_remove(reset.directory);
+  return code;
+}
+
+int reset_command(int argc, char **argv) {
+  struct options options = {0};
+  int code;
+  if (command_options(&options, &usage, argc, argv, &code)) {
+    const struct processor *processor =
+        options.argument_count == 1 ? shadow_filter(options.arguments[0]) : NULL;
+    if (processor) {
+      code = reset_filter(&options, processor);
+    } else {
+      fprintf(stderr, "holdfast reset: name one filter: %s is none\n",
+              options.argument_count ? options.arguments[0] : "nothing");
+      code = EX_USAGE;
+    }
+  }
+  options_free(&options);
+  return code;
+}
