@@ -48,7 +48,8 @@ static void request(struct context *context, const struct event *event) {
                        .state = CHARGE_STATE_DEFERRED,
                        .traceparent = event->traceparent};
   if (known) row = *known;
-  /* Said again, because a filter was reset: nothing is begun by that, not even what was given up. */
+  /* Said again, because a filter was reset: nothing is begun by that, not even what was given up.
+   */
   bool again = known && request->attempt > 0 && request->attempt <= row.attempt &&
                !MUTANT("repeated-request-charged");
   row.attempt = request->attempt;

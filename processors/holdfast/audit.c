@@ -279,13 +279,13 @@ static bool audit_round(struct audit *audit, struct audit_summary *summary) {
 }
 
 static json_t *summary_json(const struct audit_summary *s) {
-  return json_pack(
-      "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records", s->records,
-      "reservations", s->reservations, "approved", s->approved, "failed", s->failed, "cancelled",
-      s->cancelled, "waiting", s->waiting, "on_the_way", s->on_the_way, "refused_ids",
-      s->refused_ids, "refused_commands", s->refused_commands, "dead_letters", s->dead_letters,
-      "items", s->items, "units_sold", s->units_sold, "units_held", s->units_held, "charged",
-      s->charged, "refunded", s->refunded, "repeats", s->repeats);
+  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records",
+                   s->records, "reservations", s->reservations, "approved", s->approved, "failed",
+                   s->failed, "cancelled", s->cancelled, "waiting", s->waiting, "on_the_way",
+                   s->on_the_way, "refused_ids", s->refused_ids, "refused_commands",
+                   s->refused_commands, "dead_letters", s->dead_letters, "items", s->items,
+                   "units_sold", s->units_sold, "units_held", s->units_held, "charged", s->charged,
+                   "refunded", s->refunded, "repeats", s->repeats);
 }
 
 static void print_summary(struct audit *audit, const struct audit_summary *s, int64_t stores) {
@@ -301,7 +301,8 @@ static void print_summary(struct audit *audit, const struct audit_summary *s, in
     return;
   }
   if (audit->found > audit->printed)
-    printf("... and %" PRId64 " more; --limit prints more of them\n", audit->found - audit->printed);
+    printf("... and %" PRId64 " more; --limit prints more of them\n",
+           audit->found - audit->printed);
   printf("%" PRId64 " records: %" PRId64 " reservations, %" PRId64 " approved, %" PRId64
          " failed, %" PRId64 " cancelled, %" PRId64 " waiting, %" PRId64 " on their way\n",
          s->records, s->reservations, s->approved, s->failed, s->cancelled, s->waiting,

@@ -48,8 +48,7 @@ struct str audit_hold_key(struct auditor *auditor, struct str item, struct str r
 
 size_t audit_load(struct auditor *auditor, struct str key, void *out, size_t size) {
   const struct change *staged = staging_find(&auditor->staging, 0, 0, key);
-  struct str bytes =
-      staged ? staged->value : store_get(auditor->store, 0, key, &auditor->scratch);
+  struct str bytes = staged ? staged->value : store_get(auditor->store, 0, key, &auditor->scratch);
   memset(out, 0, size);
   if (!bytes.data) return 0;
   memcpy(out, bytes.data, bytes.size < size ? bytes.size : size);
@@ -182,7 +181,8 @@ static void check_order(struct auditor *auditor, const struct audit_event *event
   int number = 0;
   for (size_t i = name + 1; i < source.size; i++) number = number * 10 + (source.data[i] - '0');
   cause[1] = (int64_t)event->topic << 32 | event->partition;
-  if (number == 0 && str_equal((struct str){source.data, name}, str_of(audit_topics[AUDIT_COMMANDS].consumer)))
+  if (number == 0 &&
+      str_equal((struct str){source.data, name}, str_of(audit_topics[AUDIT_COMMANDS].consumer)))
     auditor->commands_answered++;
   uint64_t key = XXH3_64bits_withSeed(cause, sizeof cause, XXH3_64bits(source.data, name));
   struct order *order = find_order(auditor, key);
@@ -224,7 +224,8 @@ static void opened(struct facts *facts, const struct open_reservation *open) {
 
 /* Pay and Cancel have the same fields. */
 static void wish(struct facts *facts, bool again, bool pay, struct str customer) {
-  if (again || !facts->opened || facts->customer != XXH3_64bits(customer.data, customer.size)) return;
+  if (again || !facts->opened || facts->customer != XXH3_64bits(customer.data, customer.size))
+    return;
   if (pay && !facts->deadline_passed[DEADLINE_KIND_HOLD_END] && !facts->cancelled)
     facts->paid = true;
   if (!pay) facts->cancelled = true;
@@ -248,8 +249,8 @@ static void settled(struct auditor *auditor, struct facts *facts, const struct a
   if (auditor->was_reset) {
     auditor->summary.repeats++;
   } else {
-    audit_report(auditor, RULE_CHARGED_TWICE, answer->reservation_id, event,
-                 "a second approved %s", charge ? "charge" : "refund");
+    audit_report(auditor, RULE_CHARGED_TWICE, answer->reservation_id, event, "a second approved %s",
+                 charge ? "charge" : "refund");
   }
 }
 
@@ -275,7 +276,8 @@ static void ledger(struct auditor *auditor, const struct audit_event *event) {
     case RECORD_PAY:
     case RECORD_CANCEL:
       facts.forwarded++;
-      wish(&facts, again, event->value.type == RECORD_PAY, ((const struct pay *)value)->customer_id);
+      wish(&facts, again, event->value.type == RECORD_PAY,
+           ((const struct pay *)value)->customer_id);
       break;
     case RECORD_STOCK_HELD: held(&facts, value); break;
     case RECORD_CHARGE_SETTLED: settled(auditor, &facts, event, value); break;
@@ -485,9 +487,10 @@ static void take_down(struct auditor *auditor, const struct audit_event *event) 
  * damage. */
 static bool decode(struct auditor *auditor, struct audit_event *event, bool blame) {
   char error[CODEC_ERROR_SIZE];
-  if (!event->record->value.data && audit_topics[event->topic].table) return false; /* a tombstone */
-  if (event->record->value.data && codec_decode(auditor->codec, event->record->value,
-                                                &auditor->scratch, &event->value, error))
+  if (!event->record->value.data && audit_topics[event->topic].table)
+    return false; /* a tombstone */
+  if (event->record->value.data &&
+      codec_decode(auditor->codec, event->record->value, &auditor->scratch, &event->value, error))
     return true;
   if (!blame) return false;
   if (event->topic == AUDIT_COMMANDS) {
@@ -503,8 +506,7 @@ static bool decode(struct auditor *auditor, struct audit_event *event, bool blam
 
 static bool is_processed(const struct auditor *auditor, const struct audit_event *event) {
   return !audit_topics[event->topic].consumer ||
-         event->record->offset <
-             auditor->partitions[event->topic][event->partition].committed;
+         event->record->offset < auditor->partitions[event->topic][event->partition].committed;
 }
 
 static void mark(struct auditor *auditor, const struct audit_event *event) {
@@ -611,7 +613,6 @@ void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t 
   if (epoch > 1) auditor->was_reset = true;
 }
 
-int64_t auditor_position(const struct auditor *auditor, enum audit_topic topic,
-                         int32_t partition) {
+int64_t auditor_position(const struct auditor *auditor, enum audit_topic topic, int32_t partition) {
   return partition < AUDIT_PARTITIONS_MAX ? auditor->partitions[topic][partition].position : 0;
 }

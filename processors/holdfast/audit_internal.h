@@ -33,17 +33,17 @@ struct facts {
   bool opened, approved, payable, by_customer;
   bool cancelled, paid; /* its customer said so while it was open */
   int64_t next_command; /* after the last command's offset: what lies before comes from a reset */
-  int32_t ends;        /* outcomes that the ledger decided: APPROVED, or an end before it */
-  int32_t outcomes;    /* told on reservation-outcomes, by revision once each */
-  int32_t told_last;   /* the last revision there */
-  int32_t decided;     /* outcomes the ledger decided, CANCELLED after APPROVED too */
+  int32_t ends;         /* outcomes that the ledger decided: APPROVED, or an end before it */
+  int32_t outcomes;     /* told on reservation-outcomes, by revision once each */
+  int32_t told_last;    /* the last revision there */
+  int32_t decided;      /* outcomes the ledger decided, CANCELLED after APPROVED too */
   int64_t amount;
   int32_t charges_asked, charges_answered, charges_approved;
   int32_t refunds_asked, refunds_answered, refunds_approved;
   int64_t deadline_at[DEADLINE_KIND_COUNT], deadline_passed[DEADLINE_KIND_COUNT]; /* 0: none */
   uint32_t prints[PRINTS_MAX];
-  int32_t moving;       /* the round in which something about it waited */
-  int32_t last_topic;   /* of the last record about it */
+  int32_t moving;     /* the round in which something about it waited */
+  int32_t last_topic; /* of the last record about it */
   int32_t last_partition;
   int64_t last_offset;
 };

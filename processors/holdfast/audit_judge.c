@@ -17,7 +17,8 @@ const struct audit_rule_text audit_rules[AUDIT_RULE_COUNT] = {
                                 "what its customer has cancelled or paid in time is treated so"},
     [RULE_HOLD_UNANSWERED] = {"hold-unanswered", "every request for a hold is answered"},
     [RULE_HOLD_ANSWERED_TWICE] = {"hold-answered-twice", "a hold is answered once"},
-    [RULE_REVISION] = {"revision", "the steps of a reservation are 1, 2, 3: none missing or changed"},
+    [RULE_REVISION] = {"revision",
+                       "the steps of a reservation are 1, 2, 3: none missing or changed"},
     [RULE_OUTCOME_MISSING] = {"outcome-missing", "what nothing will move on has its outcome"},
     [RULE_OUTCOME_TWICE] = {"outcome-twice", "a reservation has one outcome"},
     [RULE_NOT_TOLD] = {"not-told", "what the ledger decided, customer and item are told"},
@@ -32,7 +33,8 @@ const struct audit_rule_text audit_rules[AUDIT_RULE_COUNT] = {
     [RULE_CHARGED_NOT_DELIVERED] = {"charged-not-delivered", "what failed was never charged"},
     [RULE_CHARGED_TWICE] = {"charged-twice", "money moves once each way"},
     [RULE_NOT_REFUNDED] = {"not-refunded", "what was cancelled after its approval was refunded"},
-    [RULE_REFUNDED_NOT_CANCELLED] = {"refunded-not-cancelled", "only what was cancelled is refunded"},
+    [RULE_REFUNDED_NOT_CANCELLED] = {"refunded-not-cancelled",
+                                     "only what was cancelled is refunded"},
     [RULE_STORE_DIFFERS] = {"store-differs", "a store equals the fold of its changelog"},
     [RULE_VIEW_DIFFERS] = {"view-differs", "the history equals the fold of its events"},
 };
@@ -95,8 +97,7 @@ static void judge_commands(struct judgement *judgement, struct str id, const str
   if (again ? facts->hold_requests < 1 && facts->opens : facts->hold_requests != facts->opens)
     blame(judgement, RULE_COMMAND_LOST, id, facts,
           "it was opened in the ledger and asked for at the stock a different number of times");
-  if (again ? facts->opens_other && !facts->refused_ids
-            : facts->opens_other != facts->refused_ids)
+  if (again ? facts->opens_other && !facts->refused_ids : facts->opens_other != facts->refused_ids)
     blame(judgement, RULE_COMMAND_LOST, id, facts,
           "another Reserve came under its id, and was not refused exactly once");
 }
@@ -133,9 +134,10 @@ static void judge_money(struct judgement *judgement, struct str id, const struct
   bool delivered = facts->approved && facts->status != STATUS_CANCELLED;
   if (facts->approved && facts->payable && !charged)
     blame(judgement, RULE_NOT_CHARGED, id, facts, "approved, and its price was never charged");
-  if (charged && (facts->status == STATUS_FAILED ||
-                  (facts->status == STATUS_CANCELLED && !facts->approved)))
-    blame(judgement, RULE_CHARGED_NOT_DELIVERED, id, facts, "charged, and it ended without approval");
+  if (charged &&
+      (facts->status == STATUS_FAILED || (facts->status == STATUS_CANCELLED && !facts->approved)))
+    blame(judgement, RULE_CHARGED_NOT_DELIVERED, id, facts,
+          "charged, and it ended without approval");
   if (charged && !facts->payable)
     blame(judgement, RULE_CHARGED_NOT_DELIVERED, id, facts, "charged, and nothing was due");
   if (facts->status == STATUS_CANCELLED && charged && !refunded)
@@ -221,7 +223,8 @@ static void judge_item(struct judgement *judgement, struct str id, const struct 
 
 static void judge_view(struct judgement *judgement, struct str key, const struct view_facts *view) {
   if (view->moving == judgement->auditor->round) return;
-  struct str customer = str_of(key.data + 1), reservation = str_of(customer.data + customer.size + 1);
+  struct str customer = str_of(key.data + 1),
+             reservation = str_of(customer.data + customer.size + 1);
   bool same = view->in_events == view->in_view && view->events_revision == view->view_revision &&
               view->events_status == view->view_status;
   if (same) return;

@@ -139,8 +139,7 @@ static void check_refusal(struct auditor *auditor, const struct audit_event *eve
 }
 
 static struct str hold_key(struct auditor *auditor, const struct request_hold *request) {
-  return audit_hold_key(auditor, request->item_id, request->reservation_id,
-                        request->content_hash);
+  return audit_hold_key(auditor, request->item_id, request->reservation_id, request->content_hash);
 }
 
 static void keep_hold(struct auditor *auditor, struct str key, const struct hold_row *row) {
@@ -185,8 +184,8 @@ static void request_hold(struct auditor *auditor, const struct audit_event *even
   keep_hold(auditor, key, &row);
 }
 
-static void settle_hold(struct auditor *auditor, const struct audit_event *event, struct str item_id,
-                        struct str key, bool confirm) {
+static void settle_hold(struct auditor *auditor, const struct audit_event *event,
+                        struct str item_id, struct str key, bool confirm) {
   struct hold_row row;
   if (!audit_load(auditor, key, &row, sizeof row)) return;
   bool held = row.facts.state == HOLD_STATE_HELD, sold = row.facts.state == HOLD_STATE_SOLD;
@@ -211,18 +210,18 @@ void audit_stock(struct auditor *auditor, const struct audit_event *event) {
       return;
     case RECORD_CONFIRM_HOLD: {
       const struct confirm_hold *confirm = value;
-      settle_hold(auditor, event, confirm->item_id,
-                  audit_hold_key(auditor, confirm->item_id, confirm->reservation_id,
-                                 confirm->content_hash),
-                  true);
+      settle_hold(
+          auditor, event, confirm->item_id,
+          audit_hold_key(auditor, confirm->item_id, confirm->reservation_id, confirm->content_hash),
+          true);
       return;
     }
     case RECORD_RELEASE_HOLD: {
       const struct release_hold *release = value;
-      settle_hold(auditor, event, release->item_id,
-                  audit_hold_key(auditor, release->item_id, release->reservation_id,
-                                 release->content_hash),
-                  false);
+      settle_hold(
+          auditor, event, release->item_id,
+          audit_hold_key(auditor, release->item_id, release->reservation_id, release->content_hash),
+          false);
       return;
     }
     default: return;

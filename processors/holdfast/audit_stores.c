@@ -107,7 +107,9 @@ static void compare(struct comparison *c) {
   if (!c->equal) return;
   store_scan(c->fold, 0, STR(""), (struct str){0}, count_row, &c->folded);
   if (c->rows != c->folded)
-    differs(c, "partition %" PRId32 " has %" PRId64 " rows, and %s up to offset %" PRId64 " has %" PRId64,
+    differs(c,
+            "partition %" PRId32 " has %" PRId64 " rows, and %s up to offset %" PRId64
+            " has %" PRId64,
             c->partition, c->rows, changelog_of(c->processor), c->meta.next_changelog, c->folded);
 }
 

@@ -120,8 +120,8 @@ void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t parti
 /* Where the next round reads on. */
 int64_t auditor_position(const struct auditor *auditor, enum audit_topic topic, int32_t partition);
 
-/* Judges every reservation, hold, item and view. summary: of everything so far. progress: called now
- * and then with the rows judged; NULL: not wanted. */
+/* Judges every reservation, hold, item and view. summary: of everything so far. progress: called
+ * now and then with the rows judged; NULL: not wanted. */
 void auditor_judge(struct auditor *auditor, struct audit_summary *summary,
                    void (*progress)(void *user, int64_t rows), void *user);
 

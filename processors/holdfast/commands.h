@@ -14,6 +14,7 @@ int audit_command(int argc, char **argv);
 int replay_command(int argc, char **argv);
 int snapshot_command(int argc, char **argv);
 int reset_command(int argc, char **argv);
+int explain_command(int argc, char **argv);
 int skip_command(int argc, char **argv);
 
 struct usage {

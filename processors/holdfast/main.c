@@ -17,6 +17,7 @@ static const struct command {
     {"read", read_command, "print a topic as JSON lines"},
     {"show", show_command, "a reservation, a customer, an item, as the views have it"},
     {"audit", audit_command, "prove that nothing was lost, done twice or oversold"},
+    {"explain", explain_command, "the story of one reservation, from the log"},
     {"replay", replay_command, "run a filter on its recorded input, and compare"},
     {"snapshot", snapshot_command, "copy a filter's store with its offsets"},
     {"reset", reset_command, "let a filter do its work again from an earlier place"},

@@ -48,8 +48,8 @@ static bool check_offset(struct kafka_admin *admin, const struct processor *proc
   if (offset >= first && offset <= end) return true;
   failure->exit_code = EX_DATAERR;
   snprintf(failure->text, sizeof failure->text,
-           "'%s' partition %" PRId32 " has the offsets %" PRId64 " to %" PRId64
-           ", not %" PRId64 "%s",
+           "'%s' partition %" PRId32 " has the offsets %" PRId64 " to %" PRId64 ", not %" PRId64
+           "%s",
            processor->input, p, first, end, offset, offset < first ? ": that is gone" : "");
   return false;
 }
@@ -73,7 +73,8 @@ bool positions_of(struct kafka_admin *admin, const struct processor *processor, 
     return false;
   }
   for (int32_t p = 0; p < partitions; p++) {
-    if (number && (only < 0 || only == p) && !check_offset(admin, processor, p, offset, failure)) return false;
+    if (number && (only < 0 || only == p) && !check_offset(admin, processor, p, offset, failure))
+      return false;
     out[p] = offset;
     if (!number && !kafka_admin_bounds(admin, processor->input, p, &out[p], &end, failure))
       return false;

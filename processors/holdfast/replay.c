@@ -59,7 +59,8 @@ static const struct option_desc replay_options[] = {
     {0}};
 
 static const struct usage usage = {
-    "Runs a filter of this build on its recorded input in a store of its own. Nothing is written to "
+    "Runs a filter of this build on its recorded input in a store of its own. Nothing is written "
+    "to "
     "the cluster.\nWith --diff its outputs are compared byte by byte with the recorded ones, "
     "matched by filter, causation and number; tables\nby their last value. To try another build, "
     "run its own `holdfast replay`.\n\n"
@@ -152,7 +153,8 @@ static bool is_wanted(const struct replay *replay, struct str causation) {
   return offset >= replay->from[partition] && offset < replay->to[partition];
 }
 
-static void print_output(struct replay *replay, const char *topic, const struct log_output *output) {
+static void print_output(struct replay *replay, const char *topic,
+                         const struct log_output *output) {
   const struct memory_record record = {.timestamp = output->timestamp,
                                        .key = output->key,
                                        .value = output->value,
@@ -207,9 +209,9 @@ static json_t *value_json(struct replay *replay, const char *topic,
 static void show(struct replay *replay, const char *topic, struct str what,
                  const struct memory_record *recorded, const struct memory_record *made) {
   if (replay->differences++ >= options_number(replay->options, "limit")) return;
-  json_t *json = json_pack("{s:s,s:s%,s:o,s:o}", "topic", topic, "of", what.data, what.size,
-                           "recorded", value_json(replay, topic, recorded), "replayed",
-                           value_json(replay, topic, made));
+  json_t *json =
+      json_pack("{s:s,s:s%,s:o,s:o}", "topic", topic, "of", what.data, what.size, "recorded",
+                value_json(replay, topic, recorded), "replayed", value_json(replay, topic, made));
   if (replay->json) {
     json_array_append_new(replay->shown, json);
     return;
@@ -293,7 +295,8 @@ static bool show_unseen(void *user, struct str key, struct str value) {
   if (!store_get(replay->expected, 0, marked, &arena).data) {
     const struct memory_record made = unpack(value);
     const char *space = memchr(key.data, ' ', key.size);
-    struct str topic = arena_copy(&arena, (struct str){key.data + 1, (size_t)(space - key.data) - 1}),
+    struct str topic =
+                   arena_copy(&arena, (struct str){key.data + 1, (size_t)(space - key.data) - 1}),
                what = {space + 1, key.size - topic.size - 2};
     show(replay, topic.data, what, NULL, &made);
   }
@@ -396,7 +399,7 @@ static bool run_partition(struct replay *replay, int32_t partition) {
   /* Only at its committed offset a filter has nothing in its tables that this run has not. And from
    * a snapshot on only the rows that changed since are made again. */
   replay->tables[partition] = replay->to[partition] == replay->committed[partition] &&
-                   !options_given(replay->options, "snapshot");
+                              !options_given(replay->options, "snapshot");
   return shadow_run(&shadow, &replay->failure);
 }
 
@@ -405,9 +408,10 @@ static bool find_range(struct replay *replay) {
   replay->partitions = kafka_admin_partitions(replay->admin, input, &replay->failure);
   if (replay->partitions < 0) return false;
   if (replay->partitions == 0 || replay->partitions > PARTITIONS_MAX)
-    return fail(replay, replay->partitions ? "'%s' has more than 256 partitions"
-                                           : "the topic '%s' does not exist: are --brokers and "
-                                             "--prefix those of the pipeline?",
+    return fail(replay,
+                replay->partitions ? "'%s' has more than 256 partitions"
+                                   : "the topic '%s' does not exist: are --brokers and "
+                                     "--prefix those of the pipeline?",
                 input);
   if (options_number(replay->options, "partition") >= replay->partitions)
     return fail(replay, "'%s' has the partitions 0 to %" PRId32, input, replay->partitions - 1);

@@ -158,9 +158,8 @@ static bool make_state(struct reset *reset, int32_t partition) {
 }
 
 static bool fold_changelog(struct reset *reset, int32_t partition) {
-  struct kafka_reader *reader =
-      kafka_reader_open(reset->options, reset->processor->changelog, partition,
-                        KAFKA_READ_BEGINNING, &reset->failure);
+  struct kafka_reader *reader = kafka_reader_open(reset->options, reset->processor->changelog,
+                                                  partition, KAFKA_READ_BEGINNING, &reset->failure);
   enum kafka_read read = reader ? KAFKA_READ_NOTHING : KAFKA_READ_FAILED;
   size_t collected = 0;
   while (read != KAFKA_READ_FAILED &&

@@ -46,10 +46,8 @@ static struct str keep(char **at, struct str text) {
 static void copy(const struct memory_record *from, int32_t partition, struct log_record *to) {
   char *bytes = xmalloc(from->key.size + from->value.size + from->correlation_id.size +
                         from->causation.size + from->traceparent.size + 1);
-  *to = (struct log_record){.partition = partition,
-                            .offset = from->offset,
-                            .timestamp = from->timestamp,
-                            .owner = bytes};
+  *to = (struct log_record){
+      .partition = partition, .offset = from->offset, .timestamp = from->timestamp, .owner = bytes};
   to->key = keep(&bytes, from->key);
   to->value = keep(&bytes, from->value);
   to->correlation_id = keep(&bytes, from->correlation_id);
@@ -66,7 +64,8 @@ static bool next(void *user, struct log_record *out) {
     enum kafka_read read =
         kafka_reader_next(playback->reader, POLL_MS, &partition, &record, &playback->failure);
     if (read == KAFKA_READ_FAILED) return false;
-    if (read == KAFKA_READ_AT_END && kafka_reader_end(playback->reader, shadow->partition) >= shadow->to)
+    if (read == KAFKA_READ_AT_END &&
+        kafka_reader_end(playback->reader, shadow->partition) >= shadow->to)
       return false;
     if (read != KAFKA_READ_RECORD) continue;
     if (record.offset >= shadow->to) return false;
@@ -108,12 +107,10 @@ bool shadow_run(const struct shadow *shadow, struct log_failure *failure) {
   struct store_meta meta;
   bool known = shadow->store && store_meta(shadow->store, shadow->partition, &meta);
   struct playback playback = {.shadow = shadow};
-  playback.reader =
-      kafka_reader_open(shadow->options, shadow->processor->input, shadow->partition,
-                        known ? meta.next_input : KAFKA_READ_BEGINNING, failure);
+  playback.reader = kafka_reader_open(shadow->options, shadow->processor->input, shadow->partition,
+                                      known ? meta.next_input : KAFKA_READ_BEGINNING, failure);
   if (!playback.reader) return false;
-  const struct replay_callbacks callbacks = {
-      .next = next, .output = hand_over, .user = &playback};
+  const struct replay_callbacks callbacks = {.next = next, .output = hand_over, .user = &playback};
   struct log *log =
       replay_log_open(shadow->partition, shadow->partitions, known ? &meta : NULL, &callbacks);
   bool fine = play(&playback, log, failure);

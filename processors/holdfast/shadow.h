@@ -1,5 +1,6 @@
-/* A filter of this build, run on its recorded input in a store of its own. Nothing is written to the
- * cluster, and no provider is called: filters that call one, or wait for the clock, are refused. */
+/* A filter of this build, run on its recorded input in a store of its own. Nothing is written to
+ * the cluster, and no provider is called: filters that call one, or wait for the clock, are
+ * refused. */
 #ifndef HOLDFAST_SHADOW_H
 #define HOLDFAST_SHADOW_H
 

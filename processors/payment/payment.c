@@ -389,6 +389,5 @@ void payment_decide(struct context *context, const struct event *event) {
   if (known) turn.row = *known;
   if (was_decided(&turn, known != NULL)) return;
   act(&turn, mutated(ledger_table[input_of(event, &turn.row)][turn.row.state]));
-  if (has_changed(known, &turn.row))
-    row_put(context, &payment_rows[0], turn.row_key, &turn.row);
+  if (has_changed(known, &turn.row)) row_put(context, &payment_rows[0], turn.row_key, &turn.row);
 }

@@ -219,7 +219,8 @@ static rd_kafka_event_t *list_offsets(struct kafka_admin *admin, const char *gro
   return await(admin, failure, "asking for the offsets of a group");
 }
 
-/* Takes the answer. RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT: a transaction is about to change it. */
+/* Takes the answer. RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT: a transaction is about to change it.
+ */
 static rd_kafka_resp_err_t take_offsets(rd_kafka_event_t *event, struct log_offset *offsets,
                                         int32_t count) {
   size_t groups;

@@ -43,8 +43,8 @@ bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char
                         const struct log_offset *offsets, int32_t count,
                         struct log_failure *failure);
 
-/* The offset of the first record not before a time (milliseconds since 1970), of each partition; its
- * end where there is none. */
+/* The offset of the first record not before a time (milliseconds since 1970), of each partition;
+ * its end where there is none. */
 bool kafka_admin_at_time(struct kafka_admin *admin, const char *topic, int32_t partitions,
                          int64_t time, int64_t *out, struct log_failure *failure);
 

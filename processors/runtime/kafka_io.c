@@ -147,7 +147,8 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
   const struct kafka_setting forced[] = {
       {"isolation.level", "read_committed"},
       {"enable.partition.eof", "true"},
-      {"fetch.wait.max.ms", "20"}, /* the end of a partition is told when a fetch comes back empty */
+      {"fetch.wait.max.ms",
+       "20"}, /* the end of a partition is told when a fetch comes back empty */
       {"fetch.error.backoff.ms", "20"},
       {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);

@@ -32,8 +32,8 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
                                        int32_t partition, int64_t from,
                                        struct log_failure *failure);
 
-/* Goes on with another topic: all its partitions, each from its own offset (as many as the topic has
- * partitions; KAFKA_READ_BEGINNING and KAFKA_READ_END are taken too). */
+/* Goes on with another topic: all its partitions, each from its own offset (as many as the topic
+ * has partitions; KAFKA_READ_BEGINNING and KAFKA_READ_END are taken too). */
 bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
                           struct log_failure *failure);
 

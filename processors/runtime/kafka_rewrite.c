@@ -106,11 +106,11 @@ bool kafka_rewrite_commit(struct kafka_rewrite *rewrite, const char *group, cons
     one->metadata_size = strlen(offsets[p].metadata);
   }
   rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata_new(group_name);
-  bool done = is_done(rd_kafka_send_offsets_to_transaction(rewrite->producer, list, metadata,
-                                                           TIMEOUT_MS),
-                      "send_offsets_to_transaction", failure) &&
-              is_done(rd_kafka_commit_transaction(rewrite->producer, TIMEOUT_MS),
-                      "commit_transaction", failure);
+  bool done =
+      is_done(rd_kafka_send_offsets_to_transaction(rewrite->producer, list, metadata, TIMEOUT_MS),
+              "send_offsets_to_transaction", failure) &&
+      is_done(rd_kafka_commit_transaction(rewrite->producer, TIMEOUT_MS), "commit_transaction",
+              failure);
   rd_kafka_consumer_group_metadata_destroy(metadata);
   rd_kafka_topic_partition_list_destroy(list);
   if (done) rewrite->begun = false;

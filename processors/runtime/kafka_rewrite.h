@@ -8,7 +8,8 @@
 
 struct kafka_rewrite;
 
-/* Begins it. name: the transactional id; whoever had it before is fenced. NULL with the failure set. */
+/* Begins it. name: the transactional id; whoever had it before is fenced. NULL with the failure
+ * set. */
 struct kafka_rewrite *kafka_rewrite_begin(const struct options *options, const char *name,
                                           struct log_failure *failure);
 

@@ -198,8 +198,7 @@ static enum log_status memory_produce(struct log *log, const struct log_output *
                                  .traceparent = output->traceparent,
                                  .error = output->error};
   int transaction = producer_at(self)->transaction;
-  if (MUTANT("changelog-outside-transaction") && output->acknowledged)
-    transaction = NO_TRANSACTION;
+  if (MUTANT("changelog-outside-transaction") && output->acknowledged) transaction = NO_TRANSACTION;
   int64_t offset = cluster_append(self->cluster, &self->cluster->topics[output->topic],
                                   output->partition, &record, transaction);
   if (output->acknowledged && *output->acknowledged < offset) *output->acknowledged = offset;
@@ -245,8 +244,7 @@ static enum log_status memory_commit(struct log *log) {
 static enum log_status memory_abort(struct log *log) {
   struct log_memory *self = self_of(log);
   enum log_status status = check_producer(self);
-  if (status == LOG_OK)
-    cluster_end_transaction(self->cluster, self->producer, TRANSACTION_ABORTED);
+  if (status == LOG_OK) cluster_end_transaction(self->cluster, self->producer, TRANSACTION_ABORTED);
   return status;
 }
 

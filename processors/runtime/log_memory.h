@@ -13,7 +13,8 @@ struct memory_record {
   int64_t sequence; /* of the append, over all topics: set by the log */
   struct str key, value;
   struct str correlation_id, causation, source, traceparent, error;
-  struct str produced_at; /* the clock of who produced it, on Kafka; milliseconds since 1970, as text */
+  struct str
+      produced_at; /* the clock of who produced it, on Kafka; milliseconds since 1970, as text */
 };
 
 struct memory_cluster *memory_cluster_new(void);
@@ -71,8 +72,8 @@ void memory_delay_markers(struct memory_cluster *cluster, bool delay);
 /* Writes one of the markers that are left, `which` modulo their number. False: none is. */
 bool memory_write_marker(struct memory_cluster *cluster, uint64_t which);
 
-/* Takes away what a later record of its key supersedes, and the tombstones that an earlier compaction
- * met before that time (KIP-534). */
+/* Takes away what a later record of its key supersedes, and the tombstones that an earlier
+ * compaction met before that time (KIP-534). */
 void memory_compact(struct memory_cluster *cluster, const char *topic, int32_t partition,
                     int64_t tombstones_before);
 

@@ -169,8 +169,7 @@ static const struct log_class replay_class = {.close = replay_close,
                                               .lag = replay_lag,
                                               .now = replay_now};
 
-struct log *replay_log_open(int32_t partition, int32_t partition_count,
-                            const struct store_meta *at,
+struct log *replay_log_open(int32_t partition, int32_t partition_count, const struct store_meta *at,
                             const struct replay_callbacks *callbacks) {
   struct log_replay *self = xcalloc(1, sizeof *self);
   self->log.class = &replay_class;

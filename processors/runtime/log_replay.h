@@ -15,8 +15,7 @@ struct replay_callbacks {
 };
 
 /* at: where the store stands; NULL: an empty one, at the beginning. The callbacks are borrowed. */
-struct log *replay_log_open(int32_t partition, int32_t partition_count,
-                            const struct store_meta *at,
+struct log *replay_log_open(int32_t partition, int32_t partition_count, const struct store_meta *at,
                             const struct replay_callbacks *callbacks);
 
 /* Before poll has no more records, false. */

@@ -12,7 +12,7 @@ enum transaction_state { TRANSACTION_OPEN, TRANSACTION_COMMITTED, TRANSACTION_AB
 
 struct entry {
   struct memory_record record;
-  int transaction; /* its number; NO_TRANSACTION: committed from the start */
+  int transaction;    /* its number; NO_TRANSACTION: committed from the start */
   int64_t cleaned_at; /* a tombstone: when compaction met it first; 0: never yet */
 };
 

@@ -221,8 +221,8 @@ static bool restore_record(struct runtime *runtime, struct partition *partition,
 /* A value may have been read whose tombstone is gone by now: what was read is worth nothing. */
 static bool took_too_long(const struct runtime *runtime, const struct partition *partition) {
   int64_t age = runtime->log->class->now(runtime->log) - partition->written_at;
-  return age >= runtime->config.tombstone_retention_ms &&
-         !MUTANT("restore-may-take-for-ever") && !MUTANT("old-store-not-rebuilt");
+  return age >= runtime->config.tombstone_retention_ms && !MUTANT("restore-may-take-for-ever") &&
+         !MUTANT("old-store-not-rebuilt");
 }
 
 static bool start_over(struct runtime *runtime, struct partition *partition) {

@@ -69,8 +69,7 @@ struct recovery_plan recovery_judge(const struct recovery_facts *facts) {
     return plan(base, RECOVERY_REFUSE_METADATA, "the committed offset is not one of ours");
   }
   const struct intent *intent = facts->intent;
-  if (MUTANT("promoted-once-passed") && intent &&
-      facts->committed.offset >= intent->next_input) {
+  if (MUTANT("promoted-once-passed") && intent && facts->committed.offset >= intent->next_input) {
     base.intent = INTENT_PROMOTE;
     const struct store_meta passed = intent_promoted(intent, facts->now);
     return judge_rows(base, facts, &passed);

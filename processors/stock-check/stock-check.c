@@ -246,7 +246,8 @@ static void register_item(struct context *context, const struct event *event) {
   if (known) {
     if (!same_item(known, command)) {
       refuse_command(
-          context, event, "RegisterItem", command->manager_id, command->item_id, REFUSAL_ITEM_DIFFERS,
+          context, event, "RegisterItem", command->manager_id, command->item_id,
+          REFUSAL_ITEM_DIFFERS,
           "the item is registered with another content; its capacity grows by ReceiveStock only");
     }
     return;
@@ -289,8 +290,8 @@ static void receive_stock(struct context *context, const struct event *event) {
              !MUTANT("receipt-counted-twice")) {
     return; /* the same receipt again */
   } else if (command->quantity > INT32_MAX - known->capacity) {
-    refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id, REFUSAL_OVERFLOW,
-                   "the capacity would pass 2147483647");
+    refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
+                   REFUSAL_OVERFLOW, "the capacity would pass 2147483647");
   } else {
     struct stock_level item = *known;
     item.capacity += command->quantity;

@@ -54,8 +54,7 @@ static void audit(struct sim *sim) {
              "%" PRId64 " reservations wait (%s) and %" PRId64
              " are on their way, with no fault left",
              sim->summary.waiting, sim->summary.waits, sim->summary.on_the_way);
-    if (!sim->subject.size)
-      sim->subject = arena_copy(&sim->arena, str_of(sim->summary.waits));
+    if (!sim->subject.size) sim->subject = arena_copy(&sim->arena, str_of(sim->summary.waits));
   }
   auditor_free(auditor);
   sim_give_store("audit", store, 1);
@@ -75,8 +74,7 @@ struct comparison {
 /* The last value of each key of the changelog. */
 static void fold_changelog(struct comparison *c) {
   const struct memory_record *record;
-  for (int64_t next = 0;
-       (record = memory_read(c->sim->cluster, c->changelog, c->partition, next));
+  for (int64_t next = 0; (record = memory_read(c->sim->cluster, c->changelog, c->partition, next));
        next = record->offset + 1) {
     const struct change change = {.key = record->key, .value = record->value};
     staging_put(&c->last, 0, 0, &change, 0);
@@ -171,8 +169,7 @@ void tables_fold(struct sim *sim, struct staging *out) {
 }
 
 static void compare_one(struct sim *sim, const struct staged *row, const struct staging *other) {
-  const struct change *found =
-      staging_find(other, row->group, row->partition, row->change.key);
+  const struct change *found = staging_find(other, row->group, row->partition, row->change.key);
   struct str value = found ? found->value : (struct str){0};
   if (!row->change.value.data == !value.data && str_equal(row->change.value, value)) return;
   sim_fail(sim, "after the reset %s-%d has another value of '%.*s'",

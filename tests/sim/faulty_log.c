@@ -37,13 +37,13 @@ static bool happens(struct log *log, int per_thousand) {
 }
 
 /* The call itself, between two places where the process can stop or die. */
-#define CALL(log, name, ...)                                                              \
-  do {                                                                                    \
-    if (!node_passes(self_of(log)->node, "before " #name)) return died(log);              \
-    enum log_status status_ = pass_on(                                                    \
-        log, self_of(log)->inner->class->name(self_of(log)->inner, ##__VA_ARGS__));       \
-    if (!node_passes(self_of(log)->node, "after " #name)) return died(log);               \
-    return status_;                                                                       \
+#define CALL(log, name, ...)                                                                \
+  do {                                                                                      \
+    if (!node_passes(self_of(log)->node, "before " #name)) return died(log);                \
+    enum log_status status_ =                                                               \
+        pass_on(log, self_of(log)->inner->class->name(self_of(log)->inner, ##__VA_ARGS__)); \
+    if (!node_passes(self_of(log)->node, "after " #name)) return died(log);                 \
+    return status_;                                                                         \
   } while (0)
 
 static void faulty_close(struct log *log) {
@@ -111,7 +111,8 @@ static enum log_status faulty_produce(struct log *log, const struct log_output *
   if (self_of(log)->node->dead) return died(log);
   if (happens(log, self_of(log)->node->sim->faults.abort / 4)) {
     self_of(log)->node->sim->counts[COUNT_ABORTS]++;
-    sim_tell(self_of(log)->node->sim, "%s: a record is not delivered", node_name(self_of(log)->node));
+    sim_tell(self_of(log)->node->sim, "%s: a record is not delivered",
+             node_name(self_of(log)->node));
     return fail(log, LOG_ABORT, "a record was not delivered");
   }
   return pass_on(log, self_of(log)->inner->class->produce(self_of(log)->inner, output));

@@ -60,11 +60,11 @@ static int run_one(uint64_t seed) {
   sim_run(&sim, seed, true);
   if (sim.failed) {
     tell_subject();
-    printf("\nseed %" PRIu64 ": %s\nagain: make sim SEED=%" PRIu64 "%s%s\n", seed, sim.failure, seed,
-           mutant_name() ? " MUTANT=" : "", mutant_name() ? mutant_name() : "");
+    printf("\nseed %" PRIu64 ": %s\nagain: make sim SEED=%" PRIu64 "%s%s\n", seed, sim.failure,
+           seed, mutant_name() ? " MUTANT=" : "", mutant_name() ? mutant_name() : "");
   } else {
-    printf("\nseed %" PRIu64 ": nothing wrong: %" PRId64 " reservations, %" PRId64 " approved, %" PRId64
-           " failed, %" PRId64 " cancelled; %" PRId64 " kills\n",
+    printf("\nseed %" PRIu64 ": nothing wrong: %" PRId64 " reservations, %" PRId64
+           " approved, %" PRId64 " failed, %" PRId64 " cancelled; %" PRId64 " kills\n",
            seed, sim.summary.reservations, sim.summary.approved, sim.summary.failed,
            sim.summary.cancelled, sim.counts[COUNT_KILLS]);
   }
@@ -170,11 +170,10 @@ static void help(void) {
 }
 
 int main(int argc, char **argv) {
-  static const struct option flags[] = {{"seed", 1, 0, 's'},   {"seeds", 1, 0, 'n'},
-                                        {"from", 1, 0, 'f'},   {"jobs", 1, 0, 'j'},
-                                        {"limit-s", 1, 0, 'l'}, {"mutant", 1, 0, 'm'},
-                                        {"mutants", 0, 0, 'M'}, {"help", 0, 0, 'h'},
-                                        {0}};
+  static const struct option flags[] = {
+      {"seed", 1, 0, 's'},    {"seeds", 1, 0, 'n'},   {"from", 1, 0, 'f'},
+      {"jobs", 1, 0, 'j'},    {"limit-s", 1, 0, 'l'}, {"mutant", 1, 0, 'm'},
+      {"mutants", 0, 0, 'M'}, {"help", 0, 0, 'h'},    {0}};
   uint64_t seed = 0, count = 0, from = 1;
   int jobs = 2, limit = 0, flag;
   bool one = false, all_mutants = false;

@@ -10,7 +10,7 @@
 #define CALL_DEADLINE_MS 610
 
 struct call {
-  bool used, done; /* done: at the provider */
+  bool used, done;     /* done: at the provider */
   struct node *caller; /* NULL: gone */
   int32_t partition;
   char key[160];
@@ -79,7 +79,7 @@ int64_t provider_next(const struct provider *provider) {
   for (size_t i = 0; i < CALLS_MAX; i++) {
     const struct call *call = &provider->calls[i];
     if (!call->used) continue;
-    int64_t at = !call->done                               ? call->arrives_at
+    int64_t at = !call->done                             ? call->arrives_at
                  : call->answered_at < call->gives_up_at ? call->answered_at
                                                          : call->gives_up_at;
     if (call->caller && call->gives_up_at < at) at = call->gives_up_at;
@@ -113,8 +113,6 @@ struct caller {
 };
 
 static struct sim *the_sim; /* the one that runs: a world is opened without an argument */
-
-
 
 void provider_use(struct sim *sim) {
   the_sim = sim;
@@ -175,8 +173,7 @@ static void world_start(void *world, int32_t partition, struct str key, const vo
                         .gives_up_at = sim->now + CALL_DEADLINE_MS};
   memcpy(call->key, key.data, key.size);
   call->arrives_at = sim->now + (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 900);
-  call->answered_at =
-      call->arrives_at + (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 600);
+  call->answered_at = call->arrives_at + (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 600);
   if (!sim->quiet && chance_of(&sim->chance, 150)) call->result = CALL_NOT_MADE;
   if (!sim->quiet && chance_of(&sim->chance, 100)) call->answered_at = INT64_MAX; /* lost */
 }

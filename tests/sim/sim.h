@@ -57,8 +57,8 @@ struct node {
   bool stopping; /* SIGTERM */
   int64_t paused_until;
   enum runtime_status status; /* of its last step */
-  int64_t skew; /* of its clock */
-  int number;   /* of the process, for the story */
+  int64_t skew;               /* of its clock */
+  int number;                 /* of the process, for the story */
 };
 
 struct filter {

@@ -19,7 +19,8 @@
 #define SPARE_USES 15
 #define CACHE_BYTES ((size_t)1 << 20)
 
-/* ---- chance: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators) ---- */
+/* ---- chance: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators) ----
+ */
 
 uint64_t chance_next(struct chance *chance) {
   uint64_t z = chance->state += 0x9e3779b97f4a7c15;
@@ -62,8 +63,8 @@ void sim_fail(struct sim *sim, const char *format, ...) {
 
 const char *node_name(const struct node *node) {
   static char name[80];
-  snprintf(name, sizeof name, "%s/%d (process %d)",
-           node->sim->filters[node->filter].processor.name, node->slot, node->number);
+  snprintf(name, sizeof name, "%s/%d (process %d)", node->sim->filters[node->filter].processor.name,
+           node->slot, node->number);
   return name;
 }
 
@@ -75,7 +76,6 @@ static int remove_one(const char *path, const struct stat *status, int flag, str
   (void)walk;
   return remove(path);
 }
-
 
 static int newest_log(const char *path, const struct stat *status, int flag, struct FTW *walk) {
   extern char newest_path[512];
@@ -143,8 +143,8 @@ static bool open_disk(struct sim *sim, const struct filter *filter, struct disk 
   if (disk->store) return true;
   char error[300];
   int code;
-  disk->store = store_open(disk->directory, filter->processor.name, CACHE_BYTES, error,
-                           sizeof error, &code);
+  disk->store =
+      store_open(disk->directory, filter->processor.name, CACHE_BYTES, error, sizeof error, &code);
   if (!disk->store) sim_fail(sim, "%s", error);
   return disk->store != NULL;
 }
@@ -219,9 +219,9 @@ static void live(void *user) {
                                   .tombstone_retention_ms = sim->tombstone_retention_ms,
                                   .failpoint = step_fails,
                                   .failpoint_user = node};
-  config.log = faulty_log_open(node, memory_log_open(sim->cluster, processor->name,
-                                                     processor->input, processor->changelog,
-                                                     node->slot));
+  config.log =
+      faulty_log_open(node, memory_log_open(sim->cluster, processor->name, processor->input,
+                                            processor->changelog, node->slot));
   struct runtime *runtime = runtime_new(&config, &failure);
   if (!runtime) {
     judge_end(node, &failure);
@@ -266,7 +266,8 @@ static void start(struct sim *sim, int filter_index, int slot) {
   }
   node->fiber = fiber_new(live, node);
   sim->nodes[sim->node_count++] = node;
-  sim_tell(sim, "%s starts%s", node_name(node), disk && disk != &filter->disks[slot] ? " on another disk" : "");
+  sim_tell(sim, "%s starts%s", node_name(node),
+           disk && disk != &filter->disks[slot] ? " on another disk" : "");
 }
 
 static bool runs(const struct sim *sim, int filter, int slot) {
@@ -323,14 +324,13 @@ static void take_over(struct sim *sim, struct node *node) {
 static void compact(struct sim *sim) {
   const struct processor *processor =
       &sim->filters[chance_below(&sim->chance, (uint64_t)sim->filter_count)].processor;
-  const char *topic = processor->changelog ? processor->changelog
+  const char *topic = processor->changelog            ? processor->changelog
                       : processor->input_is_changelog ? processor->input
                                                       : NULL;
   if (!topic) return;
   int32_t partition = (int32_t)chance_below(&sim->chance, (uint64_t)sim->partitions);
-  int64_t before = sim->tombstone_retention_ms == INT64_MAX
-                       ? 0
-                       : sim->now - sim->tombstone_retention_ms - 5000;
+  int64_t before =
+      sim->tombstone_retention_ms == INT64_MAX ? 0 : sim->now - sim->tombstone_retention_ms - 5000;
   memory_compact(sim->cluster, topic, partition, before);
   sim_tell(sim, "%s-%d is compacted", topic, (int)partition);
 }
@@ -507,7 +507,8 @@ static void settle(struct sim *sim) {
   sim->quiet = true;
   sim_tell(sim, "faults stop");
   memory_delay_markers(sim->cluster, false);
-  for (int f = 0; f < sim->filter_count; f++) memset(sim->filters[f].down_until, 0, sizeof sim->filters[f].down_until);
+  for (int f = 0; f < sim->filter_count; f++)
+    memset(sim->filters[f].down_until, 0, sizeof sim->filters[f].down_until);
   for (size_t i = 0; i < sim->node_count; i++) sim->nodes[i]->paused_until = 0;
   int idle = 0;
   for (int turn = 0; idle < 3; turn++) {
@@ -555,11 +556,11 @@ static void reset_filter(struct sim *sim, int f, const struct staging *tables) {
     memory_append(sim->cluster, processor->changelog, row->partition, &tombstone);
   }
   for (int32_t p = 0; p < sim->partitions; p++) {
-    struct commit_metadata metadata = {.epoch = filter->epoch,
-                                       .intent_id = "-",
-                                       .last_changelog = processor->changelog
-                                           ? memory_end(sim->cluster, processor->changelog, p) - 1
-                                           : -1};
+    struct commit_metadata metadata = {
+        .epoch = filter->epoch,
+        .intent_id = "-",
+        .last_changelog =
+            processor->changelog ? memory_end(sim->cluster, processor->changelog, p) - 1 : -1};
     char text[160];
     commit_metadata_format(&metadata, text);
     memory_commit_offset(sim->cluster, processor->name, processor->input, p, 0, text);
