@@ -17,7 +17,6 @@
 
 #define PARTITIONS_MAX 256
 #define CACHE_BYTES ((size_t)32 << 20)
-#define MEMBERS_LEAVE_S 25 /* a static member counts until its session has timed out */
 #define FLUSH_CHANGES 2000
 
 static const struct option_desc reset_options[] = {
@@ -26,6 +25,12 @@ static const struct option_desc reset_options[] = {
      .value = "beginning",
      .help = "beginning, an offset of the input, or a time (2026-11-21T14:00:00Z)"},
     {.name = "apply", .kind = OPTION_FLAG, .help = "do it; without it the plan is printed"},
+    {.name = "wait",
+     .kind = OPTION_NUMBER,
+     .metavar = "S",
+     .value = "25",
+     .max = 86400,
+     .help = "with --apply: wait so long for the group's members to be missed"},
     {.name = "spill-dir",
      .metavar = "DIR",
      .value = "/tmp",
@@ -261,7 +266,7 @@ static void print_plan(const struct reset *reset) {
 static bool apply(struct reset *reset) {
   char id[128];
   snprintf(id, sizeof id, "holdfast-reset-%s", reset->processor->name);
-  if (!members_have_left(reset, MEMBERS_LEAVE_S)) return false;
+  if (!members_have_left(reset, 0)) return false;
   reset->rewrite = kafka_rewrite_begin(reset->options, id, &reset->failure);
   if (!reset->rewrite || !rewrite_rows(reset) ||
       !kafka_rewrite_settle(reset->rewrite, &reset->failure))
@@ -282,7 +287,8 @@ static bool run(struct reset *reset) {
   reset->admin = kafka_admin_open(reset->options, &reset->failure);
   if (!reset->admin || !find_offsets(reset) || !is_possible(reset)) return false;
   bool applying = options_flag(reset->options, "apply");
-  if (applying && !members_have_left(reset, MEMBERS_LEAVE_S)) return false;
+  int patience_s = (int)options_number(reset->options, "wait");
+  if (applying && !members_have_left(reset, patience_s)) return false;
   if (applying && !find_offsets(reset)) return false; /* as the last member left them */
   if (!prepare(reset) || !rewrite_rows(reset)) return false;
   print_plan(reset);

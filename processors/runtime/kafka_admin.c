@@ -204,8 +204,7 @@ static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin,
 }
 
 static rd_kafka_event_t *list_offsets(struct kafka_admin *admin, const char *group,
-                                      const rd_kafka_topic_partition_list_t *list,
-                                      struct log_failure *failure) {
+                                      const rd_kafka_topic_partition_list_t *list) {
   char name[TOPIC_NAME_MAX];
   rd_kafka_ListConsumerGroupOffsets_t *request =
       rd_kafka_ListConsumerGroupOffsets_new(kafka_topic_name(admin->options, group, name), list);
@@ -216,7 +215,7 @@ static rd_kafka_event_t *list_offsets(struct kafka_admin *admin, const char *gro
   rd_kafka_ListConsumerGroupOffsets(admin->handle, &request, 1, options, admin->queue);
   rd_kafka_AdminOptions_destroy(options);
   rd_kafka_ListConsumerGroupOffsets_destroy(request);
-  return await(admin, failure, "asking for the offsets of a group");
+  return rd_kafka_queue_poll(admin->queue, TIMEOUT_MS);
 }
 
 /* Takes the answer. RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT: a transaction is about to change it.
@@ -224,6 +223,8 @@ static rd_kafka_event_t *list_offsets(struct kafka_admin *admin, const char *gro
 static rd_kafka_resp_err_t take_offsets(rd_kafka_event_t *event, struct log_offset *offsets,
                                         int32_t count) {
   size_t groups;
+  if (!event) return RD_KAFKA_RESP_ERR__TIMED_OUT;
+  if (rd_kafka_event_error(event)) return rd_kafka_event_error(event);
   const rd_kafka_group_result_t **results = rd_kafka_ListConsumerGroupOffsets_result_groups(
       rd_kafka_event_ListConsumerGroupOffsets_result(event), &groups);
   const rd_kafka_error_t *failed = rd_kafka_group_result_error(results[0]);
@@ -244,23 +245,22 @@ bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const c
                            struct log_offset *offsets, int32_t count, struct log_failure *failure) {
   rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
   rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
-  bool answered = true;
   for (int tries = 0; tries < UNSTABLE_TRIES; tries++) {
     for (int32_t i = 0; i < count; i++) offsets[i] = (struct log_offset){.offset = -1};
-    rd_kafka_event_t *event = list_offsets(admin, group, list, failure);
-    if (!(answered = event != NULL)) break;
+    rd_kafka_event_t *event = list_offsets(admin, group, list);
     error = take_offsets(event, offsets, count);
-    rd_kafka_event_destroy(event);
+    if (event) rd_kafka_event_destroy(event);
     if (error != RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT &&
-        error != RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS)
+        error != RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS &&
+        error != RD_KAFKA_RESP_ERR_NOT_COORDINATOR)
       break;
     usleep(UNSTABLE_WAIT_US);
   }
-  if (answered && error)
+  if (error)
     kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group,
                rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
-  return answered && !error;
+  return !error;
 }
 
 int kafka_admin_members(struct kafka_admin *admin, const char *group, struct log_failure *failure) {

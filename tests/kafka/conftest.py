@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / os.environ.get("HOLDFAST_BIN", "build/test/bin")
 FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog"]
 STATEFUL = ["stock-check", "payment", "charge", "deadline", "history", "catalog"]
+REPLAYED = ["reserve-requested", "stock-check", "payment", "approved-failed", "history", "catalog"]
 DEADLINE = 90  # seconds: other work shares the cores
 SESSION_TIMEOUT_MS = 6000
 _numbers = itertools.count(1)
@@ -127,7 +128,7 @@ class Pipeline:
 
     def holdfast(self, *arguments, stdin=None, check=True):
         result = subprocess.run([BIN / "holdfast", arguments[0], "-b", self.broker.address, "--prefix", self.prefix, *arguments[1:]]
-                                if arguments[0] in ("topics", "send", "read", "skip") else [BIN / "holdfast", *arguments],
+                                if arguments[0] in ("topics", "send", "read", "skip", "audit", "explain", "replay", "reset") else [BIN / "holdfast", *arguments],
                                 input=stdin, capture_output=True, text=True, timeout=300)
         assert not check or result.returncode == 0, result.stderr + result.stdout
         return result
@@ -202,6 +203,24 @@ class Pipeline:
             outcomes = [line["value"] for line in self.read("reservation-outcomes") if line["value"]["item_id"] == item_id]
             return outcomes if len({o["reservation_id"] for o in outcomes}) >= count else None
         return wait_until(so, "%d outcomes of %s" % (count, item_id), 150)
+
+    def audit(self, *flags):
+        """The audit's answer as JSON; fails with the violations."""
+        result = self.holdfast("audit", "-o", "json", *flags, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return json.loads(result.stdout)
+
+    def replay(self, name, *flags):
+        result = self.holdfast("replay", name, "--diff", "-o", "json", *flags, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return json.loads(result.stdout)
+
+    def prove(self, stores=True):
+        """What every test of harm ends with: the audit is clean, and what was decided would be decided again."""
+        summary = self.audit(*(["--stores", self.folder / "state"] if stores else []))["summary"]
+        for name in REPLAYED:
+            self.replay(name)
+        return summary
 
     def close(self):
         failures = []
