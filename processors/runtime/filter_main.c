@@ -123,7 +123,7 @@ static void describe(const struct processor *processor) {
 
 #ifdef HOLDFAST_FAILPOINTS
 /* HOLDFAST_FAILPOINT=<step>:<n> kills this process with -9 when it reaches the step for the n-th
- * time. */
+ * time; <step>:<n>:stop stops it there, until somebody continues it. */
 static bool failpoint(void *user, enum step step) {
   (void)user;
   static int left = -1;
@@ -132,7 +132,7 @@ static bool failpoint(void *user, enum step step) {
   size_t size = strcspn(text, ":");
   if (left < 0) left = text[size] ? atoi(text + size + 1) : 1;
   bool here = strlen(step_names[step]) == size && strncmp(step_names[step], text, size) == 0;
-  if (here && --left == 0) kill(getpid(), SIGKILL);
+  if (here && --left == 0) kill(getpid(), strstr(text, ":stop") ? SIGSTOP : SIGKILL);
   return false;
 }
 #endif

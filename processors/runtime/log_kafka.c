@@ -129,24 +129,22 @@ static const struct log_class kafka_class = {.close = kafka_close,
                                              .lag = kafka_lag,
                                              .now = kafka_now};
 
-static bool open_producer(struct log_kafka *self, const char *client, const char *slot_id,
-                          struct log_failure *failure) {
-  const struct kafka_setting forced[] = {{"transactional.id", slot_id},
+rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *failure) {
+  const struct kafka_setting forced[] = {{"transactional.id", self->slot_id},
                                          {"enable.idempotence", "true"},
                                          {"partitioner", "murmur2_random"},
                                          {"message.max.bytes", "2000000"},
                                          {NULL, NULL}};
-  rd_kafka_conf_t *conf = kafka_conf(self->options, client, forced, failure);
-  if (!conf) return false;
+  rd_kafka_conf_t *conf = kafka_conf(self->options, self->client, forced, failure);
+  if (!conf) return NULL;
   rd_kafka_conf_set_dr_msg_cb(conf, kafka_on_delivery);
   rd_kafka_conf_set_opaque(conf, self);
-  return (self->producer = kafka_open(RD_KAFKA_PRODUCER, conf, failure)) != NULL;
+  return kafka_open(RD_KAFKA_PRODUCER, conf, failure);
 }
 
-static bool open_consumer(struct log_kafka *self, const char *client, const char *group,
-                          const char *slot_id, struct log_failure *failure) {
+static bool open_consumer(struct log_kafka *self, const char *group, struct log_failure *failure) {
   const struct kafka_setting forced[] = {{"group.id", group},
-                                         {"group.instance.id", slot_id},
+                                         {"group.instance.id", self->slot_id},
                                          {"partition.assignment.strategy", "range"},
                                          {"enable.auto.commit", "false"},
                                          {"enable.auto.offset.store", "false"},
@@ -154,7 +152,7 @@ static bool open_consumer(struct log_kafka *self, const char *client, const char
                                          {"auto.offset.reset", "error"},
                                          {"enable.partition.eof", "true"},
                                          {NULL, NULL}};
-  rd_kafka_conf_t *conf = kafka_conf(self->options, client, forced, failure);
+  rd_kafka_conf_t *conf = kafka_conf(self->options, self->client, forced, failure);
   if (!conf) return false;
   rd_kafka_conf_set_rebalance_cb(conf, kafka_on_rebalance);
   rd_kafka_conf_set_opaque(conf, self);
@@ -163,12 +161,12 @@ static bool open_consumer(struct log_kafka *self, const char *client, const char
   return true;
 }
 
-static bool open_reader(struct log_kafka *self, const char *client, struct log_failure *failure) {
+static bool open_reader(struct log_kafka *self, struct log_failure *failure) {
   const struct kafka_setting forced[] = {{"isolation.level", "read_committed"},
                                          {"enable.partition.eof", "true"},
                                          {"auto.offset.reset", "error"},
                                          {NULL, NULL}};
-  rd_kafka_conf_t *conf = kafka_conf(self->options, client, forced, failure);
+  rd_kafka_conf_t *conf = kafka_conf(self->options, self->client, forced, failure);
   if (!conf || !(self->reader = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) return false;
   self->changelog_topic = rd_kafka_topic_new(self->reader, self->changelog, NULL);
   return self->changelog_topic != NULL;
@@ -190,11 +188,13 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
   self->log.class = &kafka_class;
   self->options = options;
   kafka_topic_name(options, processor->input, self->input);
-  char group[TOPIC_NAME_MAX], slot_id[TOPIC_NAME_MAX + 16];
+  self->client = processor->name;
+  char group[TOPIC_NAME_MAX];
   kafka_topic_name(options, processor->name, group);
-  snprintf(slot_id, sizeof slot_id, "%s-%" PRId64, group, options_number(options, "slot"));
-  bool fine = open_producer(self, processor->name, slot_id, failure) &&
-              open_consumer(self, processor->name, group, slot_id, failure);
+  snprintf(self->slot_id, sizeof self->slot_id, "%s-%" PRId64, group,
+           options_number(options, "slot"));
+  self->producer = kafka_open_producer(self, failure);
+  bool fine = self->producer && open_consumer(self, group, failure);
   if (fine)
     fine =
         (self->input_partitions = kafka_partition_count(self->producer, self->input, failure)) >= 0;
@@ -209,7 +209,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
     kafka_topic_name(options, processor->changelog ? processor->changelog : processor->input,
                      self->changelog);
     fine = kafka_partition_count(self->producer, self->changelog, failure) >= 0 &&
-           open_reader(self, processor->name, failure);
+           open_reader(self, failure);
     if (fine) *tombstone_retention_ms = tombstone_retention(self);
   }
   if (fine) return &self->log;

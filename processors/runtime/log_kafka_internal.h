@@ -21,6 +21,8 @@ struct log_kafka {
   rd_kafka_t *consumer, *producer, *reader;
   rd_kafka_consumer_group_metadata_t *membership; /* of the last assignment: what fences offsets */
   char input[TOPIC_NAME_MAX], changelog[TOPIC_NAME_MAX];
+  const char *client;                /* the filter's name; borrowed */
+  char slot_id[TOPIC_NAME_MAX + 16]; /* transactional id, and static membership */
   rd_kafka_topic_t *changelog_topic; /* of the reader */
   const struct options *options;
   struct kafka_topic topics[TOPICS_MAX];
@@ -51,6 +53,9 @@ void kafka_release(struct log *log, struct log_record *record);
 enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset);
 enum log_status kafka_resume(struct log *log, int32_t partition);
 enum log_status kafka_committed(struct log *log, int32_t partition, struct log_offset *out);
+
+/* ---- log_kafka.c ---- */
+rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *failure);
 
 /* ---- kafka_transaction.c ---- */
 /* The class of an error: fatal, then abort, then retriable, else fatal, in the order of

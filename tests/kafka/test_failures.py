@@ -55,7 +55,7 @@ def test_each_filter_killed_in_the_middle_of_a_batch_goes_on(shared, name):
     assert victim.process.wait(timeout=60) == -signal.SIGKILL
     shared.start(name)
     sold(shared, item_id, 20, 60)
-    wait_until(lambda: shared.reservation("%s-59" % name)["status"] in ("APPROVED", "FAILED"), "the view")
+    wait_until(lambda: (shared.reservation("%s-59" % name) or {}).get("status") in ("APPROVED", "FAILED"), "the view")
 
 
 def test_each_filter_stops_on_sigterm_and_goes_on_after_it(shared):

@@ -1,0 +1,49 @@
+"""scripts/run: what it keeps up, what it gives up, and what it says."""
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from conftest import BIN, ROOT, wait_until
+
+
+@pytest.fixture
+def run(pipeline, tmp_path):
+    pipeline.apply()
+
+    def call(*arguments, check=True):
+        result = subprocess.run([ROOT / "scripts/run", arguments[0], "--dir", tmp_path / "run", *arguments[1:]], capture_output=True, text=True,
+                                timeout=120, env={**os.environ, "HOLDFAST_BIN": str(BIN)})
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
+    yield call
+    call("stop")
+
+
+def states(run):
+    return {one["filter"] + "/%d" % one["slot"]: one for one in json.loads(run("status", "-o", "json", check=False).stdout)["filters"]}
+
+
+def test_what_dies_is_started_again_and_what_needs_a_person_is_not(run, pipeline):
+    run("up", "--detach", "--filters", "history,catalog,deadline", "--instances", "catalog=2", "--flags", "deadline=-X nonsense.property=1",
+        "--", "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "-X", "session.timeout.ms=6000")
+    wait_until(lambda: len([one for one in states(run).values() if one["pid"]]) == 3, "three processes to run")
+    assert set(states(run)) == {"history/0", "catalog/0", "catalog/1", "deadline/0"}
+    wait_until(lambda: states(run)["deadline/0"]["state"].startswith("gave up"), "deadline to be given up")
+    first = states(run)["history/0"]["pid"]
+    os.kill(first, signal.SIGKILL)
+    again = wait_until(lambda: states(run)["history/0"]["pid"] not in (None, first) and states(run)["history/0"], "history to be started again")
+    assert again["restarts"] == 1 and again["last_exit"] == "signal 9"
+    text = run("status", check=False)
+    assert text.returncode == 1 and "gave up" in text.stdout and "last end: signal 9" in text.stdout
+    assert run("up", "--", check=False).returncode != 0  # one at a time
+    run("stop")
+    assert "nothing runs" in run("status", check=False).stdout
+
+
+def test_its_own_command_line_is_checked(run):
+    for arguments, text in ((("--filters", "nothing"), "no filter 'nothing'"), (("--instances", "history=many"), "needs a number"),
+                            (("--instances", "history"), "needs FILTER=")):
+        result = run("up", *arguments, check=False)
+        assert result.returncode == 1 and text in result.stderr
