@@ -27,7 +27,7 @@ symbol = $(subst -,_,$(1))
 BINARIES := $(addprefix $(BUILD)/bin/,$(FILTERS) holdfast)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test-build unit sim sim-mutants check schema-check schema-release format format-check layering clean
+.PHONY: all help test-build unit chaos sim sim-mutants check schema-check schema-release format format-check layering clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -116,6 +116,11 @@ sim: $(BUILD)/bin/sim ## simulate: SEED=n one with its story, SEEDS=n many
 
 sim-mutants: $(BUILD)/bin/sim ## each deliberately broken version must be found
 	@$< --mutants --seeds $(if $(filter command line,$(origin SEEDS)),$(SEEDS),4000) --from $(FROM) --jobs $(JOBS) $(if $(MUTANT),--mutant $(MUTANT))
+
+# The long form of the tests that harm a pipeline on a real broker; SEED=n repeats the choices.
+MINUTES ?= 10
+chaos: all test-build ## harm pipelines on a real broker for so long: MINUTES=n
+	CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(SEED),SEED=$(SEED)) $(BUILD)/venv/bin/python -m pytest -q -s --tb=short -p no:cacheprovider tests/kafka/test_chaos.py tests/kafka/test_proof.py
 
 unit: test-build ## run the unit tests and the tests on the log in memory
 	scripts/test unit

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "json.h"
 #include "logging.h"
@@ -105,7 +106,7 @@ const void *row_get(struct context *context, const struct row_kind *kind, struct
       "a row of the store is damaged: %s; remove the state directory, it is rebuilt from the "
       "changelog",
       error);
-  exit(EX_DATAERR);
+  _exit(EX_DATAERR);
 }
 
 void row_put(struct context *context, const struct row_kind *kind, struct str key,

@@ -78,6 +78,8 @@ static void catch_signals(void) {
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ,
+         SIG_IGN); /* a file that may not grow is an error of its write, as a full disk is */
 }
 
 static void help(const struct processor *processor, const struct options *options) {
@@ -126,11 +128,13 @@ static void describe(const struct processor *processor) {
  * time; <step>:<n>:stop stops it there, until somebody continues it. */
 static bool failpoint(void *user, enum step step) {
   (void)user;
-  static int left = -1;
+  static int left;
+  static bool known;
   const char *text = getenv("HOLDFAST_FAILPOINT");
   if (!text) return false;
   size_t size = strcspn(text, ":");
-  if (left < 0) left = text[size] ? atoi(text + size + 1) : 1;
+  if (!known) left = text[size] ? atoi(text + size + 1) : 1;
+  known = true;
   bool here = strlen(step_names[step]) == size && strncmp(step_names[step], text, size) == 0;
   if (here && --left == 0) kill(getpid(), strstr(text, ":stop") ? SIGSTOP : SIGKILL);
   return false;

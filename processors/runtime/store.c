@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "logging.h"
 
@@ -40,7 +41,7 @@ struct store {
 static void must(char *error, const char *what) {
   if (!error) return;
   log_error("store: %s failed: %s; the filter ends and recovers at its next start", what, error);
-  exit(EX_IOERR);
+  _exit(EX_IOERR); /* nothing of this process is to be tidied up over a store in that state */
 }
 
 static void key_head(char *key, int32_t partition, enum section section) {
@@ -297,7 +298,7 @@ static struct str take_bytes(struct reader *reader, size_t size) {
     log_error(
         "store: a record of the store ends too early: the state directory is damaged; remove it, "
         "it is rebuilt from the changelog");
-    exit(EX_DATAERR);
+    _exit(EX_DATAERR);
   }
   struct str bytes = {reader->at, size};
   reader->at += size;
@@ -316,7 +317,7 @@ static void take_format(struct reader *reader, const char *what) {
       "store: the %s has format %d, and this version reads %d: remove the state directory, it is "
       "rebuilt from the changelog",
       what, format, FORMAT_VERSION);
-  exit(EX_CONFIG);
+  _exit(EX_CONFIG);
 }
 
 bool store_meta(struct store *store, int32_t partition, struct store_meta *out) {

@@ -1,5 +1,6 @@
 """The tools that prove it, on a real broker: audit, explain, replay, snapshot, reset."""
 import json
+import os
 import signal
 import urllib.request
 
@@ -149,7 +150,10 @@ def test_after_a_reset_of_each_filter_everything_is_as_before(sold):
     stats = lambda: json.load(urllib.request.urlopen(sold.provider_url + "/stats"))
     money = lambda: {name: stats()[name] for name in ("charges", "refunds")}
     summary, before, paid = settle(sold), tables(sold), money()
-    for names in (["reserve-requested"], ["stock-check"], ["payment"], ["charge", "deadline"], ["approved-failed", "history", "catalog"]):
+    # One at a time in the long form; in the short one those go together that do not read each other.
+    in_turn = [[name] for name in FILTERS] if "CHAOS_SECONDS" in os.environ else [
+        ["reserve-requested", "charge", "history"], ["stock-check", "deadline"], ["payment", "catalog"], ["approved-failed"]]
+    for names in in_turn:
         for name in names:
             assert sold.filters[name, 0].end() == 0
         for name in names:
