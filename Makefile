@@ -12,7 +12,7 @@ PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson
 WARNINGS := -Wall -Wextra -Wconversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
   -Wno-format-truncation # messages are bounded on purpose
 # -isystem: warnings are for our code, not for the libraries' headers.
-CPPFLAGS += -D_GNU_SOURCE -Itests/lib -Iprocessors -I$(BUILD)/gen -Iprocessors/runtime $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
+CPPFLAGS += -D_GNU_SOURCE -Itests/lib -Iprocessors -Iprocessors/holdfast -I$(BUILD)/gen -Iprocessors/runtime $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
 LDLIBS := -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -linih -lxxhash -lpthread
@@ -82,7 +82,8 @@ $(BUILD)/bin/provider-simulator: $(BUILD)/tests/lib/provider-simulator.o
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
 TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simulator.c,$(wildcard tests/lib/*.c)))
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
+AUDITOR := $(patsubst %,$(BUILD)/processors/holdfast/audit_%.o,facts stock judge)
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # The simulator has objects of its own: the deliberately broken versions are compiled into them alone.
@@ -91,7 +92,7 @@ SIM_SOURCES := $(wildcard tests/sim/*.c) $(addprefix processors/holdfast/audit_,
 SIM_OBJECTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(SIM_SOURCES)) $(BUILD)/gen/records.o $(BUILD)/gen/processors.o
 $(BUILD)/sim/%.o: %.c $(BUILD)/gen/.made
 	@mkdir -p $(dir $@)
-	$(Q)$(CC) $(CPPFLAGS) -Iprocessors/holdfast $(ALL_CFLAGS) -DHOLDFAST_MUTANTS -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -DHOLDFAST_MUTANTS -MMD -MP -c $< -o $@
 
 $(BUILD)/bin/sim: $(SIM_OBJECTS)
 	@mkdir -p $(dir $@)
