@@ -4,14 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "kafka_client.h"
 
 #define TIMEOUT_MS 15000
 #define SETTINGS_MAX 64
-#define UNSTABLE_TRIES 400 /* longer than a transaction may stay open */
-#define UNSTABLE_WAIT_US 50000
 
 struct kafka_admin {
   rd_kafka_t *handle;
@@ -203,63 +200,24 @@ static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin,
   return list;
 }
 
-static rd_kafka_event_t *list_offsets(struct kafka_admin *admin, const char *group,
-                                      const rd_kafka_topic_partition_list_t *list) {
-  char name[TOPIC_NAME_MAX];
-  rd_kafka_ListConsumerGroupOffsets_t *request =
-      rd_kafka_ListConsumerGroupOffsets_new(kafka_topic_name(admin->options, group, name), list);
-  rd_kafka_AdminOptions_t *options =
-      rd_kafka_AdminOptions_new(admin->handle, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-  rd_kafka_error_t *error = rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
-  if (error) rd_kafka_error_destroy(error);
-  rd_kafka_ListConsumerGroupOffsets(admin->handle, &request, 1, options, admin->queue);
-  rd_kafka_AdminOptions_destroy(options);
-  rd_kafka_ListConsumerGroupOffsets_destroy(request);
-  return rd_kafka_queue_poll(admin->queue, TIMEOUT_MS);
-}
-
-/* Takes the answer. RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT: a transaction is about to change it.
- */
-static rd_kafka_resp_err_t take_offsets(rd_kafka_event_t *event, struct log_offset *offsets,
-                                        int32_t count) {
-  size_t groups;
-  if (!event) return RD_KAFKA_RESP_ERR__TIMED_OUT;
-  if (rd_kafka_event_error(event)) return rd_kafka_event_error(event);
-  const rd_kafka_group_result_t **results = rd_kafka_ListConsumerGroupOffsets_result_groups(
-      rd_kafka_event_ListConsumerGroupOffsets_result(event), &groups);
-  const rd_kafka_error_t *failed = rd_kafka_group_result_error(results[0]);
-  if (failed) return rd_kafka_error_code(failed);
-  const rd_kafka_topic_partition_list_t *list = rd_kafka_group_result_partitions(results[0]);
-  for (int i = 0; i < list->cnt; i++) {
+bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
+                           struct log_offset *offsets, int32_t count, struct log_failure *failure) {
+  rd_kafka_t *member = open_member(admin, group, failure);
+  if (!member) return false;
+  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
+  rd_kafka_resp_err_t error = rd_kafka_committed(member, list, TIMEOUT_MS);
+  for (int32_t i = 0; i < count && !error; i++) {
     const rd_kafka_topic_partition_t *one = &list->elems[i];
-    if (one->err) return one->err;
-    if (one->partition >= count) continue;
+    error = one->err;
     offsets[one->partition].offset = one->offset < 0 ? -1 : one->offset;
     snprintf(offsets[one->partition].metadata, sizeof offsets->metadata, "%.*s",
              (int)one->metadata_size, one->metadata ? (const char *)one->metadata : "");
-  }
-  return RD_KAFKA_RESP_ERR_NO_ERROR;
-}
-
-bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
-                           struct log_offset *offsets, int32_t count, struct log_failure *failure) {
-  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
-  rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
-  for (int tries = 0; tries < UNSTABLE_TRIES; tries++) {
-    for (int32_t i = 0; i < count; i++) offsets[i] = (struct log_offset){.offset = -1};
-    rd_kafka_event_t *event = list_offsets(admin, group, list);
-    error = take_offsets(event, offsets, count);
-    if (event) rd_kafka_event_destroy(event);
-    if (error != RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT &&
-        error != RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS &&
-        error != RD_KAFKA_RESP_ERR_NOT_COORDINATOR)
-      break;
-    usleep(UNSTABLE_WAIT_US);
   }
   if (error)
     kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group,
                rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
+  close_member(member);
   return !error;
 }
 

@@ -1,5 +1,5 @@
-/* The audit against a log that was tampered with: each row of the table takes a record away or shows
- * it twice, and names the rule that must say so. */
+/* The audit against a log that was tampered with: each row of the table takes a record away or
+ * shows it twice, and names the rule that must say so. */
 #include <stdio.h>
 
 #include "auditor.h"
@@ -60,7 +60,8 @@ struct shop {
 static void settle(struct shop *shop) {
   for (bool moved = true; moved;) {
     moved = false;
-    for (int i = 0; i < shop->count; i++) moved |= runtime_step(shop->runtimes[i], 0) == RUNTIME_BUSY;
+    for (int i = 0; i < shop->count; i++)
+      moved |= runtime_step(shop->runtimes[i], 0) == RUNTIME_BUSY;
   }
 }
 
@@ -155,11 +156,10 @@ static void audit(struct shop *shop, const struct tampering *tampering) {
     for (int64_t at = 0; (next = memory_read(shop->cluster, audit_topics[topic].topic, 0, at));
          at = next->offset + 1) {
       struct memory_record record = *next;
-      bool here = fits(shop, tampering, topic, next) &&
-                  (tampering->nth < 0 || seen++ == tampering->nth);
+      bool here =
+          fits(shop, tampering, topic, next) && (tampering->nth < 0 || seen++ == tampering->nth);
       record.offset += shift;
-      if (!here || tampering->twice)
-        auditor_read(auditor, (enum audit_topic)topic, 0, &record);
+      if (!here || tampering->twice) auditor_read(auditor, (enum audit_topic)topic, 0, &record);
       if (!here || !tampering->twice) continue;
       record.offset = next->offset + ++shift;
       auditor_read(auditor, (enum audit_topic)topic, 0, &record);
@@ -179,7 +179,8 @@ static void whatever_is_taken_away_or_repeated_is_found(void **unused) {
   for (size_t i = 0; i < sizeof tamperings / sizeof *tamperings; i++) {
     const struct tampering *tampering = &tamperings[i];
     audit(&shop, tampering);
-    if (tampering->rule < 0 && violations) fail_msg("%s: %d violations", tampering->name, violations);
+    if (tampering->rule < 0 && violations)
+      fail_msg("%s: %d violations", tampering->name, violations);
     if (tampering->rule >= 0 && !broken[tampering->rule])
       fail_msg("%s: '%s' was not reported", tampering->name, audit_rules[tampering->rule].name);
   }
