@@ -158,14 +158,32 @@ bool audit_parse_causation(struct str causation, int64_t *partition, int64_t *of
   return true;
 }
 
-static struct order *find_order(struct auditor *auditor, uint64_t key) {
-  for (size_t i = 0; i < auditor->order_count; i++) {
-    if (auditor->orders[i].key == key) return &auditor->orders[i];
+/* The place of a key in the open-addressed table, or the empty one where it belongs. */
+static struct order *probe(struct order *orders, size_t capacity, uint64_t key) {
+  size_t at = key & (capacity - 1);
+  while (orders[at].used && orders[at].key != key) at = (at + 1) & (capacity - 1);
+  return &orders[at];
+}
+
+static void grow_orders(struct auditor *auditor) {
+  size_t capacity = auditor->order_capacity ? auditor->order_capacity * 2 : 1024;
+  struct order *orders = xcalloc(capacity, sizeof *orders);
+  for (size_t i = 0; i < auditor->order_capacity; i++) {
+    if (auditor->orders[i].used)
+      *probe(orders, capacity, auditor->orders[i].key) = auditor->orders[i];
   }
-  auditor->orders = xgrow(auditor->orders, &auditor->order_capacity, auditor->order_count + 1,
-                          sizeof *auditor->orders);
-  struct order *order = &auditor->orders[auditor->order_count++];
-  *order = (struct order){.key = key, .offset = -1};
+  free(auditor->orders);
+  auditor->orders = orders;
+  auditor->order_capacity = capacity;
+}
+
+static struct order *find_order(struct auditor *auditor, uint64_t key) {
+  if (auditor->order_count * 2 >= auditor->order_capacity) grow_orders(auditor);
+  struct order *order = probe(auditor->orders, auditor->order_capacity, key);
+  if (!order->used) {
+    *order = (struct order){.key = key, .offset = -1, .used = true};
+    auditor->order_count++;
+  }
   return order;
 }
 

@@ -75,6 +75,7 @@ struct order { /* of the outputs of one filter from one of its input partitions 
   uint64_t key;
   int64_t offset;
   int number;
+  bool used;
 };
 
 struct auditor {
@@ -92,8 +93,8 @@ struct auditor {
     int64_t position; /* taken down up to here */
     int64_t seen;     /* looked at up to here: what waits for its consumer too */
   } partitions[AUDIT_TOPIC_COUNT][AUDIT_PARTITIONS_MAX];
-  bool was_reset; /* some group was: repeats are counted, not blamed */
-  struct order *orders;
+  bool was_reset;       /* some group was: repeats are counted, not blamed */
+  struct order *orders; /* a table, open-addressed by key */
   size_t order_count, order_capacity;
   int64_t commands, commands_answered, commands_waiting; /* waiting: in this round */
   struct audit_summary summary;

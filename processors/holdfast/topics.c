@@ -16,6 +16,8 @@
 #define TOPICS_MAX 64
 #define SETTINGS_MAX 16
 #define PARTITIONS_MAX 1024
+#define CREATED_TRIES 300
+#define CREATED_WAIT_US 100000
 
 struct topic_file {
   char name[TOPIC_NAME_MAX];
@@ -223,8 +225,22 @@ static bool genesis(struct work *work, const struct processor *processor,
                             &work->failure);
 }
 
+/* A topic that was created a moment ago may not be in the broker's metadata yet. */
+static int32_t input_partitions(struct work *work, const struct processor *processor) {
+  for (int tries = 0;; tries++) {
+    int32_t partitions = kafka_admin_partitions(work->admin, processor->input, &work->failure);
+    if (partitions != 0 || !work->apply) return partitions;
+    if (tries == CREATED_TRIES) break;
+    usleep(CREATED_WAIT_US);
+  }
+  work->failure.exit_code = EX_UNAVAILABLE;
+  snprintf(work->failure.text, sizeof work->failure.text,
+           "'%s' was created and the broker does not show it: run this again", processor->input);
+  return -1;
+}
+
 static bool settle_group(struct work *work, const struct processor *processor) {
-  int32_t partitions = kafka_admin_partitions(work->admin, processor->input, &work->failure);
+  int32_t partitions = input_partitions(work, processor);
   if (partitions < 0) return false;
   struct log_offset offsets[PARTITIONS_MAX];
   if (partitions == 0) { /* a plan for a cluster without topics */

@@ -14,7 +14,7 @@
 #define GROUP_GIVE_UP_S 30
 #define PROBE_TIMEOUT_MS 2000
 /* A coordinator that is just loading can know of no offset yet. */
-#define NO_OFFSET_GIVE_UP_S 20
+#define NO_OFFSET_GIVE_UP_S 5
 
 void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
                         rd_kafka_topic_partition_list_t *partitions, void *opaque) {

@@ -107,6 +107,31 @@ static enum log_status faulty_begin(struct log *log) {
   CALL(log, begin);
 }
 
+/* As the first version of its schema has it: the later fields stand at its end, and empty each is
+ * one byte. Data NULL: the record has one version only, or cannot be an older build's. */
+static struct str as_first_version(struct sim *sim, struct str value) {
+  struct record record;
+  char error[CODEC_ERROR_SIZE];
+  if (!value.data || !codec_decode(sim->codec, value, &sim->arena, &record, error))
+    return (struct str){0};
+  uint64_t first = 0;
+  if (record.type == RECORD_REQUEST_CHARGE)
+    ((struct request_charge *)(uintptr_t)record.value)->attempt = 0;
+  else if (record.type == RECORD_COMMAND_REFUSED)
+    ((struct command_refused *)(uintptr_t)record.value)->place = STR("");
+  else
+    return (struct str){0};
+  for (size_t i = 0; i < holdfast_schemas.version_count; i++) {
+    const struct schema_version *version = &holdfast_schemas.versions[i];
+    if (version->type == record.type && !version->current) first = version->fingerprint;
+  }
+  struct str old = codec_encode(sim->codec, record, &sim->arena);
+  char *bytes = (char *)(uintptr_t)old.data;
+  for (int i = 0; i < 8; i++) bytes[2 + i] = (char)(first >> (8 * i)); /* little-endian */
+  old.size--;
+  return old;
+}
+
 static enum log_status faulty_produce(struct log *log, const struct log_output *output) {
   if (self_of(log)->node->dead) return died(log);
   if (happens(log, self_of(log)->node->sim->faults.abort / 4)) {
@@ -115,7 +140,12 @@ static enum log_status faulty_produce(struct log *log, const struct log_output *
              node_name(self_of(log)->node));
     return fail(log, LOG_ABORT, "a record was not delivered");
   }
-  return pass_on(log, self_of(log)->inner->class->produce(self_of(log)->inner, output));
+  struct log_output out = *output;
+  if (self_of(log)->node->old_build && !output->acknowledged) {
+    struct str old = as_first_version(self_of(log)->node->sim, output->value);
+    if (old.data) out.value = old;
+  }
+  return pass_on(log, self_of(log)->inner->class->produce(self_of(log)->inner, &out));
 }
 
 static enum log_status faulty_settle(struct log *log) {

@@ -59,6 +59,7 @@ struct node {
   enum runtime_status status; /* of its last step */
   int64_t skew;               /* of its clock */
   int number;                 /* of the process, for the story */
+  bool old_build;             /* writes records with the first version of their schema */
 };
 
 struct filter {
@@ -82,6 +83,7 @@ struct sim {
   struct faults faults;
   bool quiet; /* faults have stopped */
   bool tell;  /* print the story as it happens */
+  bool mixed; /* some processes are of an older build */
   struct memory_cluster *cluster;
   struct codec *codec;
   struct arena arena;
