@@ -9,7 +9,6 @@
 
 /* Of retriable errors: far past the transaction's own time-out. */
 #define TRANSACTION_GIVE_UP_S 60
-#define FORMER_LIFE_MS 60
 
 /* Fatal, then abort, then retriable, else fatal: the order of librdkafka's own advice. Takes the
  * error. */
@@ -60,20 +59,7 @@ static rd_kafka_error_t *try_init(struct log_kafka *self) {
   return rd_kafka_init_transactions(self->producer, CALL_TIMEOUT_MS);
 }
 
-/* Where a former life left a transaction open, the broker first ends it, and librdkafka 2.0.2 asks
- * again after half a second. A handle of its own asks first and is thrown away: it has ended when
- * the real one asks, some milliseconds later. */
-static void end_former_life(struct log_kafka *self) {
-  struct log_failure unused;
-  rd_kafka_t *handle = kafka_open_producer(self, &unused);
-  if (!handle) return;
-  rd_kafka_error_t *error = rd_kafka_init_transactions(handle, FORMER_LIFE_MS);
-  if (error) rd_kafka_error_destroy(error);
-  rd_kafka_destroy(handle);
-}
-
 enum log_status kafka_init(struct log *log) {
-  end_former_life(self_of(log));
   return retry(self_of(log), "init_transactions", try_init);
 }
 

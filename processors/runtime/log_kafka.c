@@ -165,6 +165,9 @@ static bool open_reader(struct log_kafka *self, struct log_failure *failure) {
   const struct kafka_setting forced[] = {{"isolation.level", "read_committed"},
                                          {"enable.partition.eof", "true"},
                                          {"auto.offset.reset", "error"},
+                                         /* A partition that is added waits for the fetch that is
+                                            out, and one that has nothing would wait for ever. */
+                                         {"fetch.wait.max.ms", "10"},
                                          {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(self->options, self->client, forced, failure);
   if (!conf || !(self->reader = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) return false;

@@ -252,13 +252,12 @@ def test_the_broker_killed_and_restarted_under_load(pipeline, broker, seed):
 
 def test_an_empty_disk_an_old_one_and_a_full_one(pipeline, seed):
     """stock-check gets an empty disk; history comes back to a disk older than its changelog's tombstones; payment's disk is full."""
-    pipeline.apply()
+    open_shop(pipeline, seed)
     admin = AdminClient({"bootstrap.servers": pipeline.broker.address})
     changelog = ConfigResource("topic", pipeline.prefix + "history-changelog",
                                incremental_configs=[ConfigEntry("delete.retention.ms", "3000", incremental_operation=AlterConfigOpType.SET)])
     for future in admin.incremental_alter_configs([changelog]).values():
-        future.result()
-    open_shop(pipeline, seed)
+        future.result()  # what is started from now on knows it
     state = pipeline.folder / "state"
     with Load(pipeline, "d") as load:
         wait_until(lambda: load.sent >= 200, "some load")
