@@ -169,4 +169,5 @@ def main():
         subprocess.run([kafka, "stop", "--dir", HERE / "kafka"], check=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
