@@ -82,12 +82,13 @@ $(BUILD)/bin/provider-simulator: $(BUILD)/tests/lib/provider-simulator.o
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
 TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simulator.c,$(wildcard tests/lib/*.c)))
-AUDITOR := $(patsubst %,$(BUILD)/processors/holdfast/audit_%.o,facts stock judge)
+AUDITOR_SOURCES := audit_facts.c audit_stock.c audit_judge.c place.c
+AUDITOR := $(patsubst %.c,$(BUILD)/processors/holdfast/%.o,$(AUDITOR_SOURCES))
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # The simulator has objects of its own: the deliberately broken versions are compiled into them alone.
-SIM_SOURCES := $(wildcard tests/sim/*.c) $(addprefix processors/holdfast/audit_,facts.c stock.c judge.c) $(filter-out $(NOT_LIBRARY) processors/runtime/kafka_% processors/runtime/log_kafka.c processors/runtime/filter_main.c,$(wildcard processors/runtime/*.c)) \
+SIM_SOURCES := $(wildcard tests/sim/*.c) $(addprefix processors/holdfast/,$(AUDITOR_SOURCES)) $(filter-out $(NOT_LIBRARY) processors/runtime/kafka_% processors/runtime/log_kafka.c processors/runtime/filter_main.c,$(wildcard processors/runtime/*.c)) \
   $(filter-out %/main.c,$(foreach f,$(FILTERS),$(wildcard processors/$(f)/*.c))) $(foreach f,$(FILTERS),processors/$(f)/main.c)
 SIM_OBJECTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(SIM_SOURCES)) $(BUILD)/gen/records.o $(BUILD)/gen/processors.o
 $(BUILD)/sim/%.o: %.c $(BUILD)/gen/.made

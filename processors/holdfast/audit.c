@@ -1,7 +1,6 @@
 /* holdfast audit: proves what Holdfast promises from the topics, or lists what breaks it. */
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -142,29 +141,20 @@ static void judging(void *user, int64_t rows) {
 
 /* ---- reading ---- */
 
-static bool fail(struct audit *audit, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static bool fail(struct audit *audit, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(audit->failure.text, sizeof audit->failure.text, format, arguments);
-  va_end(arguments);
-  return false;
-}
-
 static bool find_topics(struct audit *audit) {
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
     const char *name = audit_topics[topic].topic;
     audit->partitions[topic] = kafka_admin_partitions(audit->admin, name, &audit->failure);
     if (audit->partitions[topic] < 0) return false;
     if (audit->partitions[topic] == 0)
-      return fail(audit,
-                  "the topic '%s' does not exist: are --brokers and --prefix those of the "
-                  "pipeline? 'holdfast topics plan' shows what is there",
-                  name);
+      return log_fail(&audit->failure, EX_UNAVAILABLE,
+                      "the topic '%s' does not exist: are --brokers and --prefix those of the "
+                      "pipeline? 'holdfast topics plan' shows what is there",
+                      name);
     if (audit->partitions[topic] > AUDIT_PARTITIONS_MAX)
-      return fail(audit, "'%s' has %" PRId32 " partitions; an audit takes %d", name,
-                  audit->partitions[topic], AUDIT_PARTITIONS_MAX);
+      return log_fail(&audit->failure, EX_UNAVAILABLE,
+                      "'%s' has %" PRId32 " partitions; an audit takes %d", name,
+                      audit->partitions[topic], AUDIT_PARTITIONS_MAX);
   }
   return true;
 }
@@ -181,10 +171,11 @@ static bool ask_consumers(struct audit *audit) {
     for (int32_t p = 0; p < audit->partitions[topic]; p++) {
       struct commit_metadata metadata;
       if (offsets[p].offset < 0 || !commit_metadata_parse(offsets[p].metadata, &metadata))
-        return fail(audit,
-                    "the group '%s' has no committed offset of this pipeline for partition %" PRId32
-                    " of '%s': 'holdfast topics apply' makes the first",
-                    source->consumer, p, source->topic);
+        return log_fail(
+            &audit->failure, EX_UNAVAILABLE,
+            "the group '%s' has no committed offset of this pipeline for partition %" PRId32
+            " of '%s': 'holdfast topics apply' makes the first",
+            source->consumer, p, source->topic);
       auditor_committed(audit->auditor, (enum audit_topic)topic, p, offsets[p].offset,
                         metadata.epoch);
     }
@@ -201,10 +192,10 @@ static bool ask_ends(struct audit *audit, int64_t *records) {
                               &audit->wanted[topic][p], &audit->failure))
         return false;
       if (first > position && !audit_topics[topic].table)
-        return fail(audit,
-                    "'%s' partition %" PRId32 " begins at offset %" PRId64
-                    ": what was before is gone, and an audit needs all of it",
-                    audit_topics[topic].topic, p, first);
+        return log_fail(&audit->failure, EX_UNAVAILABLE,
+                        "'%s' partition %" PRId32 " begins at offset %" PRId64
+                        ": what was before is gone, and an audit needs all of it",
+                        audit_topics[topic].topic, p, first);
       *records += audit->wanted[topic][p] - (first > position ? first : position);
     }
   }
@@ -234,7 +225,7 @@ static bool read_topic(struct audit *audit, int topic, const int64_t *from, bool
     int32_t partition;
     enum kafka_read read =
         kafka_reader_next(audit->reader, 200, &partition, &record, &audit->failure);
-    if (stopping) return fail(audit, "interrupted");
+    if (stopping) return log_fail(&audit->failure, EX_UNAVAILABLE, "interrupted");
     if (read == KAFKA_READ_FAILED) return false;
     if (read == KAFKA_READ_RECORD && mark_only) {
       auditor_mark(audit->auditor, (enum audit_topic)topic, partition, &record);
@@ -246,10 +237,11 @@ static bool read_topic(struct audit *audit, int topic, const int64_t *from, bool
     tell_progress(audit, name, audit->records, all);
     if (reached(audit, topic)) return true;
     if (clock_wall_ms() > patience)
-      return fail(audit,
-                  "'%s' has a transaction that does not end: is a filter stopped in one? It times "
-                  "out; --wait says how long to wait for that",
-                  name);
+      return log_fail(
+          &audit->failure, EX_UNAVAILABLE,
+          "'%s' has a transaction that does not end: is a filter stopped in one? It times "
+          "out; --wait says how long to wait for that",
+          name);
   }
 }
 
@@ -348,12 +340,13 @@ static bool open_spill(struct audit *audit) {
   int code;
   if (!spill_make(options_text(audit->options, "spill-dir"), audit->directory,
                   sizeof audit->directory))
-    return fail(audit, "cannot make a folder in '%s': see --spill-dir",
-                options_text(audit->options, "spill-dir"));
+    return log_fail(&audit->failure, EX_UNAVAILABLE,
+                    "cannot make a folder in '%s': see --spill-dir",
+                    options_text(audit->options, "spill-dir"));
   char facts[320];
   snprintf(facts, sizeof facts, "%s/facts", audit->directory);
   audit->store = store_open(facts, "audit", CACHE_BYTES, error, sizeof error, &code);
-  if (!audit->store) return fail(audit, "%s", error);
+  if (!audit->store) return log_fail(&audit->failure, EX_UNAVAILABLE, "%s", error);
   audit->auditor = auditor_new(audit->store, report, audit);
   return true;
 }

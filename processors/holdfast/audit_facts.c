@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "audit_internal.h"
+#include "place.h"
 #include "store.h"
 
 #define ID_MAX 64
@@ -120,42 +121,27 @@ bool audit_is_outcome(enum status status) {
   return status == STATUS_APPROVED || status == STATUS_CANCELLED || status == STATUS_FAILED;
 }
 
-/* The reservation that a record is about; data NULL: none. */
+/* data NULL: the record has no such field. */
+static struct str text_field(const struct auditor *auditor, struct record record, struct str name) {
+  const struct field *field =
+      schema_field(codec_schemas(auditor->codec)->records[record.type], name);
+  return field ? *(const struct str *)((const char *)record.value + field->offset)
+               : (struct str){0};
+}
+
 static struct str reservation_of(const struct auditor *auditor, struct record record) {
-  const struct record_desc *desc = codec_schemas(auditor->codec)->records[record.type];
-  for (size_t i = 0; i < desc->field_count; i++) {
-    if (strcmp(desc->fields[i].name, "reservation_id") == 0)
-      return *(const struct str *)((const char *)record.value + desc->fields[i].offset);
-  }
-  return (struct str){0};
+  return text_field(auditor, record, STR("reservation_id"));
 }
 
 static struct str item_of(const struct auditor *auditor, struct record record) {
-  const struct record_desc *desc = codec_schemas(auditor->codec)->records[record.type];
-  for (size_t i = 0; i < desc->field_count; i++) {
-    if (strcmp(desc->fields[i].name, "item_id") == 0)
-      return *(const struct str *)((const char *)record.value + desc->fields[i].offset);
-  }
-  return (struct str){0};
+  return text_field(auditor, record, STR("item_id"));
 }
 
 /* ---- every output once ---- */
 
 bool audit_parse_causation(struct str causation, int64_t *partition, int64_t *offset) {
-  if (causation.size == 0 || causation.size >= 160 || str_starts_with(causation, STR("due-")) ||
-      str_starts_with(causation, STR("answer-")))
-    return false;
-  char text[160];
-  memcpy(text, causation.data, causation.size);
-  text[causation.size] = '\0';
-  char *last = strrchr(text, '-');
-  if (!last) return false;
-  *offset = strtoll(last + 1, NULL, 10);
-  *last = '\0';
-  last = strrchr(text, '-');
-  if (!last) return false;
-  *partition = strtoll(last + 1, NULL, 10);
-  return true;
+  return !str_starts_with(causation, STR("due-")) && !str_starts_with(causation, STR("answer-")) &&
+         place_parse(causation, partition, offset);
 }
 
 /* The place of a key in the open-addressed table, or the empty one where it belongs. */
@@ -627,7 +613,6 @@ void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t 
                        int64_t offset, int64_t epoch) {
   if (partition >= AUDIT_PARTITIONS_MAX) return;
   auditor->partitions[topic][partition].committed = offset;
-  auditor->partitions[topic][partition].epoch = epoch;
   if (epoch > 1) auditor->was_reset = true;
 }
 

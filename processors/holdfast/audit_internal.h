@@ -51,7 +51,6 @@ struct facts {
 struct hold_facts {
   enum hold_state state;
   int32_t quantity;
-  bool answered;
   uint16_t seats_size; /* the seats follow, one after another, each ended by a NUL */
 };
 #define HOLD_SEATS_MAX ((size_t)16 * 1024)
@@ -89,7 +88,7 @@ struct auditor {
   int64_t now;
   int32_t round;
   struct {
-    int64_t committed, epoch;
+    int64_t committed;
     int64_t position; /* taken down up to here */
     int64_t seen;     /* looked at up to here: what waits for its consumer too */
   } partitions[AUDIT_TOPIC_COUNT][AUDIT_PARTITIONS_MAX];

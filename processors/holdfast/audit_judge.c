@@ -103,8 +103,7 @@ static void judge_commands(struct judgement *judgement, struct str id, const str
 }
 
 static void judge_end(struct judgement *judgement, struct str id, const struct facts *facts) {
-  bool settled = facts->status == STATUS_APPROVED || facts->status == STATUS_CANCELLED ||
-                 facts->status == STATUS_FAILED;
+  bool settled = audit_is_outcome(facts->status);
   if (!settled && !waits(facts))
     blame(judgement, RULE_OUTCOME_MISSING, id, facts,
           facts->revision == 0 ? "opened and answered, and the ledger has decided nothing"

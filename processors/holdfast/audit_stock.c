@@ -169,7 +169,6 @@ static void request_hold(struct auditor *auditor, const struct audit_event *even
     return;
   }
   memset(&row.facts, 0, sizeof row.facts);
-  row.facts.answered = true;
   row.facts.quantity = request->quantity;
   if (answer.held) {
     row.facts.state = HOLD_STATE_HELD;

@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#include "kafka_io.h"
+#include "fold.h"
 #include "processors.h"
 #include "store.h"
 
 #define CACHE_BYTES ((size_t)32 << 20)
-#define READ_TRIES 100
-#define FLUSH_CHANGES 5000
 
 /* One partition of one store. */
 struct comparison {
@@ -51,31 +49,6 @@ static const char *readable(struct str key) {
   for (size_t i = 0; i < size; i++) text[i] = key.data[i] ? key.data[i] : '/';
   text[size] = '\0';
   return text;
-}
-
-static bool fold_changelog(struct comparison *c, struct kafka_reader **reader,
-                           const struct options *options, struct log_failure *failure) {
-  const char *topic = changelog_of(c->processor);
-  int64_t end = c->meta.next_changelog;
-  kafka_reader_close(*reader);
-  *reader = kafka_reader_open(options, topic, c->partition, KAFKA_READ_BEGINNING, failure);
-  if (!*reader) return false;
-  size_t collected = 0;
-  for (int tries = 0; end > 0 && tries < READ_TRIES;) {
-    struct memory_record record;
-    int32_t partition;
-    enum kafka_read read = kafka_reader_next(*reader, 100, &partition, &record, failure);
-    if (read == KAFKA_READ_FAILED) return false;
-    if (read == KAFKA_READ_AT_END && kafka_reader_end(*reader, c->partition) >= end) break;
-    tries = read == KAFKA_READ_RECORD ? 0 : tries + 1;
-    if (read != KAFKA_READ_RECORD) continue;
-    if (record.offset >= end) break;
-    const struct change change = {.key = record.key, .value = record.value};
-    store_put_changes(c->fold, 0, &change, 1);
-    if (++collected % FLUSH_CHANGES == 0) store_write(c->fold);
-  }
-  store_write(c->fold);
-  return true;
 }
 
 static bool count_row(void *user, struct str key, struct str value) {
@@ -127,7 +100,6 @@ static bool compare_store(struct comparison *c, const char *path, const char *sp
                           const struct options *options, struct log_failure *failure) {
   char error[400], fold[400];
   int code;
-  struct kafka_reader *reader = NULL;
   snprintf(fold, sizeof fold, "%s/fold", spill);
   c->store = store_open_read_only(path, error, sizeof error);
   if (!c->store) {
@@ -141,11 +113,11 @@ static bool compare_store(struct comparison *c, const char *path, const char *sp
     c->partition = p;
     if (!store_meta(c->store, p, &c->meta) || c->meta.rebuilding) continue;
     store_wipe(c->fold, 0);
-    fine = fold_changelog(c, &reader, options, failure);
+    fine = fold_topic(options, changelog_of(c->processor), p, c->meta.next_changelog, c->fold, 0,
+                      failure);
     if (fine) compare(c);
     equal &= c->equal;
   }
-  kafka_reader_close(reader);
   store_close(c->fold);
   store_close(c->store);
   c->equal = equal;

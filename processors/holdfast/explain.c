@@ -66,20 +66,16 @@ struct story {
 
 /* ---- gathering ---- */
 
-static struct str text_field(const struct codec *codec, struct record record, const char *name) {
-  const struct record_desc *desc = codec_schemas(codec)->records[record.type];
-  for (size_t i = 0; i < desc->field_count; i++) {
-    if (strcmp(desc->fields[i].name, name) == 0 && desc->fields[i].kind == FIELD_STRING &&
-        !desc->fields[i].array)
-      return *(const struct str *)((const char *)record.value + desc->fields[i].offset);
-  }
-  return (struct str){0};
+static struct str text_field(const struct codec *codec, struct record record, struct str name) {
+  const struct field *field = schema_field(codec_schemas(codec)->records[record.type], name);
+  bool text = field && field->kind == FIELD_STRING && !field->array;
+  return text ? *(const struct str *)((const char *)record.value + field->offset) : (struct str){0};
 }
 
 static bool is_about(const struct story *story, const struct happening *step) {
   if (str_equal(step->record.correlation_id, story->id)) return true;
   if (!step->readable) return str_equal(step->record.key, story->id);
-  return str_equal(text_field(story->codec, step->value, "reservation_id"), story->id);
+  return str_equal(text_field(story->codec, step->value, STR("reservation_id")), story->id);
 }
 
 static struct memory_record keep(struct story *story, const struct memory_record *record) {
@@ -110,6 +106,16 @@ static void take(struct story *story, const char *topic, int32_t partition,
   arena_free(&scratch);
 }
 
+struct gathering {
+  struct story *story;
+  const char *topic;
+};
+
+static void gather_one(void *user, int32_t partition, const struct memory_record *record) {
+  const struct gathering *gathering = user;
+  take(gathering->story, gathering->topic, partition, record);
+}
+
 /* The one partition that a key's records lie in. */
 static bool gather(struct story *story, const char *topic, struct str key) {
   if (!key.size) return true;
@@ -119,18 +125,9 @@ static bool gather(struct story *story, const char *topic, struct str key) {
              "the topic '%s' does not exist: are --brokers and --prefix those of the pipeline?",
              topic);
   if (partitions <= 0) return false;
-  struct kafka_reader *reader =
-      kafka_reader_open(story->options, topic, murmur2_partition(key, partitions),
-                        KAFKA_READ_BEGINNING, &story->failure);
-  enum kafka_read read = reader ? KAFKA_READ_NOTHING : KAFKA_READ_FAILED;
-  while (read != KAFKA_READ_FAILED && read != KAFKA_READ_AT_END) {
-    struct memory_record record;
-    int32_t partition;
-    read = kafka_reader_next(reader, 500, &partition, &record, &story->failure);
-    if (read == KAFKA_READ_RECORD) take(story, topic, partition, &record);
-  }
-  kafka_reader_close(reader);
-  return read == KAFKA_READ_AT_END;
+  struct gathering gathering = {story, topic};
+  return kafka_read_up_to(story->options, topic, murmur2_partition(key, partitions), -1, gather_one,
+                          &gathering, &story->failure);
 }
 
 static void find_names(struct story *story) {
@@ -250,7 +247,7 @@ static json_t *stock_at(struct story *story, struct store *store, const struct h
                                 .to = offset,
                                 .output = forget_output};
   if (!shadow_run(&shadow, &story->failure)) return NULL;
-  struct str item = text_field(story->codec, step->value, "item_id"), bytes;
+  struct str item = text_field(story->codec, step->value, STR("item_id")), bytes;
   struct arena scratch = {0};
   struct str key =
       arena_format(&scratch, "%c%.*s", stock_check_rows[ROW_ITEM].prefix, STR_ARGS(item));

@@ -7,7 +7,6 @@
 #include <time.h>
 
 #define PARTITIONS_MAX 1024
-#define PLACE_MAX 300
 
 static bool parse_time(const char *text, int64_t *out) {
   char *end;
@@ -79,20 +78,5 @@ bool positions_of(struct kafka_admin *admin, const struct processor *processor, 
     if (!number && !kafka_admin_bounds(admin, processor->input, p, &out[p], &end, failure))
       return false;
   }
-  return true;
-}
-
-bool place_parse(struct str place, int64_t *partition, int64_t *offset) {
-  if (place.size == 0 || place.size >= PLACE_MAX) return false;
-  char text[PLACE_MAX];
-  memcpy(text, place.data, place.size);
-  text[place.size] = '\0';
-  char *last = strrchr(text, '-');
-  if (!last || last == text) return false;
-  *offset = strtoll(last + 1, NULL, 10);
-  *last = '\0';
-  last = strrchr(text, '-');
-  if (!last) return false;
-  *partition = strtoll(last + 1, NULL, 10);
   return true;
 }

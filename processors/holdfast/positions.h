@@ -11,7 +11,4 @@
 bool positions_of(struct kafka_admin *admin, const struct processor *processor, const char *where,
                   int32_t partitions, int32_t only, int64_t *out, struct log_failure *failure);
 
-/* Of a place, "topic-partition-offset". False: it is not one. */
-bool place_parse(struct str place, int64_t *partition, int64_t *offset);
-
 #endif

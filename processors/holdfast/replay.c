@@ -1,6 +1,5 @@
 /* holdfast replay: a filter on its recorded input, its outputs compared with the recorded ones. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -11,6 +10,7 @@
 #include "kafka_admin.h"
 #include "kafka_io.h"
 #include "line.h"
+#include "place.h"
 #include "positions.h"
 #include "shadow.h"
 #include "spill.h"
@@ -87,16 +87,6 @@ struct replay {
   struct log_failure failure;
 };
 
-static bool fail(struct replay *replay, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static bool fail(struct replay *replay, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(replay->failure.text, sizeof replay->failure.text, format, arguments);
-  va_end(arguments);
-  return false;
-}
-
 /* ---- what was made ----
  *
  * A row of the spill is named by topic, place of the cause and number, or, of a table, by topic and
@@ -114,6 +104,15 @@ static struct str table_key(struct arena *arena, const char *topic, int32_t part
   memcpy(bytes, head.data, head.size);
   memcpy(bytes + head.size, key.data, key.size);
   return (struct str){bytes, head.size + key.size};
+}
+
+/* The key of another row about the same: of its recorded twin ('r'), of its having been seen ('s').
+ */
+static struct str prefixed(struct arena *arena, char prefix, struct str key) {
+  char *bytes = arena_alloc(arena, key.size + 1);
+  bytes[0] = prefix;
+  memcpy(bytes + 1, key.data, key.size);
+  return (struct str){bytes, key.size + 1};
 }
 
 static struct str pack(struct arena *arena, int64_t timestamp, struct str key, struct str value) {
@@ -264,34 +263,38 @@ static void compare_output(struct replay *replay, const char *topic, int32_t par
     show(replay, topic, what, recorded, NULL);
   else if (!is_same(replay, &arena, recorded, &made))
     show(replay, topic, what, recorded, &made);
-  const struct change seen = {.key = arena_format(&arena, "s%.*s", STR_ARGS(key)),
-                              .value = STR("y")};
+  const struct change seen = {.key = prefixed(&arena, 's', key), .value = STR("y")};
   store_put_changes(replay->expected, 0, &seen, 1);
   if (++replay->collected % FLUSH_OUTPUTS == 0) store_write(replay->expected);
   arena_free(&arena);
 }
 
+struct reading {
+  struct replay *replay;
+  const char *topic;
+  void (*take)(struct replay *replay, const char *topic, int32_t partition,
+               const struct memory_record *record);
+};
+
+static void take_recorded(void *user, int32_t partition, const struct memory_record *record) {
+  const struct reading *reading = user;
+  reading->take(reading->replay, reading->topic, partition, record);
+}
+
 static bool read_recorded(struct replay *replay, const char *topic,
                           void (*take)(struct replay *replay, const char *topic, int32_t partition,
                                        const struct memory_record *record)) {
-  struct kafka_reader *reader =
-      kafka_reader_open(replay->options, topic, -1, KAFKA_READ_BEGINNING, &replay->failure);
-  enum kafka_read read = reader ? KAFKA_READ_NOTHING : KAFKA_READ_FAILED;
-  while (read != KAFKA_READ_FAILED && read != KAFKA_READ_AT_END) {
-    struct memory_record record;
-    int32_t from;
-    read = kafka_reader_next(reader, 500, &from, &record, &replay->failure);
-    if (read == KAFKA_READ_RECORD) take(replay, topic, from, &record);
-  }
+  struct reading reading = {replay, topic, take};
+  bool read =
+      kafka_read_up_to(replay->options, topic, -1, -1, take_recorded, &reading, &replay->failure);
   store_write(replay->expected);
-  kafka_reader_close(reader);
-  return read == KAFKA_READ_AT_END;
+  return read;
 }
 
 static bool show_unseen(void *user, struct str key, struct str value) {
   struct replay *replay = user;
   struct arena arena = {0};
-  struct str marked = arena_format(&arena, "s%.*s", STR_ARGS(key));
+  struct str marked = prefixed(&arena, 's', key);
   if (!store_get(replay->expected, 0, marked, &arena).data) {
     const struct memory_record made = unpack(value);
     const char *space = memchr(key.data, ' ', key.size);
@@ -322,11 +325,8 @@ static void fold_recorded(struct replay *replay, const char *topic, int32_t part
   if (partition >= replay->partitions || !replay->tables[partition]) return;
   struct arena arena = {0};
   struct str key = table_key(&arena, topic, partition, record->key);
-  char *bytes = arena_alloc(&arena, key.size + 1);
-  bytes[0] = 'r';
-  memcpy(bytes + 1, key.data, key.size);
   struct str packed = pack(&arena, record->timestamp, record->key, record->value);
-  expect(replay, (struct str){bytes, key.size + 1}, packed);
+  expect(replay, prefixed(&arena, 'r', key), packed);
   arena_free(&arena);
 }
 
@@ -340,13 +340,8 @@ static bool compare_row(void *user, struct str key, struct str value) {
   struct table_comparison *c = user;
   struct replay *replay = c->replay;
   struct arena arena = {0};
-  struct str other_key = {key.data + 1, key.size - 1};
-  if (!c->from_recorded) {
-    char *bytes = arena_alloc(&arena, key.size + 1);
-    bytes[0] = 'r';
-    memcpy(bytes + 1, key.data, key.size);
-    other_key = (struct str){bytes, key.size + 1};
-  }
+  struct str other_key =
+      c->from_recorded ? (struct str){key.data + 1, key.size - 1} : prefixed(&arena, 'r', key);
   const struct memory_record one = unpack(value);
   struct memory_record other = {0};
   struct str bytes = store_get(replay->expected, 0, other_key, &arena);
@@ -369,7 +364,7 @@ static bool compare_table(struct replay *replay, const char *topic) {
   struct str made = arena_format(&arena, "t%s ", topic);
   store_scan(replay->expected, 0, made, (struct str){0}, compare_row, &c);
   c.from_recorded = true;
-  struct str recorded = arena_format(&arena, "r%.*s", STR_ARGS(made));
+  struct str recorded = prefixed(&arena, 'r', made);
   store_scan(replay->expected, 0, recorded, (struct str){0}, compare_row, &c);
   arena_free(&arena);
   return true;
@@ -408,13 +403,14 @@ static bool find_range(struct replay *replay) {
   replay->partitions = kafka_admin_partitions(replay->admin, input, &replay->failure);
   if (replay->partitions < 0) return false;
   if (replay->partitions == 0 || replay->partitions > PARTITIONS_MAX)
-    return fail(replay,
-                replay->partitions ? "'%s' has more than 256 partitions"
-                                   : "the topic '%s' does not exist: are --brokers and "
-                                     "--prefix those of the pipeline?",
-                input);
+    return log_fail(&replay->failure, EX_UNAVAILABLE,
+                    replay->partitions ? "'%s' has more than 256 partitions"
+                                       : "the topic '%s' does not exist: are --brokers and "
+                                         "--prefix those of the pipeline?",
+                    input);
   if (options_number(replay->options, "partition") >= replay->partitions)
-    return fail(replay, "'%s' has the partitions 0 to %" PRId32, input, replay->partitions - 1);
+    return log_fail(&replay->failure, EX_UNAVAILABLE, "'%s' has the partitions 0 to %" PRId32,
+                    input, replay->partitions - 1);
   int32_t only = (int32_t)options_number(replay->options, "partition");
   return positions_of(replay->admin, replay->processor, "committed", replay->partitions, only,
                       replay->committed, &replay->failure) &&
@@ -434,41 +430,44 @@ static bool check_range(struct replay *replay, int32_t partition) {
   if (snapshot && replay->from[partition] < meta.next_input)
     replay->from[partition] = meta.next_input;
   if (!snapshot && first > 0 && replay->processor->rows)
-    return fail(replay,
-                "'%s' partition %" PRId32 " begins at offset %" PRId64
-                ": the state before it is gone; begin with a --snapshot",
-                input, partition, first);
+    return log_fail(&replay->failure, EX_UNAVAILABLE,
+                    "'%s' partition %" PRId32 " begins at offset %" PRId64
+                    ": the state before it is gone; begin with a --snapshot",
+                    input, partition, first);
   if (replay->from[partition] < first) replay->from[partition] = first;
   if (replay->to[partition] > replay->committed[partition])
-    return fail(replay,
-                "partition %" PRId32 ": '%s' has done its work up to offset %" PRId64
-                " only, and --to says %" PRId64,
-                partition, replay->processor->name, replay->committed[partition],
-                replay->to[partition]);
+    return log_fail(&replay->failure, EX_UNAVAILABLE,
+                    "partition %" PRId32 ": '%s' has done its work up to offset %" PRId64
+                    " only, and --to says %" PRId64,
+                    partition, replay->processor->name, replay->committed[partition],
+                    replay->to[partition]);
   if (replay->from[partition] > replay->to[partition])
-    return fail(replay, "partition %" PRId32 ": --from %" PRId64 " lies after --to %" PRId64,
-                partition, replay->from[partition], replay->to[partition]);
+    return log_fail(&replay->failure, EX_UNAVAILABLE,
+                    "partition %" PRId32 ": --from %" PRId64 " lies after --to %" PRId64, partition,
+                    replay->from[partition], replay->to[partition]);
   return true;
 }
 
 static bool open_stores(struct replay *replay) {
   if (!spill_make(options_text(replay->options, "spill-dir"), replay->directory,
                   sizeof replay->directory))
-    return fail(replay, "cannot make a folder in '%s': see --spill-dir",
-                options_text(replay->options, "spill-dir"));
+    return log_fail(&replay->failure, EX_UNAVAILABLE,
+                    "cannot make a folder in '%s': see --spill-dir",
+                    options_text(replay->options, "spill-dir"));
   char path[400], error[400];
   const char *snapshot =
       options_given(replay->options, "snapshot") ? options_text(replay->options, "snapshot") : NULL;
   snprintf(path, sizeof path, "%s/shadow", replay->directory);
   if (snapshot && !store_copy(snapshot, path, error, sizeof error))
-    return fail(replay, "%s", error);
+    return log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
   int code;
   if (replay->processor->rows)
     replay->store = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
-  if (replay->processor->rows && !replay->store) return fail(replay, "%s", error);
+  if (replay->processor->rows && !replay->store)
+    return log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
   snprintf(path, sizeof path, "%s/expected", replay->directory);
   replay->expected = store_open(path, "replay", CACHE_BYTES, error, sizeof error, &code);
-  return replay->expected || fail(replay, "%s", error);
+  return replay->expected || log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
 }
 
 static int sum_up(struct replay *replay) {

@@ -1,14 +1,13 @@
 /* holdfast reset: a filter does its work again, from an earlier place of its input. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "commands.h"
+#include "fold.h"
 #include "kafka_admin.h"
-#include "kafka_io.h"
 #include "kafka_rewrite.h"
 #include "positions.h"
 #include "recovery.h"
@@ -17,7 +16,6 @@
 
 #define PARTITIONS_MAX 256
 #define CACHE_BYTES ((size_t)32 << 20)
-#define FLUSH_CHANGES 2000
 
 static const struct option_desc reset_options[] = {
     {.name = "to",
@@ -64,17 +62,6 @@ struct reset {
   struct log_failure failure;
 };
 
-static bool fail(struct reset *reset, int exit_code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static bool fail(struct reset *reset, int exit_code, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  reset->failure.exit_code = exit_code;
-  vsnprintf(reset->failure.text, sizeof reset->failure.text, format, arguments);
-  va_end(arguments);
-  return false;
-}
-
 /* ---- what is there ---- */
 
 static bool find_offsets(struct reset *reset) {
@@ -82,8 +69,9 @@ static bool find_offsets(struct reset *reset) {
   reset->partitions = kafka_admin_partitions(reset->admin, processor->input, &reset->failure);
   if (reset->partitions < 0) return false;
   if (reset->partitions == 0 || reset->partitions > PARTITIONS_MAX)
-    return fail(reset, EX_CONFIG, "'%s' does not exist, or has more than %d partitions",
-                processor->input, PARTITIONS_MAX);
+    return log_fail(&reset->failure, EX_CONFIG,
+                    "'%s' does not exist, or has more than %d partitions", processor->input,
+                    PARTITIONS_MAX);
   if (!kafka_admin_committed(reset->admin, processor->name, processor->input, reset->committed,
                              reset->partitions, &reset->failure) ||
       !positions_of(reset->admin, processor, options_text(reset->options, "to"), reset->partitions,
@@ -93,9 +81,10 @@ static bool find_offsets(struct reset *reset) {
     struct commit_metadata metadata;
     int64_t end;
     if (!commit_metadata_parse(reset->committed[p].metadata, &metadata))
-      return fail(reset, EX_CONFIG,
-                  "the group '%s' has no committed offset of this pipeline for partition %" PRId32,
-                  processor->name, p);
+      return log_fail(
+          &reset->failure, EX_CONFIG,
+          "the group '%s' has no committed offset of this pipeline for partition %" PRId32,
+          processor->name, p);
     if (metadata.epoch > reset->epoch) reset->epoch = metadata.epoch;
     if (reset->to[p] > reset->committed[p].offset) reset->to[p] = reset->committed[p].offset;
     reset->last[p] = metadata.last_changelog;
@@ -111,13 +100,13 @@ static bool is_possible(struct reset *reset) {
   const char *why = shadow_refuses(processor);
   for (int32_t p = 0; p < reset->partitions; p++) {
     if (processor->rows && !processor->input_is_changelog && reset->first[p] > 0)
-      return fail(reset, EX_DATAERR,
-                  "'%s' partition %" PRId32 " begins at offset %" PRId64
-                  ": the state cannot be made again from what is left",
-                  processor->input, p, reset->first[p]);
+      return log_fail(&reset->failure, EX_DATAERR,
+                      "'%s' partition %" PRId32 " begins at offset %" PRId64
+                      ": the state cannot be made again from what is left",
+                      processor->input, p, reset->first[p]);
     if (why && !processor->world && reset->to[p] != reset->first[p])
-      return fail(reset, EX_USAGE, "'%s' can only be reset to the beginning: %s", processor->name,
-                  why);
+      return log_fail(&reset->failure, EX_USAGE, "'%s' can only be reset to the beginning: %s",
+                      processor->name, why);
   }
   return true;
 }
@@ -133,10 +122,10 @@ static bool members_have_left(struct reset *reset, int patience_s) {
               "their session time-out\n",
               reset->processor->name, members);
     if (second >= patience_s)
-      return fail(reset, EX_TEMPFAIL,
-                  "the group '%s' has %d members still: stop the filter first; a static member "
-                  "counts until its session has timed out",
-                  reset->processor->name, members);
+      return log_fail(&reset->failure, EX_TEMPFAIL,
+                      "the group '%s' has %d members still: stop the filter first; a static member "
+                      "counts until its session has timed out",
+                      reset->processor->name, members);
     sleep(1);
   }
 }
@@ -163,24 +152,8 @@ static bool make_state(struct reset *reset, int32_t partition) {
 }
 
 static bool fold_changelog(struct reset *reset, int32_t partition) {
-  struct kafka_reader *reader = kafka_reader_open(reset->options, reset->processor->changelog,
-                                                  partition, KAFKA_READ_BEGINNING, &reset->failure);
-  enum kafka_read read = reader ? KAFKA_READ_NOTHING : KAFKA_READ_FAILED;
-  size_t collected = 0;
-  while (read != KAFKA_READ_FAILED &&
-         (read != KAFKA_READ_AT_END ||
-          kafka_reader_end(reader, partition) <= reset->last[partition])) {
-    struct memory_record record;
-    int32_t from;
-    read = kafka_reader_next(reader, 500, &from, &record, &reset->failure);
-    if (read != KAFKA_READ_RECORD) continue;
-    const struct change change = {.key = record.key, .value = record.value};
-    store_put_changes(reset->recorded, partition, &change, 1);
-    if (++collected % FLUSH_CHANGES == 0) store_write(reset->recorded);
-  }
-  store_write(reset->recorded);
-  kafka_reader_close(reader);
-  return read == KAFKA_READ_AT_END;
+  return fold_topic(reset->options, reset->processor->changelog, partition,
+                    reset->last[partition] + 1, reset->recorded, partition, &reset->failure);
 }
 
 static bool put(struct reset *reset, struct str key, struct str value) {
@@ -232,14 +205,14 @@ static bool prepare(struct reset *reset) {
   int code;
   if (!spill_make(options_text(reset->options, "spill-dir"), reset->directory,
                   sizeof reset->directory))
-    return fail(reset, EX_CANTCREAT, "cannot make a folder in '%s': see --spill-dir",
-                options_text(reset->options, "spill-dir"));
+    return log_fail(&reset->failure, EX_CANTCREAT, "cannot make a folder in '%s': see --spill-dir",
+                    options_text(reset->options, "spill-dir"));
   snprintf(path, sizeof path, "%s/state", reset->directory);
   reset->state = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
   snprintf(path, sizeof path, "%s/recorded", reset->directory);
   if (reset->state)
     reset->recorded = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
-  if (!reset->recorded) return fail(reset, code, "%s", error);
+  if (!reset->recorded) return log_fail(&reset->failure, code, "%s", error);
   for (int32_t p = 0; p < reset->partitions; p++) {
     if (!make_state(reset, p) || !fold_changelog(reset, p)) return false;
   }

@@ -86,13 +86,6 @@ bool script_read(struct script *script, FILE *in, struct codec *codec, char *err
 
 /* ---- one command from words ---- */
 
-static const struct field *find_field(const struct record_desc *record, struct str name) {
-  for (size_t i = 0; i < record->field_count; i++) {
-    if (str_equal(str_of(record->fields[i].name), name)) return &record->fields[i];
-  }
-  return NULL;
-}
-
 static json_t *word_json(const struct field *field, struct str text) {
   char *end;
   if (field->kind == FIELD_INT || field->kind == FIELD_LONG) {
@@ -128,7 +121,7 @@ bool script_words(struct script *script, char **words, int count, struct codec *
   for (int i = 1; i < count && fine; i++) {
     const char *equals = strchr(words[i], '=');
     const struct field *field =
-        equals ? find_field(record, (struct str){words[i], (size_t)(equals - words[i])}) : NULL;
+        equals ? schema_field(record, (struct str){words[i], (size_t)(equals - words[i])}) : NULL;
     fine = field != NULL;
     if (field)
       json_object_set_new(json, field->name, value_json(field, equals + 1, &script->arena));

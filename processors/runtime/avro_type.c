@@ -7,13 +7,6 @@
 
 #include "codec.h"
 
-static const struct field *reader_field(const struct record_desc *reader, const char *name) {
-  for (size_t i = 0; reader && i < reader->field_count; i++) {
-    if (strcmp(reader->fields[i].name, name) == 0) return &reader->fields[i];
-  }
-  return NULL;
-}
-
 static void enum_map(struct avro_type *type, avro_schema_t schema, const struct enum_desc *reader) {
   type->count = (size_t)avro_schema_enum_number_of_symbols(schema);
   type->symbols = xcalloc(type->count, sizeof *type->symbols);
@@ -55,7 +48,8 @@ static struct avro_type *type_new(avro_schema_t schema, const struct record_desc
   type->count = avro_schema_record_size(schema);
   type->members = xcalloc(type->count, sizeof *type->members);
   for (size_t i = 0; i < type->count; i++) {
-    const struct field *into = reader_field(record, avro_schema_record_field_name(schema, (int)i));
+    struct str name = str_of(avro_schema_record_field_name(schema, (int)i));
+    const struct field *into = record ? schema_field(record, name) : NULL;
     type->members[i].into = into;
     type->members[i].type = type_new(avro_schema_record_field_get_by_index(schema, (int)i),
                                      into ? into->record : NULL, into ? into->symbols : NULL);

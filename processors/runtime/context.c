@@ -48,11 +48,8 @@ const struct row_kind *row_kind_of(const struct processor *processor, struct str
 static const void *row_field(struct runtime *runtime, const struct row_kind *kind, const void *row,
                              const char *name) {
   const struct record_desc *record = codec_schemas(runtime->codec)->records[kind->type];
-  for (size_t i = 0; i < record->field_count; i++) {
-    if (strcmp(record->fields[i].name, name) == 0)
-      return (const char *)row + record->fields[i].offset;
-  }
-  return NULL;
+  const struct field *field = schema_field(record, str_of(name));
+  return field ? (const char *)row + field->offset : NULL;
 }
 
 int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const void *row) {

@@ -159,13 +159,6 @@ static bool field_from_json(const struct field *field, const json_t *json, struc
   return true;
 }
 
-static const struct field *find_field(const struct record_desc *record, const char *name) {
-  for (size_t i = 0; i < record->field_count; i++) {
-    if (strcmp(record->fields[i].name, name) == 0) return &record->fields[i];
-  }
-  return NULL;
-}
-
 static bool struct_from_json(const struct record_desc *record, const json_t *json,
                              struct place place, void *into) {
   place.record = record->name;
@@ -176,7 +169,7 @@ static bool struct_from_json(const struct record_desc *record, const json_t *jso
   json_object_foreach((json_t *)(uintptr_t)json, name, value) {
     if (record->type >= 0 && strcmp(name, "type") == 0) continue;
     place.field = name;
-    if (!find_field(record, name)) return refuse(place, "there is no such field");
+    if (!schema_field(record, str_of(name))) return refuse(place, "there is no such field");
   }
   for (size_t i = 0; i < record->field_count; i++) {
     const struct field *field = &record->fields[i];

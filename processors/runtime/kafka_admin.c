@@ -25,9 +25,9 @@ struct kafka_admin *kafka_admin_open(const struct options *options, struct log_f
   const struct rd_kafka_metadata *metadata;
   rd_kafka_resp_err_t error = rd_kafka_metadata(handle, 0, NULL, &metadata, TIMEOUT_MS);
   if (error) {
-    kafka_fail(failure, EX_UNAVAILABLE,
-               "no broker answers at %s (%s): is Kafka running, and are --brokers right?",
-               options_text(options, "brokers"), rd_kafka_err2str(error));
+    log_fail(failure, EX_UNAVAILABLE,
+             "no broker answers at %s (%s): is Kafka running, and are --brokers right?",
+             options_text(options, "brokers"), rd_kafka_err2str(error));
     rd_kafka_destroy(handle);
     return NULL;
   }
@@ -53,7 +53,7 @@ int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic,
    * unknown. */
   rd_kafka_resp_err_t error = rd_kafka_metadata(admin->handle, 1, NULL, &metadata, TIMEOUT_MS);
   if (error) {
-    kafka_fail(failure, EX_UNAVAILABLE, "asking for topics: %s", rd_kafka_err2str(error));
+    log_fail(failure, EX_UNAVAILABLE, "asking for topics: %s", rd_kafka_err2str(error));
     return -1;
   }
   int32_t count = 0;
@@ -71,8 +71,7 @@ bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const cha
   if (kafka_topic_config(admin->handle, kafka_topic_name(admin->options, topic, full), name, out,
                          size))
     return true;
-  kafka_fail(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'", name,
-             full);
+  log_fail(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'", name, full);
   return false;
 }
 
@@ -80,8 +79,8 @@ static rd_kafka_event_t *await(struct kafka_admin *admin, struct log_failure *fa
                                const char *what) {
   rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, TIMEOUT_MS);
   if (event && !rd_kafka_event_error(event)) return event;
-  kafka_fail(failure, EX_UNAVAILABLE, "%s: %s", what,
-             event ? rd_kafka_event_error_string(event) : "no answer");
+  log_fail(failure, EX_UNAVAILABLE, "%s: %s", what,
+           event ? rd_kafka_event_error_string(event) : "no answer");
   if (event) rd_kafka_event_destroy(event);
   return NULL;
 }
@@ -92,7 +91,7 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
   rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(
       kafka_topic_name(admin->options, topic, name), partitions, -1, error, sizeof error);
   if (!new_topic) {
-    kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name, error);
+    log_fail(failure, EX_CONFIG, "topic '%s': %s", name, error);
     return false;
   }
   for (; settings->name; settings++)
@@ -107,8 +106,8 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
     rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[0]);
     made = code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
     if (!made)
-      kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name,
-                 rd_kafka_topic_result_error_string(results[0]));
+      log_fail(failure, EX_CONFIG, "topic '%s': %s", name,
+               rd_kafka_topic_result_error_string(results[0]));
     rd_kafka_event_destroy(event);
   }
   rd_kafka_NewTopic_destroy(new_topic);
@@ -163,8 +162,8 @@ bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
           rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
       altered = rd_kafka_ConfigResource_error(results[0]) == RD_KAFKA_RESP_ERR_NO_ERROR;
       if (!altered)
-        kafka_fail(failure, EX_CONFIG, "topic '%s': %s", name,
-                   rd_kafka_ConfigResource_error_string(results[0]));
+        log_fail(failure, EX_CONFIG, "topic '%s': %s", name,
+                 rd_kafka_ConfigResource_error_string(results[0]));
       rd_kafka_event_destroy(event);
     }
   }
@@ -214,8 +213,8 @@ bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const c
              (int)one->metadata_size, one->metadata ? (const char *)one->metadata : "");
   }
   if (error)
-    kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group,
-               rd_kafka_err2str(error));
+    log_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group,
+             rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
   close_member(member);
   return !error;
@@ -236,8 +235,8 @@ int kafka_admin_members(struct kafka_admin *admin, const char *group, struct log
   if (failed && rd_kafka_error_code(failed) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
     count = 0;
   } else if (failed) {
-    kafka_fail(failure, EX_UNAVAILABLE, "asking for the members of '%s': %s", group,
-               rd_kafka_error_string(failed));
+    log_fail(failure, EX_UNAVAILABLE, "asking for the members of '%s': %s", group,
+             rd_kafka_error_string(failed));
     count = -1;
   }
   rd_kafka_event_destroy(event);
@@ -258,8 +257,8 @@ bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char
   rd_kafka_resp_err_t error = rd_kafka_commit(member, list, 0);
   for (int32_t i = 0; i < count && !error; i++) error = list->elems[i].err;
   if (error)
-    kafka_fail(failure, EX_TEMPFAIL, "committing the first offsets of the group '%s': %s", group,
-               rd_kafka_err2str(error));
+    log_fail(failure, EX_TEMPFAIL, "committing the first offsets of the group '%s': %s", group,
+             rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
   close_member(member);
   return !error;
@@ -272,8 +271,8 @@ bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t pa
       rd_kafka_query_watermark_offsets(admin->handle, kafka_topic_name(admin->options, topic, name),
                                        partition, first, end, TIMEOUT_MS);
   if (error)
-    kafka_fail(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name,
-               rd_kafka_err2str(error));
+    log_fail(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name,
+             rd_kafka_err2str(error));
   return !error;
 }
 
@@ -292,8 +291,8 @@ bool kafka_admin_at_time(struct kafka_admin *admin, const char *topic, int32_t p
     }
   }
   if (error)
-    kafka_fail(failure, EX_UNAVAILABLE, "asking for the offsets of a time: %s",
-               rd_kafka_err2str(error));
+    log_fail(failure, EX_UNAVAILABLE, "asking for the offsets of a time: %s",
+             rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
   return !error;
 }

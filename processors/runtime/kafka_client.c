@@ -30,14 +30,6 @@ static const struct kafka_setting defaults[] = {
     {NULL, NULL},
 };
 
-void kafka_fail(struct log_failure *failure, int exit_code, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  failure->exit_code = exit_code;
-  vsnprintf(failure->text, sizeof failure->text, format, arguments);
-  va_end(arguments);
-}
-
 static void log_line(const rd_kafka_t *handle, int level, const char *facility, const char *text) {
   (void)handle;
   if (strcmp(facility, "CONFWARN") == 0)
@@ -53,7 +45,7 @@ static bool set(rd_kafka_conf_t *conf, const char *name, const char *value,
                 struct log_failure *failure) {
   char error[256];
   if (rd_kafka_conf_set(conf, name, value, error, sizeof error) == RD_KAFKA_CONF_OK) return true;
-  kafka_fail(failure, EX_CONFIG, "librdkafka property %s: %s", name, error);
+  log_fail(failure, EX_CONFIG, "librdkafka property %s: %s", name, error);
   return false;
 }
 
@@ -85,7 +77,7 @@ rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct log_f
   rd_kafka_t *handle = rd_kafka_new(type, conf, error, sizeof error);
   if (handle) return handle;
   rd_kafka_conf_destroy(conf);
-  kafka_fail(failure, EX_CONFIG, "%s", error);
+  log_fail(failure, EX_CONFIG, "%s", error);
   return NULL;
 }
 
@@ -118,12 +110,12 @@ int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct log_f
   if (topic) rd_kafka_topic_destroy(topic);
   if (count >= 0) return count;
   if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-    kafka_fail(failure, EX_CONFIG, "the topic '%s' does not exist: run 'holdfast topics apply'",
-               name);
+    log_fail(failure, EX_CONFIG, "the topic '%s' does not exist: run 'holdfast topics apply'",
+             name);
   } else {
-    kafka_fail(failure, EX_UNAVAILABLE,
-               "no broker answers within %d s (%s): is Kafka running, and are --brokers right?",
-               START_TIMEOUT_S, rd_kafka_err2str(error));
+    log_fail(failure, EX_UNAVAILABLE,
+             "no broker answers within %d s (%s): is Kafka running, and are --brokers right?",
+             START_TIMEOUT_S, rd_kafka_err2str(error));
   }
   return -1;
 }

@@ -31,7 +31,4 @@ bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name,
 /* The last header of that name; data is NULL where there is none. Borrows from the message. */
 struct str kafka_header(const rd_kafka_headers_t *headers, const char *name);
 
-void kafka_fail(struct log_failure *failure, int exit_code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
 #endif

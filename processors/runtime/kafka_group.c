@@ -50,8 +50,8 @@ enum log_status kafka_join(struct log *log) {
   rd_kafka_resp_err_t error = rd_kafka_subscribe(self->consumer, topics);
   rd_kafka_topic_partition_list_destroy(topics);
   if (!error) return LOG_OK;
-  kafka_fail(&log->failure, EX_TEMPFAIL, "cannot subscribe to %s: %s", self->input,
-             rd_kafka_err2str(error));
+  log_fail(&log->failure, EX_TEMPFAIL, "cannot subscribe to %s: %s", self->input,
+           rd_kafka_err2str(error));
   return LOG_FATAL;
 }
 
@@ -78,21 +78,21 @@ static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *me
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: return false;
     case RD_KAFKA_RESP_ERR__FATAL:
       rd_kafka_fatal_error(self->consumer, text, sizeof text);
-      kafka_fail(failure, EX_TEMPFAIL, "the consumer cannot go on: %s", text);
+      log_fail(failure, EX_TEMPFAIL, "the consumer cannot go on: %s", text);
       return true;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-      kafka_fail(failure, EX_CONFIG, "the topic '%s' is gone: run 'holdfast topics apply'",
-                 self->input);
+      log_fail(failure, EX_CONFIG, "the topic '%s' is gone: run 'holdfast topics apply'",
+               self->input);
       return true;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       /* A new group has no offset at all: the table of recovery says so with the way out. */
       if (!self->next || self->next[message->partition] < 0) return false;
-      kafka_fail(failure, EX_CONFIG,
-                 "the committed offset of partition %" PRId32
-                 " of '%s' is not in the log any more: its records were deleted unread",
-                 message->partition, self->input);
+      log_fail(failure, EX_CONFIG,
+               "the committed offset of partition %" PRId32
+               " of '%s' is not in the log any more: its records were deleted unread",
+               message->partition, self->input);
       return true;
     default: log_warning("consumer: %s", rd_kafka_message_errstr(message)); return false;
   }
@@ -117,10 +117,10 @@ static bool left_out(struct log_kafka *self) {
     self->member_until = now;
     return false;
   }
-  kafka_fail(&self->log.failure, EX_TEMPFAIL,
-             "the group has given this process no partitions for %d s, nor told it to have none: "
-             "it ends to be started anew",
-             GROUP_GIVE_UP_S);
+  log_fail(&self->log.failure, EX_TEMPFAIL,
+           "the group has given this process no partitions for %d s, nor told it to have none: "
+           "it ends to be started anew",
+           GROUP_GIVE_UP_S);
   return true;
 }
 
@@ -129,10 +129,10 @@ static bool left_out(struct log_kafka *self) {
 static bool fits(struct log_kafka *self) {
   for (size_t i = 0; i < self->assignment_count; i++) {
     if (self->assignment[i] < self->input_partitions) continue;
-    kafka_fail(&self->log.failure, EX_CONFIG,
-               "'%s' has more partitions than the %" PRId32
-               " it had at the start: see 'holdfast topics plan'",
-               self->input, self->input_partitions);
+    log_fail(&self->log.failure, EX_CONFIG,
+             "'%s' has more partitions than the %" PRId32
+             " it had at the start: see 'holdfast topics plan'",
+             self->input, self->input_partitions);
     return false;
   }
   return true;
@@ -205,8 +205,8 @@ enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset) {
     rd_kafka_poll(self->producer, 10);
   } while (clock_monotonic_s() < until && !rd_kafka_fatal_error(self->consumer, NULL, 0));
   if (status == LOG_OK && error) {
-    kafka_fail(&log->failure, EX_TEMPFAIL, "seek to %" PRId64 " in partition %" PRId32 ": %s",
-               offset, partition, rd_kafka_err2str(error));
+    log_fail(&log->failure, EX_TEMPFAIL, "seek to %" PRId64 " in partition %" PRId32 ": %s", offset,
+             partition, rd_kafka_err2str(error));
     status = LOG_FATAL;
   }
   rd_kafka_topic_partition_list_destroy(list);
@@ -220,8 +220,8 @@ enum log_status kafka_resume(struct log *log, int32_t partition) {
   rd_kafka_resp_err_t error = rd_kafka_resume_partitions(self->consumer, list);
   rd_kafka_topic_partition_list_destroy(list);
   if (!error) return LOG_OK;
-  kafka_fail(&log->failure, EX_TEMPFAIL, "resume of partition %" PRId32 ": %s", partition,
-             rd_kafka_err2str(error));
+  log_fail(&log->failure, EX_TEMPFAIL, "resume of partition %" PRId32 ": %s", partition,
+           rd_kafka_err2str(error));
   return LOG_FATAL;
 }
 

@@ -6,6 +6,9 @@
 
 #include "kafka_client.h"
 
+#define POLL_MS 200
+#define SILENT_POLLS 150 /* longer than a transaction may stay open */
+
 /* ---- producing ---- */
 
 struct kafka_producer {
@@ -61,7 +64,7 @@ bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct
       return true;
     }
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-      kafka_fail(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
+      log_fail(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
       return false;
     }
     rd_kafka_poll(producer->handle, 50);
@@ -73,7 +76,7 @@ bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered,
   while (rd_kafka_outq_len(producer->handle) > 0) rd_kafka_poll(producer->handle, 5);
   *delivered = producer->delivered;
   if (!producer->error[0]) return true;
-  kafka_fail(failure, EX_UNAVAILABLE, "not everything was delivered: %s", producer->error);
+  log_fail(failure, EX_UNAVAILABLE, "not everything was delivered: %s", producer->error);
   return false;
 }
 
@@ -126,7 +129,7 @@ static int32_t choose(struct kafka_reader *reader, const char *topic, int32_t pa
   int32_t partitions = kafka_partition_count(
       reader->handle, kafka_topic_name(reader->options, topic, name), failure);
   if (partitions > 0 && partition >= partitions) {
-    kafka_fail(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
+    log_fail(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
     return -1;
   }
   if (partitions < 0) return -1;
@@ -172,7 +175,7 @@ int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition) {
   return reader->ends[partition - reader->first];
 }
 
-static void take(rd_kafka_message_t *message, struct memory_record *record) {
+static void convert(rd_kafka_message_t *message, struct memory_record *record) {
   rd_kafka_headers_t *headers = NULL;
   rd_kafka_message_headers(message, &headers);
   *record = (struct memory_record){.offset = message->offset,
@@ -196,11 +199,11 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, i
   *partition = message->partition;
   if (!message->err) {
     reader->ends[message->partition - reader->first] = -1;
-    take(message, record);
+    convert(message, record);
     return KAFKA_READ_RECORD;
   }
   if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-    kafka_fail(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));
+    log_fail(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));
     return KAFKA_READ_FAILED;
   }
   reader->ends[message->partition - reader->first] = message->offset;
@@ -215,4 +218,33 @@ void kafka_reader_close(struct kafka_reader *reader) {
   stop(reader);
   if (reader->handle) rd_kafka_destroy(reader->handle);
   free(reader);
+}
+
+bool kafka_read_up_to(const struct options *options, const char *topic, int32_t partition,
+                      int64_t until,
+                      void (*take)(void *user, int32_t partition,
+                                   const struct memory_record *record),
+                      void *user, struct log_failure *failure) {
+  if (until == 0) return true;
+  struct kafka_reader *reader =
+      kafka_reader_open(options, topic, partition, KAFKA_READ_BEGINNING, failure);
+  if (!reader) return false;
+  bool done = false, failed = false;
+  for (int silent = 0; !done && !failed && silent < SILENT_POLLS; silent++) {
+    struct memory_record record;
+    int32_t from;
+    enum kafka_read read = kafka_reader_next(reader, POLL_MS, &from, &record, failure);
+    failed = read == KAFKA_READ_FAILED;
+    done = read == KAFKA_READ_RECORD
+               ? until >= 0 && record.offset >= until
+               : read == KAFKA_READ_AT_END && (until < 0 || reader->ends[0] >= until);
+    if (read != KAFKA_READ_RECORD || done) continue;
+    take(user, from, &record);
+    silent = 0;
+  }
+  if (!done && !failed)
+    log_fail(failure, EX_TEMPFAIL, "'%s' does not come to its end: is a transaction open there?",
+             topic);
+  kafka_reader_close(reader);
+  return done;
 }

@@ -48,4 +48,13 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, i
                                   struct memory_record *record, struct log_failure *failure);
 void kafka_reader_close(struct kafka_reader *reader);
 
+/* Gives every committed record of a topic to take: of all partitions (-1) to their ends, or of one
+ * up to `until` (-1: its end). False: the failure is set, also where that is not reached because a
+ * transaction stays open. */
+bool kafka_read_up_to(const struct options *options, const char *topic, int32_t partition,
+                      int64_t until,
+                      void (*take)(void *user, int32_t partition,
+                                   const struct memory_record *record),
+                      void *user, struct log_failure *failure);
+
 #endif

@@ -31,7 +31,7 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
 
 static bool is_done(rd_kafka_error_t *error, const char *what, struct log_failure *failure) {
   if (!error) return true;
-  kafka_fail(failure, EX_UNAVAILABLE, "%s: %s", what, rd_kafka_error_string(error));
+  log_fail(failure, EX_UNAVAILABLE, "%s: %s", what, rd_kafka_error_string(error));
   rd_kafka_error_destroy(error);
   return false;
 }
@@ -77,7 +77,7 @@ bool kafka_rewrite_put(struct kafka_rewrite *rewrite, const char *topic, int32_t
       return true;
     }
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-      kafka_fail(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
+      log_fail(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
       return false;
     }
     rd_kafka_poll(rewrite->producer, 50);
@@ -87,7 +87,7 @@ bool kafka_rewrite_put(struct kafka_rewrite *rewrite, const char *topic, int32_t
 bool kafka_rewrite_settle(struct kafka_rewrite *rewrite, struct log_failure *failure) {
   while (rewrite->outstanding > 0 && !rewrite->failed) rd_kafka_poll(rewrite->producer, 10);
   if (!rewrite->failed) return true;
-  kafka_fail(failure, EX_UNAVAILABLE, "a record was not delivered: %s", rewrite->error);
+  log_fail(failure, EX_UNAVAILABLE, "a record was not delivered: %s", rewrite->error);
   return false;
 }
 

@@ -22,8 +22,8 @@ enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_e
       status = LOG_AGAIN;
     }
   }
-  kafka_fail(&self->log.failure, EX_TEMPFAIL, "%s: %s (%s)", what, rd_kafka_error_string(error),
-             rd_kafka_error_name(error));
+  log_fail(&self->log.failure, EX_TEMPFAIL, "%s: %s (%s)", what, rd_kafka_error_string(error),
+           rd_kafka_error_name(error));
   rd_kafka_error_destroy(error);
   return status;
 }
@@ -137,10 +137,10 @@ enum log_status kafka_settle(struct log *log) {
   if (!self->delivery_error[0]) return LOG_OK;
   char reason[256];
   if (rd_kafka_fatal_error(self->producer, reason, sizeof reason)) {
-    kafka_fail(&log->failure, EX_TEMPFAIL, "the producer cannot go on: %s", reason);
+    log_fail(&log->failure, EX_TEMPFAIL, "the producer cannot go on: %s", reason);
     return LOG_FATAL;
   }
-  kafka_fail(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s", self->delivery_error);
+  log_fail(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s", self->delivery_error);
   return LOG_ABORT;
 }
 

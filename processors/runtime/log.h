@@ -25,6 +25,10 @@ struct log_failure {
   char text[512];
 };
 
+/* Sets the failure and returns false. */
+bool log_fail(struct log_failure *failure, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 enum log_event_kind { LOG_IDLE, LOG_RECORD, LOG_ASSIGNED, LOG_REVOKED, LOG_FAILED };
 
 struct log_record {

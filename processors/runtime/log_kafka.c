@@ -16,8 +16,8 @@
 static enum log_status kafka_changelog_open(struct log *log, int32_t partition, int64_t from) {
   struct log_kafka *self = self_of(log);
   if (rd_kafka_consume_start(self->changelog_topic, partition, from) == 0) return LOG_OK;
-  kafka_fail(&log->failure, EX_TEMPFAIL, "cannot read the changelog %s: %s", self->changelog,
-             rd_kafka_err2str(rd_kafka_last_error()));
+  log_fail(&log->failure, EX_TEMPFAIL, "cannot read the changelog %s: %s", self->changelog,
+           rd_kafka_err2str(rd_kafka_last_error()));
   return LOG_FATAL;
 }
 

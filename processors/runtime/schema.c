@@ -7,6 +7,13 @@ const struct record_desc *schema_find(const struct schema_set *set, struct str n
   return NULL;
 }
 
+const struct field *schema_field(const struct record_desc *record, struct str name) {
+  for (size_t i = 0; i < record->field_count; i++) {
+    if (str_equal(str_of(record->fields[i].name), name)) return &record->fields[i];
+  }
+  return NULL;
+}
+
 static void field_default(const struct field *field, void *at) {
   switch (field->kind) {
     case FIELD_STRING:

@@ -70,6 +70,9 @@ extern const struct schema_set holdfast_schemas;
 /* The record called `name`, or NULL. */
 const struct record_desc *schema_find(const struct schema_set *set, struct str name);
 
+/* The field of that name, or NULL. */
+const struct field *schema_field(const struct record_desc *record, struct str name);
+
 /* Gives every field of *value its default: zero and empty where the schema names none. */
 void record_defaults(const struct record_desc *record, void *value);
 

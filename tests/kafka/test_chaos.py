@@ -97,10 +97,8 @@ def settle(pipeline, sent, seconds=240):
     """Waits until every reservation has its outcome and none is on its way; then the proof."""
     def settled():
         supervise(pipeline)
-        audit = pipeline.holdfast("audit", "-o", "json", check=False)
-        assert audit.returncode != 1, audit.stdout
-        summary = json.loads(audit.stdout)["summary"] if audit.returncode == 0 else None
-        return summary if summary and summary["waiting"] == summary["on_the_way"] == 0 and summary["reservations"] == sent else None
+        summary = pipeline.settled()
+        return summary and summary["reservations"] == sent
     wait_until(settled, "every reservation to be settled", seconds)
     return pipeline.prove()
 

@@ -38,12 +38,7 @@ def sold(shared):
 
 
 def settle(pipeline):
-    def settled():
-        audit = pipeline.holdfast("audit", "-o", "json", check=False)
-        assert audit.returncode != 1, audit.stdout
-        summary = json.loads(audit.stdout)["summary"] if audit.returncode == 0 else None
-        return summary if summary and summary["waiting"] == summary["on_the_way"] == 0 and summary["reservations"] else None
-    return wait_until(settled, "everything to be settled", 180)
+    return wait_until(pipeline.settled, "everything to be settled", 180)
 
 
 def tables(pipeline):

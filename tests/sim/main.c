@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "line.h"
 #include "logging.h"
 #include "pipe.h"
@@ -26,9 +26,7 @@ static struct sim sim; /* too large for a stack */
 static struct shared *shared;
 
 static double seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+  return (double)clock_monotonic_us() / 1e6;
 }
 
 /* Every committed record about the subject, in the order of the log. */

@@ -88,13 +88,6 @@ int64_t provider_next(const struct provider *provider) {
   return next;
 }
 
-bool provider_idle(const struct provider *provider) {
-  for (size_t i = 0; i < CALLS_MAX; i++) {
-    if (provider->calls[i].used) return false;
-  }
-  return true;
-}
-
 void provider_money(const struct provider *provider, int64_t *charged, int64_t *refunded) {
   *charged = *refunded = 0;
   for (size_t i = 0; i < provider->account_count; i++) {

@@ -139,7 +139,6 @@ struct provider *provider_new(struct sim *sim);
 void provider_use(struct sim *sim); /* the one that worlds opened from now on belong to */
 void provider_free(struct provider *provider);
 void provider_turn(struct provider *provider);
-bool provider_idle(const struct provider *provider);
 int64_t provider_next(const struct provider *provider); /* when something happens; INT64_MAX */
 void provider_money(const struct provider *provider, int64_t *charged, int64_t *refunded);
 extern const struct world sim_world;

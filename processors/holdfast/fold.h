@@ -1,0 +1,13 @@
+/* The last value of each key of a compacted topic, in a store. */
+#ifndef HOLDFAST_FOLD_H
+#define HOLDFAST_FOLD_H
+
+#include "log.h"
+#include "options.h"
+#include "store.h"
+
+/* Of one partition, from its beginning up to the offset `until`, as rows of into_partition. */
+bool fold_topic(const struct options *options, const char *topic, int32_t partition, int64_t until,
+                struct store *into, int32_t into_partition, struct log_failure *failure);
+
+#endif
