@@ -9,9 +9,10 @@
 
 #define HEADER_SIZE 10
 
+/* Parsed at its first use: a filter meets a few of all schemas, and starts sooner. */
 struct version {
   const struct schema_version *schema;
-  avro_schema_t avro;
+  avro_schema_t avro; /* NULL: not used yet */
   avro_value_iface_t *class;
   avro_value_t value; /* reused for every record of this version */
   struct avro_type *type;
@@ -40,6 +41,16 @@ static int by_fingerprint(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+static void version_parse(struct version *version, const struct schema_set *schemas) {
+  if (version->avro) return;
+  const char *json = version->schema->json;
+  must(avro_schema_from_json_length(json, strlen(json), &version->avro),
+       "a schema of this program");
+  version->class = avro_generic_class_from_schema(version->avro);
+  must(avro_generic_value_new(version->class, &version->value), "a value");
+  version->type = avro_type_new(version->avro, schemas->records[version->schema->type]);
+}
+
 struct codec *codec_new(const struct schema_set *schemas) {
   struct codec *codec = xcalloc(1, sizeof *codec);
   codec->schemas = schemas;
@@ -50,12 +61,6 @@ struct codec *codec_new(const struct schema_set *schemas) {
   qsort(codec->versions, schemas->version_count, sizeof *codec->versions, by_fingerprint);
   for (size_t i = 0; i < schemas->version_count; i++) {
     struct version *version = &codec->versions[i];
-    const char *json = version->schema->json;
-    must(avro_schema_from_json_length(json, strlen(json), &version->avro),
-         "a schema of this program");
-    version->class = avro_generic_class_from_schema(version->avro);
-    must(avro_generic_value_new(version->class, &version->value), "a value");
-    version->type = avro_type_new(version->avro, schemas->records[version->schema->type]);
     if (version->schema->current) codec->current[version->schema->type] = version;
   }
   codec->reader = avro_reader_memory(NULL, 0);
@@ -67,6 +72,7 @@ void codec_free(struct codec *codec) {
   if (!codec) return;
   for (size_t i = 0; i < codec->schemas->version_count; i++) {
     struct version *version = &codec->versions[i];
+    if (!version->avro) continue;
     avro_value_decref(&version->value);
     avro_value_iface_decref(version->class);
     avro_schema_decref(version->avro);
@@ -88,8 +94,10 @@ const struct schema_set *codec_schemas(const struct codec *codec) {
 static const struct version *version_find(const struct codec *codec, uint64_t fingerprint) {
   const struct schema_version key = {.fingerprint = fingerprint};
   const struct version wanted = {.schema = &key};
-  return bsearch(&wanted, codec->versions, codec->schemas->version_count, sizeof *codec->versions,
-                 by_fingerprint);
+  struct version *version = bsearch(&wanted, codec->versions, codec->schemas->version_count,
+                                    sizeof *codec->versions, by_fingerprint);
+  if (version) version_parse(version, codec->schemas);
+  return version;
 }
 
 static void project_record(avro_value_t *from, const struct avro_type *type,
@@ -257,7 +265,8 @@ static void fill_record(avro_value_t *into, const struct avro_type *type, const 
 }
 
 struct str codec_encode(struct codec *codec, struct record record, struct arena *arena) {
-  const struct version *version = codec->current[record.type];
+  struct version *version = codec->current[record.type];
+  version_parse(version, codec->schemas);
   avro_value_t value = version->value;
   avro_value_reset(&value);
   fill_record(&value, version->type, record.value);
