@@ -218,7 +218,8 @@ static bool restore_record(struct runtime *runtime, struct partition *partition,
   return true;
 }
 
-/* A value may have been read whose tombstone is gone by now: what was read is worth nothing. */
+/* A value may have been read whose tombstone is gone by now: what was read is worth nothing. Asked
+ * after the reading, as the machine may have slept in it. */
 static bool took_too_long(const struct runtime *runtime, const struct partition *partition) {
   int64_t age = runtime->log->class->now(runtime->log) - partition->written_at;
   return age >= runtime->config.tombstone_retention_ms && !MUTANT("restore-may-take-for-ever") &&
@@ -241,7 +242,6 @@ static bool start_over(struct runtime *runtime, struct partition *partition) {
  * be compacted away. */
 static bool catch_up(struct runtime *runtime, struct partition *partition, bool *busy) {
   const struct log_class *log = runtime->log->class;
-  if (took_too_long(runtime, partition)) return start_over(runtime, partition);
   size_t count = 0;
   while (partition->next_changelog <= partition->last_changelog &&
          count < RESTORE_RECORDS_PER_TURN) {
@@ -261,6 +261,7 @@ static bool catch_up(struct runtime *runtime, struct partition *partition, bool 
     count++;
   }
   *busy |= count > 0;
+  if (took_too_long(runtime, partition)) return start_over(runtime, partition);
   bool done = partition->next_changelog > partition->last_changelog;
   if (done) {
     partition->rebuilding = false;

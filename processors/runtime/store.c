@@ -397,13 +397,6 @@ void store_set_failpoint(struct store *store, bool (*dies)(void *), void *user) 
   rocksdb_writebatch_clear(store->batch);
 }
 
-static void write_batch(struct store *store, rocksdb_writebatch_t *batch, const char *what) {
-  char *failed = NULL;
-  if (!store->dies || !store->dies(store->dies_user))
-    rocksdb_write(store->db, store->write, batch, &failed);
-  must(failed, what);
-}
-
 void store_put_intent(struct store *store, int32_t partition, const struct intent *intent) {
   size_t size = 1 + sizeof intent->id + 4 * 8;
   for (size_t i = 0; i < intent->change_count; i++)
@@ -477,13 +470,13 @@ void store_wipe(struct store *store, int32_t partition) {
   uint32_t big = htobe32((uint32_t)partition), next = htobe32((uint32_t)partition + 1);
   memcpy(from, &big, 4);
   memcpy(to, &next, 4);
-  rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-  rocksdb_writebatch_delete_range(batch, from, 4, to, 4);
-  write_batch(store, batch, "wiping a partition");
-  rocksdb_writebatch_destroy(batch);
+  rocksdb_writebatch_delete_range(store->batch, from, 4, to, 4);
 }
 
 void store_write(struct store *store) {
-  write_batch(store, store->batch, "writing");
+  char *failed = NULL;
+  if (!store->dies || !store->dies(store->dies_user))
+    rocksdb_write(store->db, store->write, store->batch, &failed);
+  must(failed, "writing");
   rocksdb_writebatch_clear(store->batch);
 }

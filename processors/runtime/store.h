@@ -71,7 +71,7 @@ int64_t store_due(struct store *store, int32_t partition, int64_t now,
  * are made. */
 void store_set_failpoint(struct store *store, bool (*dies)(void *user), void *user);
 
-/* Writes: collected, then applied as one. */
+/* Writes: collected, then applied as one, in their order. */
 void store_put_intent(struct store *store, int32_t partition, const struct intent *intent);
 void store_put_changes(struct store *store, int32_t partition, const struct change *changes,
                        size_t count);
@@ -79,8 +79,7 @@ void store_put_meta(struct store *store, int32_t partition,
                     const struct store_meta *meta); /* and removes the intent */
 void store_drop_intent(struct store *store, int32_t partition);
 void store_drop_due(struct store *store, int32_t partition, struct str key, int64_t due_at);
-void store_wipe(struct store *store,
-                int32_t partition); /* everything of the partition; not collected: at once */
+void store_wipe(struct store *store, int32_t partition); /* everything of the partition */
 void store_write(struct store *store);
 
 #endif

@@ -43,10 +43,13 @@ class Run:
     def holdfast(self, *arguments):
         subprocess.run([BIN / "holdfast", *arguments], env=self.environment, check=True, capture_output=True)
 
-    def start(self, name):
-        log = HERE / (self.environment["HOLDFAST_PREFIX"] + name + ".log")
-        self.processes[name] = subprocess.Popen([BIN / name, "--http", "127.0.0.1:0"], stderr=open(log, "w"), env=self.environment)
-        self.ports[name] = port_of(log, self.processes[name])
+    def start(self, name, slot=0):
+        """Its process and port go by the filter's name, or NAME-SLOT for more than one instance."""
+        key = "%s-%d" % (name, slot) if slot else name
+        log = HERE / (self.environment["HOLDFAST_PREFIX"] + key + ".log")
+        command = [BIN / name, "--http", "127.0.0.1:0", "--slot", str(slot)]
+        self.processes[key] = subprocess.Popen(command, stderr=open(log, "w"), env=self.environment)
+        self.ports[key] = port_of(log, self.processes[key])
 
     def wait(self, name, records, limit=600):
         until = time.time() + limit

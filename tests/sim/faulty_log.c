@@ -197,7 +197,8 @@ static enum log_status faulty_changelog_open(struct log *log, int32_t partition,
 
 static enum log_status faulty_changelog_next(struct log *log, int32_t partition,
                                              struct log_record *out, int64_t *position) {
-  if (!node_passes(self_of(log)->node, "while it restores")) return died(log);
+  struct node *node = self_of(log)->node;
+  if (!node_passes(node, "while it restores") || !node_sleeps(node, partition)) return died(log);
   if (happens(log, self_of(log)->node->sim->faults.again)) return LOG_AGAIN;
   return pass_on(log, self_of(log)->inner->class->changelog_next(self_of(log)->inner, partition,
                                                                  out, position));

@@ -71,8 +71,8 @@ struct filter {
 };
 
 struct faults {
-  int yield, kill, kill_write, abort, commit_refused, commit_unknown, commit_unknown_done,
-      again; /* per thousand, at each place where they can happen */
+  int yield, kill, kill_write, abort, commit_refused, commit_unknown, commit_unknown_done, again,
+      sleep; /* per thousand, at each place where they can happen */
   int kill_any, pause, expire, expire_transaction, join, leave, takeover, jump, lose_disk,
       power_loss, other_disk, compact, marker; /* per thousand, at each tick */
 };
@@ -130,6 +130,10 @@ void node_die(struct node *node, const char *where);
 
 /* A place where the process can be put aside or die. False: it is dead. */
 bool node_passes(struct node *node, const char *where);
+
+/* In the middle of a restore its machine may sleep, and the changelog be compacted meanwhile.
+ * False: it is dead. */
+bool node_sleeps(struct node *node, int32_t partition);
 
 /* faulty_log.c: the log of a process, with what can go wrong. Takes inner. */
 struct log *faulty_log_open(struct node *node, struct log *inner);

@@ -18,6 +18,7 @@
 #define SPARES_MAX 24
 #define SPARE_USES 15
 #define CACHE_BYTES ((size_t)1 << 20)
+#define COMPACTION_LAG_MS 5000 /* a tombstone goes some time after it may */
 
 /* ---- chance: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators) ----
  */
@@ -130,6 +131,7 @@ void sim_give_store(const char *owner, struct store *store, int32_t partitions) 
     if (++spares[i].uses % SPARE_USES == 0) break;
     store_set_failpoint(store, NULL, NULL);
     for (int32_t p = 0; p < partitions; p++) store_wipe(store, p);
+    store_write(store);
     spares[i].store = store;
     spares[i].owner = owner;
     return;
@@ -322,18 +324,28 @@ static void take_over(struct sim *sim, struct node *node) {
   start(sim, node->filter, node->slot);
 }
 
-static void compact(struct sim *sim) {
-  const struct processor *processor =
-      &sim->filters[chance_below(&sim->chance, (uint64_t)sim->filter_count)].processor;
+static void compact(struct sim *sim, int filter, int32_t partition) {
+  const struct processor *processor = &sim->filters[filter].processor;
   const char *topic = processor->changelog            ? processor->changelog
                       : processor->input_is_changelog ? processor->input
                                                       : NULL;
   if (!topic) return;
-  int32_t partition = (int32_t)chance_below(&sim->chance, (uint64_t)sim->partitions);
-  int64_t before =
-      sim->tombstone_retention_ms == INT64_MAX ? 0 : sim->now - sim->tombstone_retention_ms - 5000;
+  int64_t before = sim->tombstone_retention_ms == INT64_MAX
+                       ? 0
+                       : sim->now - sim->tombstone_retention_ms - COMPACTION_LAG_MS;
   memory_compact(sim->cluster, topic, partition, before);
   sim_tell(sim, "%s-%d is compacted", topic, (int)partition);
+}
+
+bool node_sleeps(struct node *node, int32_t partition) {
+  struct sim *sim = node->sim;
+  if (sim->quiet || !chance_of(&sim->chance, sim->faults.sleep)) return true;
+  sim_tell(sim, "%s sleeps for longer than tombstones are kept", node_name(node));
+  node->paused_until = sim->tick + (int64_t)chance_below(&sim->chance, 100);
+  sim->now += sim->tombstone_retention_ms + COMPACTION_LAG_MS;
+  compact(sim, node->filter, partition);
+  fiber_yield();
+  return !node->dead;
 }
 
 static void scale(struct sim *sim, bool out) {
@@ -377,7 +389,9 @@ static void break_something(struct sim *sim) {
     sim->now += jump;
     sim_tell(sim, "the clock jumps by %" PRId64 " ms", jump);
   }
-  if (chance_of(chance, faults->compact)) compact(sim);
+  if (chance_of(chance, faults->compact))
+    compact(sim, (int)chance_below(chance, (uint64_t)sim->filter_count),
+            (int32_t)chance_below(chance, (uint64_t)sim->partitions));
 }
 
 static void choose_faults(struct sim *sim) {
@@ -413,6 +427,7 @@ static void choose_faults(struct sim *sim) {
   f->other_disk = 300;
   f->kill_any += 4;
   f->jump += 12;
+  f->sleep = 5;
 }
 
 /* ---- a run ---- */
