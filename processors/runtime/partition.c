@@ -7,7 +7,9 @@
 #include "mutant.h"
 #include "runtime_internal.h"
 
-#define RESTORE_RECORDS_PER_TURN 5000 /* so that partitions that are ready are served meanwhile */
+/* What a restore reads in a turn, so that partitions that are ready are served meanwhile. */
+#define RESTORE_RECORDS_PER_TURN 5000
+#define RESTORE_BYTES_PER_TURN ((size_t)8 << 20)
 
 struct partition *partition_find(struct runtime *runtime, int32_t id) {
   for (size_t i = 0; i < runtime->partition_count; i++) {
@@ -205,15 +207,15 @@ static bool ask(struct runtime *runtime, struct partition *partition, bool *busy
 }
 
 static bool restore_record(struct runtime *runtime, struct partition *partition,
-                           const struct log_record *record) {
-  struct change change = {.key = record->key, .value = record->value};
-  if (!row_bytes_due(runtime, change.key, change.value, &change.due_at)) {
+                           const struct log_record *record, struct change *change) {
+  if (!row_bytes_due(runtime, record->key, record->value, &change->due_at)) {
     return runtime_fail(runtime, EX_DATAERR,
                         "the changelog's record at partition %" PRId32 ", offset %" PRId64
                         " cannot be read by this version",
                         partition->id, record->offset);
   }
-  store_put_changes(runtime->store, partition->id, &change, 1);
+  change->key = arena_copy(&runtime->arena, record->key);
+  change->value = record->value.data ? arena_copy(&runtime->arena, record->value) : (struct str){0};
   atomic_fetch_add_explicit(&runtime->metrics.restored, 1, memory_order_relaxed);
   return true;
 }
@@ -242,9 +244,10 @@ static bool start_over(struct runtime *runtime, struct partition *partition) {
  * be compacted away. */
 static bool catch_up(struct runtime *runtime, struct partition *partition, bool *busy) {
   const struct log_class *log = runtime->log->class;
+  struct change *changes = arena_alloc(&runtime->arena, RESTORE_RECORDS_PER_TURN * sizeof *changes);
   size_t count = 0;
   while (partition->next_changelog <= partition->last_changelog &&
-         count < RESTORE_RECORDS_PER_TURN) {
+         count < RESTORE_RECORDS_PER_TURN && runtime->arena.total < RESTORE_BYTES_PER_TURN) {
     struct log_record record;
     int64_t position = partition->next_changelog;
     enum log_status status = log->changelog_next(runtime->log, partition->id, &record, &position);
@@ -254,14 +257,15 @@ static bool catch_up(struct runtime *runtime, struct partition *partition, bool 
         position <= partition->last_changelog ? position : partition->last_changelog + 1;
     if (MUTANT("position-past-c")) partition->next_changelog = position;
     if (status == LOG_AGAIN) break;
-    bool restored =
-        record.offset > partition->last_changelog || restore_record(runtime, partition, &record);
+    bool counts = record.offset <= partition->last_changelog;
+    bool restored = !counts || restore_record(runtime, partition, &record, &changes[count]);
     log->release(runtime->log, &record);
     if (!restored) return false;
-    count++;
+    count += counts;
   }
   *busy |= count > 0;
   if (took_too_long(runtime, partition)) return start_over(runtime, partition);
+  store_put_changes(runtime->store, partition->id, changes, count);
   bool done = partition->next_changelog > partition->last_changelog;
   if (done) {
     partition->rebuilding = false;

@@ -32,8 +32,10 @@ struct store {
   rocksdb_writebatch_t *batch;
   bool (*dies)(void *user); /* NULL: no failpoint */
   void *dies_user;
-  char *key; /* scratch of the writing thread */
-  size_t key_capacity;
+  /* scratch of the writing thread */
+  char *key;
+  const struct change **sorted;
+  size_t key_capacity, sorted_capacity;
 };
 
 /* Nobody can tell what is on disk after a failed write: the table of recovery decides at the next
@@ -224,6 +226,7 @@ bool store_copy(const char *from, const char *to, char *error, size_t size) {
 void store_close(struct store *store) {
   if (!store) return;
   if (store->db) rocksdb_close(store->db);
+  free(store->sorted);
   rocksdb_writebatch_destroy(store->batch);
   rocksdb_readoptions_destroy(store->read);
   rocksdb_writeoptions_destroy(store->write);
@@ -425,18 +428,32 @@ void store_put_intent(struct store *store, int32_t partition, const struct inten
   free(bytes);
 }
 
+static int by_key_then_order(const void *a, const void *b) {
+  const struct change *const *x = a, *const *y = b;
+  int order = str_compare((*x)->key, (*y)->key);
+  return order != 0 ? order : (*x > *y) - (*x < *y);
+}
+
+/* In the order of the keys: RocksDB takes them in half the time (it goes on from where it stands),
+ * and of the changes of one row the last wins. */
 void store_put_changes(struct store *store, int32_t partition, const struct change *changes,
                        size_t count) {
+  store->sorted =
+      xgrow(store->sorted, &store->sorted_capacity, count, sizeof(const struct change *));
+  for (size_t i = 0; i < count; i++) store->sorted[i] = &changes[i];
+  qsort(store->sorted, count, sizeof *store->sorted, by_key_then_order);
   for (size_t i = 0; i < count; i++) {
-    struct str key = make_key(store, partition, SECTION_ROW, changes[i].key);
-    if (!changes[i].value.data) {
+    const struct change *change = store->sorted[i];
+    if (i + 1 < count && str_equal(change->key, store->sorted[i + 1]->key)) continue;
+    struct str key = make_key(store, partition, SECTION_ROW, change->key);
+    if (!change->value.data) {
       rocksdb_writebatch_delete(store->batch, key.data, key.size);
       continue;
     }
-    rocksdb_writebatch_put(store->batch, key.data, key.size, changes[i].value.data,
-                           changes[i].value.size);
-    if (!changes[i].due_at) continue;
-    struct str due = due_key(store, partition, changes[i].key, changes[i].due_at);
+    rocksdb_writebatch_put(store->batch, key.data, key.size, change->value.data,
+                           change->value.size);
+    if (!change->due_at) continue;
+    struct str due = due_key(store, partition, change->key, change->due_at);
     rocksdb_writebatch_put(store->batch, due.data, due.size, "", 0);
   }
 }
