@@ -2,11 +2,12 @@
 import json
 import os
 import signal
+import subprocess
 import urllib.request
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from conftest import FILTERS, REPLAYED, wait_until
+from conftest import BIN, FILTERS, REPLAYED, wait_until
 
 RESERVATIONS = 300
 
@@ -88,6 +89,32 @@ def test_an_audit_finds_a_record_that_was_written_twice(broker, sold):
     assert result.returncode == 1, result.stdout + result.stderr
     assert "repeated" in result.stdout and "outcome-twice" in result.stdout and "reservation-outcomes-0@1" in result.stdout
     assert "NOT CLEAN" in result.stdout
+
+
+def test_an_audit_that_follows_alarms_when_it_happens(broker, sold, tmp_path):
+    """Clean round by round; then somebody writes an outcome past the filters, twice, and the next round says so."""
+    other = type(sold)(broker, tmp_path)
+    other.apply()
+    line = sold.read("reservation-outcomes", "-c", "1")[0]
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "test"})
+    consumer.assign([TopicPartition(sold.prefix + "reservation-outcomes", line["partition"], line["offset"])])
+    record = wait_until(lambda: consumer.poll(1), "the record")
+    consumer.close()
+    audit = subprocess.Popen([BIN / "holdfast", "audit", "-b", broker.address, "--prefix", other.prefix, "--follow", "--interval", "1", "-o", "json"],
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(audit.stdout.readline())["clean"]
+        producer = Producer({"bootstrap.servers": broker.address})
+        for _ in range(2):
+            producer.produce(other.prefix + "reservation-outcomes", record.value(), record.key(), partition=0, headers=record.headers())
+        producer.flush()
+        rounds = (json.loads(line) for line in audit.stdout)
+        alarm = next(round_ for round_ in rounds if not round_["clean"])
+        assert {"repeated", "outcome-twice"} <= {violation["rule"] for violation in alarm["violations"]}, alarm
+        assert next(rounds)["violations"] == [], "told once"
+    finally:
+        audit.send_signal(signal.SIGINT)
+    assert audit.wait(60) == 1
 
 
 def test_an_audit_of_a_cluster_without_the_topics_could_not_tell(sold):
