@@ -438,6 +438,7 @@ static int by_key_then_order(const void *a, const void *b) {
  * and of the changes of one row the last wins. */
 void store_put_changes(struct store *store, int32_t partition, const struct change *changes,
                        size_t count) {
+  if (!count) return;
   store->sorted =
       xgrow(store->sorted, &store->sorted_capacity, count, sizeof(const struct change *));
   for (size_t i = 0; i < count; i++) store->sorted[i] = &changes[i];
