@@ -214,11 +214,9 @@ static bool reached(const struct audit *audit, int topic) {
 static bool read_topic(struct audit *audit, int topic, const int64_t *from, bool mark_only,
                        int64_t all) {
   const char *name = audit_topics[topic].topic;
-  if (!audit->reader) {
-    audit->reader = kafka_reader_open(audit->options, name, 0, KAFKA_READ_END, &audit->failure);
-    if (!audit->reader) return false;
-  }
-  if (!kafka_reader_turn_to(audit->reader, name, from, &audit->failure)) return false;
+  if (!audit->reader) audit->reader = kafka_reader_new(audit->options, &audit->failure);
+  if (!audit->reader || !kafka_reader_turn_to(audit->reader, name, from, &audit->failure))
+    return false;
   int64_t patience = clock_wall_ms() + options_number(audit->options, "wait") * 1000;
   for (;;) {
     struct memory_record record;

@@ -142,9 +142,7 @@ static int32_t choose(struct kafka_reader *reader, const char *topic, int32_t pa
   return partitions;
 }
 
-struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
-                                       int32_t partition, int64_t from,
-                                       struct log_failure *failure) {
+struct kafka_reader *kafka_reader_new(const struct options *options, struct log_failure *failure) {
   struct kafka_reader *reader = xcalloc(1, sizeof *reader);
   reader->options = options;
   const struct kafka_setting forced[] = {
@@ -156,7 +154,16 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
       {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
   reader->handle = conf ? kafka_open(RD_KAFKA_CONSUMER, conf, failure) : NULL;
-  if (!reader->handle || choose(reader, topic, partition, failure) < 0) {
+  if (reader->handle) return reader;
+  kafka_reader_close(reader);
+  return NULL;
+}
+
+struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
+                                       int32_t partition, int64_t from,
+                                       struct log_failure *failure) {
+  struct kafka_reader *reader = kafka_reader_new(options, failure);
+  if (!reader || choose(reader, topic, partition, failure) < 0) {
     kafka_reader_close(reader);
     return NULL;
   }

@@ -26,6 +26,9 @@ void kafka_producer_close(struct kafka_producer *producer);
 struct kafka_reader;
 enum { KAFKA_READ_BEGINNING = -2, KAFKA_READ_END = -1 };
 
+/* Reads nothing yet: see kafka_reader_turn_to. */
+struct kafka_reader *kafka_reader_new(const struct options *options, struct log_failure *failure);
+
 /* Reads all partitions of a topic, or one (-1: all), read_committed, from an offset or one of the
  * two above; an offset below -2 is so many records (minus 2) before the end. */
 struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
@@ -33,7 +36,9 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
                                        struct log_failure *failure);
 
 /* Goes on with another topic: all its partitions, each from its own offset (as many as the topic
- * has partitions; KAFKA_READ_BEGINNING and KAFKA_READ_END are taken too). */
+ * has partitions; KAFKA_READ_BEGINNING is taken too). Never start a partition at its end and then
+ * turn to the same one: the end that librdkafka told of first can come late, as that of the second.
+ */
 bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
                           struct log_failure *failure);
 
