@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "kafka_client.h"
 
 #define TIMEOUT_MS 15000
@@ -264,12 +266,23 @@ bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char
   return !error;
 }
 
+/* A topic that was just made, or whose broker was just away, has no leader for a moment. */
+static bool is_settling(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+         error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+         error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
 bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition,
                         int64_t *first, int64_t *end, struct log_failure *failure) {
   char name[TOPIC_NAME_MAX];
-  rd_kafka_resp_err_t error =
-      rd_kafka_query_watermark_offsets(admin->handle, kafka_topic_name(admin->options, topic, name),
-                                       partition, first, end, TIMEOUT_MS);
+  kafka_topic_name(admin->options, topic, name);
+  rd_kafka_resp_err_t error;
+  double until = clock_monotonic_s() + TIMEOUT_MS / 1000.0;
+  while ((error = rd_kafka_query_watermark_offsets(admin->handle, name, partition, first, end,
+                                                   TIMEOUT_MS)) &&
+         is_settling(error) && clock_monotonic_s() < until)
+    usleep(50000);
   if (error)
     log_fail(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name,
              rd_kafka_err2str(error));
