@@ -278,7 +278,7 @@ bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t pa
   char name[TOPIC_NAME_MAX];
   kafka_topic_name(admin->options, topic, name);
   rd_kafka_resp_err_t error;
-  double until = clock_monotonic_s() + TIMEOUT_MS / 1000.0;
+  int64_t until = clock_monotonic_s() + TIMEOUT_MS / 1000;
   while ((error = rd_kafka_query_watermark_offsets(admin->handle, name, partition, first, end,
                                                    TIMEOUT_MS)) &&
          is_settling(error) && clock_monotonic_s() < until)
