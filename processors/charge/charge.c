@@ -3,6 +3,7 @@
  * provider's own answer, by the same key, ends it. */
 #include "charge.h"
 
+#include "breaker.h"
 #include "mutant.h"
 
 int64_t charge_back_off(int32_t attempts) {
@@ -37,6 +38,15 @@ static void tell_settled(struct context *context, struct str key, const struct c
   emit(context, 0, row->reservation_id, RECORD_CHARGE_SETTLED, &settled);
 }
 
+static void defer(struct context *context, struct str key, struct charge *row, int64_t retry_at) {
+  put(context, key, row, CHARGE_STATE_DEFERRED, 0);
+  const struct charge_deferred deferred = {.reservation_id = row->reservation_id,
+                                           .charge_key = charge_key_of(key),
+                                           .kind = row->kind,
+                                           .retry_at = retry_at};
+  emit(context, 0, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
+}
+
 static void request(struct context *context, const struct event *event) {
   const struct request_charge *request = event->value;
   struct str key = row_key(context, &charge_rows[0], &request->charge_key, 1);
@@ -53,9 +63,15 @@ static void request(struct context *context, const struct event *event) {
   bool again = known && request->attempt > 0 && request->attempt <= row.attempt &&
                !MUTANT("repeated-request-charged");
   row.attempt = request->attempt;
+  int64_t retry_at;
   switch (row.state) {
     case CHARGE_STATE_DEFERRED:
-      if (!again) call(context, key, &row, CHARGE_STATE_CALLING, event->now);
+      if (again) return;
+      if (breaker_permits(context, key, event->now, &retry_at)) {
+        call(context, key, &row, CHARGE_STATE_CALLING, event->now);
+      } else {
+        defer(context, key, &row, retry_at);
+      }
       return;
     case CHARGE_STATE_APPROVED:
     case CHARGE_STATE_DECLINED:
@@ -66,46 +82,39 @@ static void request(struct context *context, const struct event *event) {
   }
 }
 
-static void defer(struct context *context, const struct event *event, struct charge *row) {
-  int64_t retry_at = event->now + charge_back_off(row->attempts);
-  put(context, event->key, row, CHARGE_STATE_DEFERRED, 0);
-  const struct charge_deferred deferred = {.reservation_id = row->reservation_id,
-                                           .charge_key = charge_key_of(event->key),
-                                           .kind = row->kind,
-                                           .retry_at = retry_at};
-  emit(context, 0, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
-}
-
 static void answer(struct context *context, const struct event *event) {
   struct charge row = *(const struct charge *)event->value;
+  enum call_result result = event->answer & CALL_RESULT;
+  bool answered = result == CALL_APPROVED || result == CALL_DECLINED;
+  breaker_took(context, event->now, answered && !(event->answer & CALL_SLOW));
   if (row.state != CHARGE_STATE_CALLING && row.state != CHARGE_STATE_UNKNOWN)
     return; /* a second answer to the same key */
-  switch ((enum call_result)event->answer) {
-    case CALL_APPROVED:
-    case CALL_DECLINED:
-      put(context, event->key, &row,
-          event->answer == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, 0);
-      tell_settled(context, event->key, &row);
-      return;
-    case CALL_NOT_MADE:
-      if (row.state == CHARGE_STATE_CALLING || MUTANT("unknown-charge-given-up")) {
-        defer(context, event, &row);
-        return;
-      }
-      put(context, event->key, &row, CHARGE_STATE_UNKNOWN,
-          event->now + charge_back_off(row.attempts)); /* an earlier call may have counted */
-      return;
-    case CALL_LOST:
-      put(context, event->key, &row, CHARGE_STATE_UNKNOWN,
-          event->now + charge_back_off(row.attempts));
-      return;
+  int64_t retry_at = event->now + charge_back_off(row.attempts);
+  if (answered) {
+    put(context, event->key, &row,
+        result == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, 0);
+    tell_settled(context, event->key, &row);
+  } else if (result == CALL_NOT_MADE &&
+             (row.state == CHARGE_STATE_CALLING || MUTANT("unknown-charge-given-up"))) {
+    defer(context, event->key, &row, retry_at);
+  } else { /* this call, or an earlier one, may have counted */
+    put(context, event->key, &row, CHARGE_STATE_UNKNOWN, retry_at);
   }
 }
 
 /* The time of a call's end has passed without an answer, or the time of the next try has come. */
 static void due(struct context *context, const struct event *event) {
+  if (event->type == RECORD_BREAKER) {
+    breaker_due(context, event->value);
+    return;
+  }
   struct charge row = *(const struct charge *)event->value;
-  call(context, event->key, &row, CHARGE_STATE_UNKNOWN, event->now);
+  int64_t retry_at;
+  if (breaker_permits(context, event->key, event->now, &retry_at)) {
+    call(context, event->key, &row, CHARGE_STATE_UNKNOWN, event->now);
+  } else {
+    put(context, event->key, &row, CHARGE_STATE_UNKNOWN, retry_at);
+  }
 }
 
 void charge_decide(struct context *context, const struct event *event) {

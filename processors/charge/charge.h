@@ -6,7 +6,14 @@
 
 /* What a call came to. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is
  * asked again by its key. */
-enum call_result { CALL_APPROVED, CALL_DECLINED, CALL_NOT_MADE, CALL_LOST };
+enum call_result {
+  CALL_APPROVED,
+  CALL_DECLINED,
+  CALL_NOT_MADE,
+  CALL_LOST,
+  CALL_RESULT = 3, /* a mask */
+  CALL_SLOW = 4    /* beside the result: it took longer than --provider-slow-ms */
+};
 
 /* A call has ended by then, whatever its own deadline (--provider-timeout-ms, at most 10 s). */
 #define CALL_LIMIT_MS INT64_C(15000)

@@ -1,12 +1,18 @@
 #include "charge.h"
 
 static const int accepts[] = {RECORD_REQUEST_CHARGE, -1};
-static const struct output outputs[] = {{.topic = "payment-requests"}, {0}};
+static const struct output outputs[] = {
+    {.topic = "payment-requests"}, {.topic = "breaker-events"}, {0}};
 
 const struct row_kind charge_rows[] = {{.name = "charge",
                                         .prefix = 'c',
                                         .type = RECORD_CHARGE,
                                         .key = "charge key",
+                                        .due_field = "due_at"},
+                                       {.name = "breaker",
+                                        .prefix = 'b',
+                                        .type = RECORD_BREAKER,
+                                        .key = "payment-provider",
                                         .due_field = "due_at"},
                                        {0}};
 

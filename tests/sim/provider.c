@@ -10,7 +10,8 @@
 #define CALL_DEADLINE_MS 610
 
 struct call {
-  bool used, done;     /* done: at the provider */
+  bool used, done; /* done: at the provider */
+  bool slow;
   struct node *caller; /* NULL: gone */
   int32_t partition;
   char key[160];
@@ -167,6 +168,7 @@ static void world_start(void *world, int32_t partition, struct str key, const vo
   memcpy(call->key, key.data, key.size);
   call->arrives_at = sim->now + (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 900);
   call->answered_at = call->arrives_at + (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 600);
+  call->slow = !sim->quiet && chance_of(&sim->chance, 200);
   if (!sim->quiet && chance_of(&sim->chance, 150)) call->result = CALL_NOT_MADE;
   if (!sim->quiet && chance_of(&sim->chance, 100)) call->answered_at = INT64_MAX; /* lost */
 }
@@ -181,7 +183,7 @@ static bool world_next(void *world, int timeout_ms, int32_t *partition, struct s
     if (!call->used || call->caller != caller->node) continue;
     bool answered = call->done && call->answered_at <= sim->now;
     if (!answered && call->gives_up_at > sim->now) continue;
-    *result = (int)(answered ? call->result : CALL_LOST);
+    *result = (int)(answered ? call->result : CALL_LOST) | (call->slow ? CALL_SLOW : 0);
     *partition = call->partition;
     memcpy(caller->last_key, call->key, call->key_size);
     *key = (struct str){caller->last_key, call->key_size};
@@ -192,9 +194,9 @@ static bool world_next(void *world, int timeout_ms, int32_t *partition, struct s
   return false;
 }
 
-const struct world sim_world = {.open = world_open,
-                                .close = world_close,
-                                .room = world_room,
-                                .start = world_start,
-                                .next = world_next,
-                                .in_flight = world_in_flight};
+const struct world sim_provider = {.open = world_open,
+                                   .close = world_close,
+                                   .room = world_room,
+                                   .start = world_start,
+                                   .next = world_next,
+                                   .in_flight = world_in_flight};

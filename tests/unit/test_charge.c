@@ -2,66 +2,14 @@
  * tells it to. */
 #include <stdio.h>
 
+#include "charge/breaker.h"
 #include "charge/charge.h"
+#include "fake_world.h"
 #include "harness.h"
 
-/* ---- a provider that answers on demand ---- */
-
-static struct {
-  int calls;  /* started so far */
-  bool out;   /* one has not been answered */
-  int answer; /* of the next call; -1: never answered */
-  int32_t partition;
-  char key[64];
-  size_t key_size;
-} provider;
-
-static void *fake_open(const struct options *options, char *error, size_t size) {
-  (void)options, (void)error, (void)size;
-  return &provider;
-}
-static void fake_close(void *world) {
-  (void)world;
-}
-static size_t fake_room(void *world) {
-  (void)world;
-  return 10;
-}
-static void fake_start(void *world, int32_t partition, struct str key, const void *row) {
-  (void)world, (void)row;
-  provider.calls++;
-  provider.out = provider.answer >= 0;
-  provider.partition = partition;
-  memcpy(provider.key, key.data, key.size);
-  provider.key_size = key.size;
-}
-static bool fake_next(void *world, int timeout_ms, int32_t *partition, struct str *key,
-                      int *answer) {
-  (void)world, (void)timeout_ms;
-  if (!provider.out) return false;
-  provider.out = false;
-  *partition = provider.partition;
-  *key = (struct str){provider.key, provider.key_size};
-  *answer = provider.answer;
-  return true;
-}
-static size_t fake_in_flight(void *world) {
-  (void)world;
-  return provider.out;
-}
-static const struct world fake_world = {.open = fake_open,
-                                        .close = fake_close,
-                                        .room = fake_room,
-                                        .start = fake_start,
-                                        .next = fake_next,
-                                        .in_flight = fake_in_flight};
-
 static void open_charge(struct harness *h) {
-  static struct processor processor;
-  processor = *find_processor("charge");
-  processor.world = &fake_world;
-  memset(&provider, 0, sizeof provider);
-  harness_open_processor(h, &processor);
+  fake_world_state = (struct fake_world_state){0};
+  harness_open_processor(h, without_world(find_processor("charge")));
 }
 
 static const char *request(struct harness *h, int64_t time, int answer) {
@@ -70,12 +18,12 @@ static const char *request(struct harness *h, int64_t time, int answer) {
                              .charge_key = STR("r/charge"),
                              .kind = CHARGE_KIND_CHARGE,
                              .amount = 5};
-  provider.answer = answer;
+  fake_world_state.answer = answer;
   return harness_send(h, time, "r", RECORD_REQUEST_CHARGE, &r);
 }
 
 static const char *wait_for(struct harness *h, int64_t time, int answer) {
-  provider.answer = answer;
+  fake_world_state.answer = answer;
   return harness_wait(h, time);
 }
 
@@ -95,7 +43,7 @@ static void an_answer_settles_and_a_repeated_request_is_answered_from_the_row(vo
   open_charge(&h);
   assert_string_equal(request(&h, 1000, CALL_APPROVED), "ChargeSettled(CHARGE,yes)");
   assert_string_equal(request(&h, 2000, CALL_DECLINED), "ChargeSettled(CHARGE,yes)");
-  assert_int_equal(provider.calls, 1);
+  assert_int_equal(fake_world_state.calls, 1);
   harness_close(&h);
 }
 
@@ -115,7 +63,7 @@ static void a_call_that_was_surely_not_made_is_deferred_and_made_when_asked_agai
   assert_state(&h, "DEFERRED");
   assert_string_equal(wait_for(&h, 100000, CALL_APPROVED), "-"); /* the ledger says when */
   assert_string_equal(request(&h, 100000, CALL_APPROVED), "ChargeSettled(CHARGE,yes)");
-  assert_int_equal(provider.calls, 2);
+  assert_int_equal(fake_world_state.calls, 2);
   harness_close(&h);
 }
 
@@ -130,7 +78,7 @@ static void silence_is_unknown_and_asked_by_the_key_until_the_provider_answers(v
                       "-"); /* this call was not made: an earlier one may have counted */
   assert_state(&h, "UNKNOWN");
   assert_string_equal(wait_for(&h, 20000, CALL_APPROVED), "ChargeSettled(CHARGE,yes)");
-  assert_int_equal(provider.calls, 4);
+  assert_int_equal(fake_world_state.calls, 4);
   harness_close(&h);
 }
 
@@ -142,7 +90,7 @@ static void a_process_that_dies_while_calling_leaves_word_and_the_next_one_asks(
                       "-"); /* the call goes out, and its caller dies with the answer */
   assert_state(&h, "CALLING");
   assert_string_equal(wait_for(&h, 1000 + CALL_LIMIT_MS - 1, CALL_NOT_MADE), "-");
-  assert_int_equal(provider.calls, 1);
+  assert_int_equal(fake_world_state.calls, 1);
   assert_string_equal(wait_for(&h, 1000 + CALL_LIMIT_MS, CALL_NOT_MADE),
                       "-"); /* not deferred: the lost call may have counted */
   assert_state(&h, "UNKNOWN");
@@ -156,7 +104,107 @@ static void a_request_while_a_call_is_out_starts_no_other(void **unused) {
   open_charge(&h);
   request(&h, 1000, -1);
   assert_string_equal(request(&h, 1001, CALL_APPROVED), "-");
-  assert_int_equal(provider.calls, 1);
+  assert_int_equal(fake_world_state.calls, 1);
+  harness_close(&h);
+}
+
+/* ---- the breaker ---- */
+
+/* What comes of each letter, a charge of its own: + answered, - not made, s answered slowly, ?
+ * never answered. A digit is so many seconds that pass, in which the provider answers. The states
+ * that the breaker goes through are the letters of expected: open, half-open, closed. */
+static void breaker_goes(const char *calls, const char *expected, int made) {
+  struct harness h;
+  open_charge(&h);
+  int64_t time = 1000;
+  char seen[64] = "";
+  int number = 0;
+  for (const char *at = calls; *at; at++) {
+    const char *out;
+    fake_world_state.answer = *at == 's'   ? CALL_APPROVED | CALL_SLOW
+                              : *at == '-' ? CALL_NOT_MADE
+                              : *at == '?' ? -1
+                                           : CALL_APPROVED;
+    if (*at >= '0' && *at <= '9') {
+      time += (*at - '0') * 1000;
+      out = harness_wait(&h, time);
+    } else {
+      struct str key = arena_format(&h.arena, "r%d/charge", number++);
+      struct request_charge r = {
+          .reservation_id = STR("r"), .customer_id = STR("c"), .charge_key = key, .amount = 5};
+      out = harness_send(&h, time, "r", RECORD_REQUEST_CHARGE, &r);
+    }
+    for (const char *change = out; (change = strstr(change, "BreakerChanged(")); change++) {
+      const char *to = change + strlen("BreakerChanged(");
+      seen[strlen(seen)] = *to;
+    }
+  }
+  assert_string_equal(seen, expected);
+  assert_int_equal(fake_world_state.calls, made);
+  harness_close(&h);
+}
+
+static void the_breaker_opens_when_half_of_the_calls_fail_and_closes_when_probes_go_well(
+    void **unused) {
+  (void)unused;
+  breaker_goes("+++++++++++++", "", 13);
+  breaker_goes("---------", "", 9);           /* too few to tell */
+  breaker_goes("----------", "O", 10);        /* the tenth tells */
+  breaker_goes("++++++----------", "O", 12);  /* six of twelve */
+  breaker_goes("ssssssssss", "O", 10);        /* slow is as bad as failed */
+  breaker_goes("+s+s+s+s+s", "O", 10);        /* half of them */
+  breaker_goes("++s++s++s++s++s++s", "", 18); /* a third: well */
+  breaker_goes("----------+++++", "O", 10);   /* none is made while it is open */
+  breaker_goes("----------5", "OH", 10);      /* probes may go after five seconds */
+  breaker_goes("----------5+++", "OHC", 13);  /* three go well */
+  breaker_goes("----------5++-", "OHO", 13);  /* one does not */
+  breaker_goes("----------5-5+", "OHO", 11);  /* the second time it waits twice as long */
+  breaker_goes("----------5-55+++", "OHOHC", 14);
+  breaker_goes("----------5++++++", "OHC", 16); /* and then all are made */
+  breaker_goes("----------5????", "OH", 13);    /* no more than three probes are out */
+}
+
+static void probes_whose_process_died_are_given_up_and_others_made(void **unused) {
+  (void)unused;
+  breaker_goes("----------5???+99+", "OHC", 17); /* the three are asked again, by their keys */
+}
+
+static void a_call_that_the_breaker_holds_back_is_deferred_with_the_time_of_the_next_try(
+    void **unused) {
+  (void)unused;
+  struct harness h;
+  open_charge(&h);
+  fake_world_state.answer = CALL_NOT_MADE;
+  for (int i = 0; i < 10; i++) {
+    struct request_charge r = {.reservation_id = STR("r"),
+                               .customer_id = STR("c"),
+                               .charge_key = arena_format(&h.arena, "r%d/charge", i),
+                               .amount = 5};
+    harness_send(&h, 1000, "r", RECORD_REQUEST_CHARGE, &r);
+  }
+  assert_string_equal(request(&h, 2000, CALL_APPROVED), "ChargeDeferred(CHARGE)");
+  assert_state(&h, "DEFERRED");
+  assert_int_equal(fake_world_state.calls, 10);
+  harness_close(&h);
+}
+
+static void an_unknown_charge_waits_for_the_breaker_and_stays_unknown(void **unused) {
+  (void)unused;
+  struct harness h;
+  open_charge(&h);
+  assert_string_equal(request(&h, 1000, CALL_LOST), "-");
+  fake_world_state.answer = CALL_NOT_MADE;
+  for (int i = 0; i < 9; i++) {
+    struct request_charge r = {.reservation_id = STR("r"),
+                               .customer_id = STR("c"),
+                               .charge_key = arena_format(&h.arena, "x%d/charge", i),
+                               .amount = 5};
+    harness_send(&h, 1000, "r", RECORD_REQUEST_CHARGE, &r);
+  }
+  assert_string_equal(wait_for(&h, 2000, CALL_APPROVED), "-"); /* open: nobody is called */
+  assert_state(&h, "UNKNOWN");
+  assert_string_equal(wait_for(&h, 6000, CALL_APPROVED), "BreakerChanged(HALF_OPEN)");
+  assert_string_equal(wait_for(&h, 9000, CALL_APPROVED), "ChargeSettled(CHARGE,yes)");
   harness_close(&h);
 }
 
@@ -175,6 +223,12 @@ int main(void) {
       cmocka_unit_test(silence_is_unknown_and_asked_by_the_key_until_the_provider_answers),
       cmocka_unit_test(a_process_that_dies_while_calling_leaves_word_and_the_next_one_asks),
       cmocka_unit_test(a_request_while_a_call_is_out_starts_no_other),
+      cmocka_unit_test(
+          the_breaker_opens_when_half_of_the_calls_fail_and_closes_when_probes_go_well),
+      cmocka_unit_test(probes_whose_process_died_are_given_up_and_others_made),
+      cmocka_unit_test(
+          a_call_that_the_breaker_holds_back_is_deferred_with_the_time_of_the_next_try),
+      cmocka_unit_test(an_unknown_charge_waits_for_the_breaker_and_stays_unknown),
       cmocka_unit_test(the_wait_between_tries_doubles_up_to_half_a_minute),
   };
   return cmocka_run_group_tests_name("charge", tests, NULL, NULL);

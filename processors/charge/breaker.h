@@ -1,0 +1,35 @@
+/* The circuit breaker before the payment provider (Nygard, "Release It!"; states and window as
+ * resilience4j has them). It is a row of the partition, so it moves with it and outlives the
+ * process, and its changes are records on breaker-events.
+ *
+ * | state     | a call is                      | becomes |
+ * |-----------|--------------------------------|-------------------------------------------------------|
+ * | CLOSED    | made                           | OPEN when half of the last calls failed or were
+ * slow  | | OPEN      | not made: deferred             | HALF_OPEN when its time has passed | |
+ * HALF_OPEN | made for a few, else deferred  | CLOSED when they went well, OPEN when one did not |
+ */
+#ifndef HOLDFAST_BREAKER_H
+#define HOLDFAST_BREAKER_H
+
+#include "processor.h"
+#include "records.h"
+
+#define BREAKER_WINDOW 20    /* calls, at most 63 */
+#define BREAKER_CALLS_MIN 10 /* fewer decide nothing */
+#define BREAKER_BAD_PERCENT 50
+#define BREAKER_PROBES 3
+#define BREAKER_OPEN_MS INT64_C(5000) /* doubles with each opening in a row, up to */
+#define BREAKER_OPEN_MS_MAX INT64_C(60000)
+#define BREAKER_SPREAD_MS INT64_C(2000) /* deferred calls do not come back all at once */
+
+/* May a call be made now? False: *retry_at is when to ask again. The key spreads those that wait.
+ */
+bool breaker_permits(struct context *context, struct str key, int64_t now, int64_t *retry_at);
+
+/* A call has ended. good: the provider answered, and in time. */
+void breaker_took(struct context *context, int64_t now, bool good);
+
+/* The time of its row has come. */
+void breaker_due(struct context *context, const struct breaker *row);
+
+#endif

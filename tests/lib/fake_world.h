@@ -1,0 +1,18 @@
+/* A world that answers what the test tells it to, at once. */
+#ifndef HOLDFAST_FAKE_WORLD_H
+#define HOLDFAST_FAKE_WORLD_H
+
+#include "processor.h"
+
+struct fake_world_state {
+  int calls;  /* started so far, of all worlds */
+  int answer; /* of the calls that start now; -1: never answered */
+};
+
+extern struct fake_world_state fake_world_state;
+extern const struct world fake_world;
+
+/* The same filter, its world replaced by this one where it has one. Lives as long as the test. */
+const struct processor *without_world(const struct processor *processor);
+
+#endif
