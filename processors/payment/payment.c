@@ -8,6 +8,7 @@
  * itself may last a day. */
 #define WATCHDOG_MS (INT64_C(24) * 3600 * 1000)
 #define REFUND_RETRY_MS (INT64_C(60) * 1000)
+#define RETRY_MS_MIN INT64_C(1000)
 
 /* Columns in the order of LedgerState. A "-" of the table is IGNORE: it was said before, or came
  * too late, and changes nothing. */
@@ -162,6 +163,7 @@ static void take_hold(struct turn *turn) {
   int64_t until = payable ? turn->event->time + (int64_t)held->hold_seconds * 1000 : 0;
   turn->row.amount = held->amount;
   turn->row.screen = held->screen;
+  if (held->seats.count) memcpy(&turn->row.seats, &held->seats, sizeof turn->row.seats);
   turn->row.hold_seconds = held->hold_seconds;
   turn->row.state = LEDGER_STATE_HELD;
   say(turn, STATUS_HELD, REASON_NONE, until, HOLD_EFFECT_KEEP);
@@ -199,8 +201,12 @@ static void cancel_sold(struct turn *turn) {
   }
 }
 
+/* The time is charge's to say, and the clock that fires is deadline's: where that runs ahead, a
+ * time that has passed already would come back at once, again and again. */
 static void defer(struct turn *turn, enum ledger_state state, enum status status,
                   int64_t retry_at) {
+  int64_t earliest = turn->row.retried_at ? turn->row.retried_at + RETRY_MS_MIN : 0;
+  if (retry_at < earliest) retry_at = earliest;
   turn->row.state = state;
   say(turn, status, REASON_NONE, retry_at, HOLD_EFFECT_KEEP);
   set_deadline(turn, DEADLINE_KIND_RETRY, retry_at);
@@ -252,7 +258,10 @@ static void act(struct turn *turn, enum ledger_action action) {
       defer(turn, LEDGER_STATE_DEFERRED, STATUS_PAYMENT_DEFERRED,
             ((const struct charge_deferred *)event->value)->retry_at);
       return;
-    case RETRY_CHARGE: start_charge(turn); return;
+    case RETRY_CHARGE:
+      turn->row.retried_at = event->time;
+      start_charge(turn);
+      return;
     case REMEMBER_EXPIRY: turn->row.state = LEDGER_STATE_CHARGING_EXPIRED; return;
     case REMEMBER_CANCEL: turn->row.state = LEDGER_STATE_CHARGING_CANCEL; return;
     case EXPIRE:
@@ -277,7 +286,10 @@ static void act(struct turn *turn, enum ledger_action action) {
       defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING,
             ((const struct charge_deferred *)event->value)->retry_at);
       return;
-    case RETRY_REFUND: request_charge(turn, CHARGE_KIND_REFUND); return;
+    case RETRY_REFUND:
+      turn->row.retried_at = event->time;
+      request_charge(turn, CHARGE_KIND_REFUND);
+      return;
     case REFUSE_REUSED: refuse_reused(turn); return;
     case REFUSE_UNKNOWN:
       refuse_command(turn, REFUSAL_UNKNOWN_RESERVATION,
