@@ -1,0 +1,135 @@
+/* Tells each customer each step, once and in order: one call at a time for each customer, so a
+ * receiver that is slow to one holds up nobody else. A notice is a row until the receiver has taken
+ * it; it is called again after a death or silence, and its idempotency key says that it is the
+ * same. */
+#include "notify.h"
+
+#include "mutant.h"
+
+int64_t notice_back_off(int32_t attempts) {
+  int64_t wait = 1000;
+  for (int32_t i = 1; i < attempts && wait < 900000; i++) wait *= 2;
+  return wait < 900000 ? wait : 900000;
+}
+
+static struct str recipient_key(struct context *context, struct str customer_id) {
+  return row_key(context, &notify_rows[ROW_RECIPIENT], &customer_id, 1);
+}
+
+static struct str notice_key(struct context *context, struct str customer_id, int64_t number) {
+  struct str parts[] = {customer_id, scratch_format(context, "%016llx", (long long)number)};
+  return row_key(context, &notify_rows[ROW_NOTICE], parts, 2);
+}
+
+static struct recipient get_recipient(struct context *context, struct str key) {
+  const struct recipient *known = row_get(context, &notify_rows[ROW_RECIPIENT], key);
+  return known ? *known : (struct recipient){.language = STR("en")};
+}
+
+static void call(struct context *context, struct str key, const struct notice *notice,
+                 int64_t now) {
+  struct notice called = *notice;
+  called.attempts++;
+  called.due_at = now + NOTICE_CALL_LIMIT_MS;
+  row_put(context, &notify_rows[ROW_NOTICE], key, &called);
+  call_world(context, key);
+}
+
+/* A reset of another filter says steps again: what is not above the last was told. And who is told
+ * that a payment is deferred is not told so again at each try. */
+static bool is_new(struct context *context, const struct status_changed *changed) {
+  struct str parts[] = {changed->reservation_id, changed->customer_id};
+  struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 2);
+  const struct notice_sent *sent = row_get(context, &notify_rows[ROW_SENT], key);
+  if (sent && changed->revision <= sent->revision && !MUTANT("notice-repeated")) return false;
+  bool same = sent && changed->status == sent->status && changed->revision > sent->revision;
+  row_put(context, &notify_rows[ROW_SENT], key,
+          &(struct notice_sent){.revision = changed->revision, .status = changed->status});
+  return !same;
+}
+
+static void status_changed(struct context *context, const struct event *event) {
+  const struct status_changed *changed = event->value;
+  if (!is_new(context, changed)) return;
+  struct str customer = recipient_key(context, changed->customer_id);
+  struct recipient recipient = get_recipient(context, customer);
+  struct notice notice = {.customer_id = changed->customer_id,
+                          .name = recipient.name,
+                          .contact = recipient.contact,
+                          .language = recipient.language,
+                          .reservation_id = changed->reservation_id,
+                          .item_id = changed->item_id,
+                          .revision = changed->revision,
+                          .status = changed->status,
+                          .reason = changed->reason,
+                          .quantity = changed->quantity,
+                          .option = changed->option,
+                          .amount = changed->amount,
+                          .screen = changed->screen,
+                          .until = changed->until,
+                          .at = event->time,
+                          .number = recipient.tail++};
+  memcpy(&notice.seats, &changed->seats, sizeof notice.seats);
+  struct str key = notice_key(context, notice.customer_id, notice.number);
+  row_put(context, &notify_rows[ROW_RECIPIENT], customer, &recipient);
+  if (notice.number == recipient.head || MUTANT("notices-overtake")) {
+    call(context, key, &notice, event->now);
+  } else {
+    row_put(context, &notify_rows[ROW_NOTICE], key, &notice);
+  }
+}
+
+static void register_customer(struct context *context, const struct register_customer *customer) {
+  struct str key = recipient_key(context, customer->customer_id);
+  struct recipient recipient = get_recipient(context, key);
+  recipient.name = customer->name;
+  recipient.contact = customer->contact;
+  recipient.language = customer->language;
+  row_put(context, &notify_rows[ROW_RECIPIENT], key, &recipient);
+}
+
+/* The notice has come to its end, and the next of its customer begins. */
+static void finish(struct context *context, const struct event *event, const struct notice *notice,
+                   bool delivered) {
+  const struct notified notified = {.customer_id = notice->customer_id,
+                                    .reservation_id = notice->reservation_id,
+                                    .revision = notice->revision,
+                                    .status = notice->status,
+                                    .delivered = delivered,
+                                    .attempts = notice->attempts};
+  emit(context, TO_NOTIFICATIONS, notice->customer_id, RECORD_NOTIFIED, &notified);
+  if (!delivered) emit(context, TO_DEAD_LETTERS, notice->customer_id, RECORD_NOTICE, notice);
+  row_delete(context, &notify_rows[ROW_NOTICE], event->key);
+  struct str customer = recipient_key(context, notice->customer_id);
+  struct recipient recipient = get_recipient(context, customer);
+  recipient.head = notice->number + 1;
+  row_put(context, &notify_rows[ROW_RECIPIENT], customer, &recipient);
+  if (recipient.head == recipient.tail) return;
+  struct str key = notice_key(context, notice->customer_id, recipient.head);
+  const struct notice *next = row_get(context, &notify_rows[ROW_NOTICE], key);
+  if (next) call(context, key, next, event->now);
+}
+
+static void answer(struct context *context, const struct event *event) {
+  struct notice notice = *(const struct notice *)event->value;
+  if (event->answer == NOTICE_TAKEN) {
+    finish(context, event, &notice, true);
+  } else if (event->answer == NOTICE_REFUSED || notice.attempts >= NOTICE_TRIES) {
+    finish(context, event, &notice, false);
+  } else {
+    notice.due_at = event->now + notice_back_off(notice.attempts);
+    row_put(context, &notify_rows[ROW_NOTICE], event->key, &notice);
+  }
+}
+
+void notify_decide(struct context *context, const struct event *event) {
+  if (event->source == EVENT_ANSWER) {
+    answer(context, event);
+  } else if (event->source == EVENT_DUE) {
+    call(context, event->key, event->value, event->now);
+  } else if (event->type == RECORD_STATUS_CHANGED) {
+    status_changed(context, event);
+  } else if (event->type == RECORD_REGISTER_CUSTOMER) {
+    register_customer(context, event->value);
+  }
+}

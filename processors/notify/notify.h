@@ -1,0 +1,29 @@
+#ifndef HOLDFAST_NOTIFY_H
+#define HOLDFAST_NOTIFY_H
+
+#include "processor.h"
+#include "records.h"
+
+enum { ROW_RECIPIENT, ROW_NOTICE, ROW_SENT };
+enum { TO_NOTIFICATIONS, TO_DEAD_LETTERS };
+
+/* What a call to the webhook came to. REFUSED: it will not take this one, ever. */
+enum notice_result { NOTICE_TAKEN, NOTICE_REFUSED, NOTICE_FAILED };
+
+/* A call has ended by then, whatever its own deadline (--webhook-timeout-ms, at most 30 s). */
+#define NOTICE_CALL_LIMIT_MS INT64_C(35000)
+#define NOTICE_TRIES 100 /* about a day */
+
+extern const struct row_kind notify_rows[];
+extern const struct world webhook_world;
+extern const struct option_desc webhook_options[];
+
+void notify_decide(struct context *context, const struct event *event);
+
+/* The wait before the next try: doubles from a second to a quarter of an hour. Milliseconds. */
+int64_t notice_back_off(int32_t attempts);
+
+/* The text of a notice in its language, English where there is none, cut at size. */
+void notice_text(const struct notice *notice, char *text, size_t size);
+
+#endif
