@@ -1,0 +1,28 @@
+#include "tally.h"
+
+static const int accepts[] = {RECORD_RESERVATION_OUTCOME, -1};
+static const struct output outputs[] = {[TO_TALLIES] = {.topic = "option-tallies", .table = true},
+                                        [TO_EVENTS] = {.topic = "reservation-events"},
+                                        {0}};
+
+const struct row_kind tally_rows[] = {[ROW_TALLY] = {.name = "tally",
+                                                     .prefix = 't',
+                                                     .type = RECORD_OPTION_TALLY,
+                                                     .key = "item, option"},
+                                      [ROW_ENTRY] = {.name = "entry",
+                                                     .prefix = 'e',
+                                                     .type = RECORD_TALLY_ENTRY,
+                                                     .key = "item, reservation"},
+                                      {0}};
+
+const struct processor tally = {
+    .name = "tally",
+    .summary = "counts what was sold, option by option",
+    .input = "reservation-outcomes",
+    .accepts = accepts,
+    .outputs = outputs,
+    .rows = tally_rows,
+    .changelog = "tally-changelog",
+    .decide = tally_decide,
+    .routes = tally_routes,
+};

@@ -1,0 +1,40 @@
+/* Counts what was sold, option by option: a reservation once when it is approved, and back when it
+ * is cancelled. The revision of the outcome tells a repeat from a step. */
+#include "tally.h"
+
+#include "mutant.h"
+
+static void add(struct context *context, const struct reservation_outcome *outcome, int sign) {
+  struct str parts[] = {outcome->item_id, outcome->option};
+  struct str key = row_key(context, &tally_rows[ROW_TALLY], parts, 2);
+  const struct option_tally *known = row_get(context, &tally_rows[ROW_TALLY], key);
+  struct option_tally tally = known ? *known : (struct option_tally){0};
+  tally.item_id = outcome->item_id;
+  tally.option = outcome->option;
+  tally.count += sign;
+  tally.quantity += sign * (int64_t)outcome->quantity;
+  tally.sum += sign * outcome->amount;
+  row_put(context, &tally_rows[ROW_TALLY], key, &tally);
+  struct str table_key = {key.data + 1, key.size - 1}; /* behind the prefix */
+  emit(context, TO_TALLIES, table_key, RECORD_OPTION_TALLY, &tally);
+}
+
+void tally_decide(struct context *context, const struct event *event) {
+  const struct reservation_outcome *outcome = event->value;
+  struct str parts[] = {outcome->item_id, outcome->reservation_id};
+  struct str key = row_key(context, &tally_rows[ROW_ENTRY], parts, 2);
+  const struct tally_entry *known = row_get(context, &tally_rows[ROW_ENTRY], key);
+  if (known && outcome->revision <= known->revision && !MUTANT("tally-counts-repeats")) return;
+  bool was_counted = known && known->counted, counts = outcome->status == STATUS_APPROVED;
+  if (MUTANT("tally-keeps-cancelled")) counts |= was_counted;
+  if (counts == was_counted && !MUTANT("tally-counts-repeats")) return; /* never counted */
+  add(context, outcome, counts ? 1 : -1);
+  const struct tally_entry entry = {.revision = outcome->revision, .counted = counts};
+  row_put(context, &tally_rows[ROW_ENTRY], key, &entry);
+  const struct tallied tallied = {.reservation_id = outcome->reservation_id,
+                                  .customer_id = outcome->customer_id,
+                                  .item_id = outcome->item_id,
+                                  .revision = outcome->revision,
+                                  .counted = counts};
+  emit(context, TO_EVENTS, outcome->customer_id, RECORD_TALLIED, &tallied);
+}

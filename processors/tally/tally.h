@@ -1,0 +1,15 @@
+#ifndef HOLDFAST_TALLY_H
+#define HOLDFAST_TALLY_H
+
+#include "processor.h"
+#include "records.h"
+
+enum { ROW_TALLY, ROW_ENTRY };
+enum { TO_TALLIES, TO_EVENTS };
+
+extern const struct row_kind tally_rows[];
+extern const struct route tally_routes[];
+
+void tally_decide(struct context *context, const struct event *event);
+
+#endif
