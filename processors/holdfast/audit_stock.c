@@ -5,14 +5,29 @@
 #include "audit_internal.h"
 #include "store.h"
 
+#define SEATS_MAX 100 /* of a hold */
+
 struct answer {
   bool held;
   enum reason reason;
+  uint16_t seats_size; /* the seats follow, one after another, each ended by a NUL */
+};
+
+struct answer_row {
+  struct answer answer;
+  char seats[HOLD_SEATS_MAX];
 };
 
 static struct str answer_key(struct auditor *auditor, int64_t partition, int64_t offset) {
   int64_t place[] = {partition, offset};
   return audit_key(auditor, ROW_ANSWER, &(struct str){(const char *)place, sizeof place}, 1);
+}
+
+static void add_seat(char *seats, uint16_t *size, struct str seat) {
+  if (*size + seat.size + 1 > HOLD_SEATS_MAX) return; /* no valid Reserve */
+  memcpy(seats + *size, seat.data, seat.size);
+  seats[*size + seat.size] = '\0';
+  *size = (uint16_t)(*size + seat.size + 1);
 }
 
 /* Answers of stock-check name the request they answer by its place. They are wanted before the
@@ -22,10 +37,18 @@ void audit_answer(struct auditor *auditor, const struct audit_event *event) {
   if (!held && event->value.type != RECORD_STOCK_REFUSED) return;
   int64_t partition, offset;
   if (!audit_parse_causation(event->record->causation, &partition, &offset)) return;
-  const struct answer answer = {
-      .held = held,
-      .reason = held ? REASON_NONE : ((const struct stock_refused *)event->value.value)->reason};
-  audit_save(auditor, answer_key(auditor, partition, offset), &answer, sizeof answer);
+  struct answer_row row;
+  memset(&row.answer, 0, sizeof row.answer);
+  row.answer.held = held;
+  if (held) {
+    const struct stock_held *hold = event->value.value;
+    for (size_t i = 0; i < hold->seats.count; i++)
+      add_seat(row.seats, &row.answer.seats_size, hold->seats.items[i]);
+  } else {
+    row.answer.reason = ((const struct stock_refused *)event->value.value)->reason;
+  }
+  audit_save(auditor, answer_key(auditor, partition, offset), &row,
+             sizeof row.answer + row.answer.seats_size);
 }
 
 /* ---- items ---- */
@@ -86,10 +109,27 @@ static struct str seat_key(struct auditor *auditor, struct str item, struct str 
   return audit_key(auditor, ROW_SEAT, (struct str[]){item, seat}, 2);
 }
 
+/* What the answer says; an older build only asked. */
+static size_t seats_of(const struct request_hold *request, const struct answer_row *row,
+                       struct str seats[SEATS_MAX]) {
+  size_t count = 0;
+  for (size_t at = 0; at < row->answer.seats_size && count < SEATS_MAX; count++) {
+    seats[count] = str_of(row->seats + at);
+    at += seats[count].size + 1;
+  }
+  if (count) return count;
+  for (; count < request->seats.count && count < SEATS_MAX; count++)
+    seats[count] = request->seats.items[count];
+  return count;
+}
+
 static void take_seats(struct auditor *auditor, const struct audit_event *event,
-                       const struct request_hold *request, struct hold_row *row) {
-  for (size_t i = 0; i < request->seats.count; i++) {
-    struct str seat = request->seats.items[i], key = seat_key(auditor, request->item_id, seat);
+                       const struct request_hold *request, const struct answer_row *answer,
+                       struct hold_row *row) {
+  struct str seats[SEATS_MAX];
+  size_t count = seats_of(request, answer, seats);
+  for (size_t i = 0; i < count; i++) {
+    struct str seat = seats[i], key = seat_key(auditor, request->item_id, seat);
     char holder[65];
     size_t size = audit_load(auditor, key, holder, sizeof holder - 1);
     holder[size < sizeof holder ? size : sizeof holder - 1] = '\0';
@@ -99,10 +139,7 @@ static void take_seats(struct auditor *auditor, const struct audit_event *event,
                    STR_ARGS(request->reservation_id), holder);
     }
     audit_save(auditor, key, request->reservation_id.data, request->reservation_id.size);
-    if (row->facts.seats_size + seat.size + 1 > HOLD_SEATS_MAX) continue; /* no valid Reserve */
-    memcpy(row->seats + row->facts.seats_size, seat.data, seat.size);
-    row->seats[row->facts.seats_size + seat.size] = '\0';
-    row->facts.seats_size = (uint16_t)(row->facts.seats_size + seat.size + 1);
+    add_seat(row->seats, &row->facts.seats_size, seat);
   }
 }
 
@@ -151,7 +188,7 @@ static void request_hold(struct auditor *auditor, const struct audit_event *even
   struct hold_row row;
   struct str key = hold_key(auditor, request);
   bool known = audit_load(auditor, key, &row, sizeof row) > 0;
-  struct answer answer;
+  struct answer_row answer;
   struct str place = answer_key(auditor, event->partition, event->record->offset);
   bool answered = audit_load(auditor, place, &answer, sizeof answer) > 0;
   if (answered) audit_drop(auditor, place);
@@ -170,15 +207,15 @@ static void request_hold(struct auditor *auditor, const struct audit_event *even
   }
   memset(&row.facts, 0, sizeof row.facts);
   row.facts.quantity = request->quantity;
-  if (answer.held) {
+  if (answer.answer.held) {
     row.facts.state = HOLD_STATE_HELD;
-    take_seats(auditor, event, request, &row);
+    take_seats(auditor, event, request, &answer, &row);
     struct item_facts item = item_of(auditor, request->item_id);
     item.held += request->quantity;
     keep_item(auditor, request->item_id, &item, event);
   } else {
     row.facts.state = HOLD_STATE_REFUSED;
-    check_refusal(auditor, event, request, answer.reason);
+    check_refusal(auditor, event, request, answer.answer.reason);
   }
   keep_hold(auditor, key, &row);
 }

@@ -4,9 +4,7 @@
 #include "stock-check.h"
 
 #include "mutant.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "seats.h"
 
 static struct str hold_key(struct context *context, struct str item_id, struct str reservation_id,
                            int64_t content_hash) {
@@ -26,77 +24,6 @@ static void put_item(struct context *context, const struct stock_level *item) {
   emit(context, TO_LEVELS, item->item_id, RECORD_STOCK_LEVEL, item);
 }
 
-static void put_seats(struct context *context, const struct seat_row *seats) {
-  struct str parts[] = {seats->item_id, seats->row};
-  row_put(context, &stock_check_rows[ROW_SEATS],
-          row_key(context, &stock_check_rows[ROW_SEATS], parts, 2), seats);
-  /* In the table a row of seats stands behind its item: no id contains a NUL. */
-  size_t size = parts[0].size + 1 + parts[1].size;
-  char *key = scratch(context, size);
-  memcpy(key, parts[0].data, parts[0].size);
-  memcpy(key + parts[0].size + 1, parts[1].data, parts[1].size);
-  emit(context, TO_LEVELS, (struct str){key, size}, RECORD_SEAT_ROW, seats);
-}
-
-/* ---- seats ---- */
-
-/* A seat's row and its place in it; false if the item has no such seat. */
-static bool find_seat(const struct stock_level *item, struct str seat, struct str *row,
-                      size_t *place) {
-  size_t dash = seat.size;
-  while (dash > 0 && seat.data[dash - 1] != '-') dash--;
-  if (dash < 2 || dash == seat.size || seat.size - dash > 4) return false;
-  long number = 0;
-  for (size_t i = dash; i < seat.size; i++) {
-    if (seat.data[i] < '0' || seat.data[i] > '9') return false;
-    number = number * 10 + (seat.data[i] - '0');
-  }
-  if (number == 0 || seat.data[dash] == '0') return false; /* A-01 is not another name of A-1 */
-  *row = (struct str){seat.data, dash - 1};
-  *place = (size_t)number - 1;
-  for (size_t i = 0; i < item->rows.count; i++) {
-    if (str_equal(item->rows.items[i].row, *row)) return number <= item->rows.items[i].seats;
-  }
-  return false;
-}
-
-static const struct seat_row *seats_of(struct context *context, struct str item_id,
-                                       struct str row) {
-  struct str parts[] = {item_id, row};
-  return row_get(context, &stock_check_rows[ROW_SEATS],
-                 row_key(context, &stock_check_rows[ROW_SEATS], parts, 2));
-}
-
-static enum reason check_seats(struct context *context, const struct stock_level *item,
-                               const struct request_hold *request) {
-  struct str row;
-  size_t place;
-  for (size_t i = 0; i < request->seats.count; i++) {
-    if (!find_seat(item, request->seats.items[i], &row, &place)) return REASON_UNKNOWN_SEAT;
-  }
-  for (size_t i = 0; i < request->seats.count; i++) {
-    find_seat(item, request->seats.items[i], &row, &place);
-    if (seats_of(context, item->item_id, row)->seats.data[place] != '.') return REASON_SEAT_TAKEN;
-  }
-  return REASON_NONE;
-}
-
-static void mark_seats(struct context *context, const struct stock_level *item,
-                       const struct str *seats, size_t count, char mark) {
-  for (size_t i = 0; i < count; i++) {
-    struct str row;
-    size_t place;
-    if (!find_seat(item, seats[i], &row, &place))
-      continue; /* a hold only ever has seats of its item */
-    struct seat_row changed = *seats_of(context, item->item_id, row);
-    char *marks = scratch(context, changed.seats.size + 1);
-    memcpy(marks, changed.seats.data, changed.seats.size);
-    marks[place] = mark;
-    changed.seats.data = marks;
-    put_seats(context, &changed);
-  }
-}
-
 /* ---- holds ---- */
 
 static bool has_option(const struct stock_level *item, struct str option) {
@@ -107,19 +34,21 @@ static bool has_option(const struct stock_level *item, struct str option) {
   return false;
 }
 
+/* Seats that are chosen are checked, and where the item has seats and none is chosen, the best are
+ * found: *seats is what the hold takes. */
 static enum reason check_hold(struct context *context, const struct stock_level *item,
-                              const struct request_hold *request) {
+                              const struct request_hold *request, struct seat_list *seats) {
   if (!item) return REASON_UNKNOWN_ITEM;
   if (item->closed) return REASON_CLOSED;
   if (!has_option(item, request->option)) return REASON_UNKNOWN_OPTION;
-  if ((item->rows.count > 0) != (request->seats.count > 0))
-    return REASON_UNKNOWN_SEAT; /* seats of an item without, or none chosen */
+  if (request->seats.count && !item->rows.count) return REASON_UNKNOWN_SEAT;
   if (request->quantity > item->max_per_reservation) return REASON_OVER_LIMIT;
-  if (request->seats.count) return check_seats(context, item, request);
+  *seats = (struct seat_list){request->seats.count, request->seats.items};
+  if (seats->count) return seats_check(context, item, seats);
   if (MUTANT("sold-units-forgotten"))
     return request->quantity > item->capacity - item->held ? REASON_SOLD_OUT : REASON_NONE;
-  return request->quantity > item->capacity - item->held - item->sold ? REASON_SOLD_OUT
-                                                                      : REASON_NONE;
+  if (request->quantity > item->capacity - item->held - item->sold) return REASON_SOLD_OUT;
+  return item->rows.count ? seats_choose(context, item, request->quantity, seats) : REASON_NONE;
 }
 
 static void refuse_hold(struct context *context, const struct request_hold *request, struct str key,
@@ -141,29 +70,33 @@ static void request_hold(struct context *context, const struct request_hold *req
     return; /* a repeat: it was answered, whatever became of it since */
   const struct stock_level *item =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, request->item_id));
-  enum reason reason = check_hold(context, item, request);
+  struct seat_list seats;
+  enum reason reason = check_hold(context, item, request, &seats);
   if (reason != REASON_NONE) {
     refuse_hold(context, request, key, reason);
     return;
   }
   struct stock_level changed = *item;
   changed.held += request->quantity;
-  mark_seats(context, item, request->seats.items, request->seats.count, 'x');
+  seats_mark(context, item, &seats, 'x');
   put_item(context, &changed);
   struct hold hold = {.state = HOLD_STATE_HELD, .quantity = request->quantity};
-  memcpy(&hold.seats, &request->seats, sizeof hold.seats);
+  hold.seats.count = seats.count;
+  hold.seats.items = seats.items;
   row_put(context, &stock_check_rows[ROW_HOLD], key, &hold);
   /* Where the item has a price, that is what is paid; where it has none, the customer says (a bet).
    */
   int64_t amount = item->price ? item->price * request->quantity : request->amount;
-  const struct stock_held answer = {.reservation_id = request->reservation_id,
-                                    .item_id = request->item_id,
-                                    .content_hash = request->content_hash,
-                                    .quantity = request->quantity,
-                                    .amount = amount,
-                                    .payment = item->payment,
-                                    .hold_seconds = item->hold_seconds,
-                                    .screen = item->screen};
+  struct stock_held answer = {.reservation_id = request->reservation_id,
+                              .item_id = request->item_id,
+                              .content_hash = request->content_hash,
+                              .quantity = request->quantity,
+                              .amount = amount,
+                              .payment = item->payment,
+                              .hold_seconds = item->hold_seconds,
+                              .screen = item->screen};
+  answer.seats.count = seats.count;
+  answer.seats.items = seats.items;
   emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_HELD, &answer);
 }
 
@@ -196,7 +129,7 @@ static void release_hold(struct context *context, const struct release_hold *rel
       context, &stock_check_rows[ROW_ITEM], item_key(context, release->item_id));
   *(hold->state == HOLD_STATE_HELD ? &item.held : &item.sold) -= hold->quantity;
   if (!MUTANT("seats-not-freed"))
-    mark_seats(context, &item, hold->seats.items, hold->seats.count, '.');
+    seats_mark(context, &item, &(struct seat_list){hold->seats.count, hold->seats.items}, '.');
   put_item(context, &item);
   struct hold ended = *hold;
   ended.state = HOLD_STATE_ENDED;
@@ -268,7 +201,7 @@ static void register_item(struct context *context, const struct event *event) {
     char *free_seats = memset(scratch(context, (size_t)plan->seats), '.', (size_t)plan->seats);
     const struct seat_row row = {
         .item_id = command->item_id, .row = plan->row, .seats = {free_seats, (size_t)plan->seats}};
-    put_seats(context, &row);
+    seats_put(context, &row);
     item.capacity += plan->seats;
   }
   put_item(context, &item);
