@@ -55,6 +55,7 @@ static void one_item(const struct view *view, struct http_request *request) {
 const struct route catalog_routes[] = {
     {.path = "/items",
      .answer = list_items,
-     .summary = "what is on sale and how much of it is left; ?limit= &after="},
+     .summary = "what is on sale and how much of it is left; ?limit= &after=",
+     .list = "items"},
     {.path = "/items/{}", .answer = one_item, .summary = "one item, with its seats"},
     {0}};

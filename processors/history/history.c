@@ -31,7 +31,11 @@ static void status_changed(struct context *context, const struct event *event) {
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
   if (known && changed->revision <= known->revision && !MUTANT("view-ignores-revisions")) return;
   struct reservation_view view = {0};
-  if (known) view.timeline = known->timeline;
+  if (known) {
+    view.timeline = known->timeline;
+    view.tallied = known->tallied;
+    view.tallied_revision = known->tallied_revision;
+  }
   view.reservation_id = changed->reservation_id;
   view.customer_id = changed->customer_id;
   view.item_id = changed->item_id;
@@ -55,6 +59,17 @@ static void status_changed(struct context *context, const struct event *event) {
   const struct reservation_owner owner = {.customer_id = changed->customer_id};
   row_put(context, &history_rows[ROW_OWNER],
           two_part_key(context, ROW_OWNER, changed->reservation_id, changed->customer_id), &owner);
+}
+
+static void tallied(struct context *context, const struct tallied *tallied) {
+  struct str key =
+      two_part_key(context, ROW_RESERVATION, tallied->customer_id, tallied->reservation_id);
+  const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
+  if (!known || tallied->revision <= known->tallied_revision) return;
+  struct reservation_view view = *known;
+  view.tallied = tallied->counted;
+  view.tallied_revision = tallied->revision;
+  row_put(context, &history_rows[ROW_RESERVATION], key, &view);
 }
 
 /* A Reserve under another's id began in this customer's list as REQUESTED, and ends there: it is
@@ -118,6 +133,8 @@ void history_decide(struct context *context, const struct event *event) {
     status_changed(context, event);
   } else if (event->type == RECORD_COMMAND_REFUSED) {
     command_refused(context, event);
+  } else if (event->type == RECORD_TALLIED) {
+    tallied(context, event->value);
   } else {
     register_customer(context, event->value);
   }

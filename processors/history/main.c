@@ -1,7 +1,7 @@
 #include "history.h"
 
 static const int accepts[] = {RECORD_STATUS_CHANGED, RECORD_COMMAND_REFUSED,
-                              RECORD_REGISTER_CUSTOMER, -1};
+                              RECORD_REGISTER_CUSTOMER, RECORD_TALLIED, -1};
 
 const struct row_kind history_rows[] = {[ROW_RESERVATION] = {.name = "reservation",
                                                              .prefix = 'v',

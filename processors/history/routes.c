@@ -5,6 +5,7 @@
 static json_t *reservation_json(const struct view *view, const struct reservation_view *row) {
   json_t *json = view_json(view, &history_rows[ROW_RESERVATION], row);
   json_object_del(json, "content_hash");
+  json_object_del(json, "tallied_revision");
   if (row->refused) json_object_set_new(json, "status", json_string("REFUSED"));
   return json;
 }
@@ -88,6 +89,7 @@ static void one_reservation(const struct view *view, struct http_request *reques
   json_t *found = page ? json_incref(json_array_get(json_object_get(page, "items"), 0)) : NULL;
   json_decref(page);
   json_decref(all.body);
+  json_decref(all.keys);
   if (found) {
     request->body = found;
   } else {
@@ -128,5 +130,6 @@ const struct route history_routes[] = {
     {.path = "/reservations/{}", .answer = one_reservation, .summary = "one reservation"},
     {.path = "/reservations",
      .answer = list_reservations,
-     .summary = "all, by id; ?status= &item= &limit= &after="},
+     .summary = "all, by id; ?status= &item= &limit= &after=",
+     .list = "reservations"},
     {0}};

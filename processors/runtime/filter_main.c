@@ -31,6 +31,10 @@ const struct option_desc filter_options[] = {
     {.name = "http",
      .metavar = "ADDR:PORT",
      .help = "answer /livez, /readyz, /metrics there, and a view's questions"},
+    {.name = "peers",
+     .metavar = "ADDR:PORT",
+     .help = "of a view: where its other instances reach this one [the address of --http, a free "
+             "port]"},
     {.name = "ready-lag",
      .kind = OPTION_NUMBER,
      .metavar = "N",
@@ -148,6 +152,14 @@ static int fail(const struct log_failure *failure) {
   return failure->exit_code ? failure->exit_code : EX_SOFTWARE;
 }
 
+static bool share(struct http_server *server, const struct options *options, const char *address,
+                  struct log_failure *failure) {
+  char near[128];
+  const char *peers = options_text(options, "peers");
+  snprintf(near, sizeof near, "%.*s:0", (int)(strrchr(address, ':') - address), address);
+  return http_share(server, options, peers ? peers : near, failure);
+}
+
 static int serve(struct runtime *runtime, const struct processor *processor,
                  const struct options *options) {
   struct http_server *server = NULL;
@@ -160,6 +172,11 @@ static int serve(struct runtime *runtime, const struct processor *processor,
     return EX_USAGE;
   }
   if (server) log_info("listening on port %" PRIu16, http_port(server));
+  struct log_failure failure = {0};
+  if (server && processor->routes && !share(server, options, address, &failure)) {
+    http_stop(server);
+    return fail(&failure);
+  }
   enum runtime_status status = RUNTIME_BUSY;
   while (!stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE))
     status = runtime_step(runtime, IDLE_WAIT_MS);

@@ -4,26 +4,47 @@
 #include <inttypes.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "clock.h"
+#include "fan_out.h"
 #include "json.h"
+#include "owners.h"
 #include "view.h"
 #include "view_internal.h"
 
 #define CONNECTIONS_MAX 64
 #define CONNECTION_TIMEOUT_S 15
+#define THREADS 2
+#define PEER_CALLS_MAX 32
+#define PEER_TIMEOUT_MS 3000
+#define PEER_ANSWER_MAX ((size_t)8 << 20)
+#define URL_MAX 3000
 #define STALLED_MS 60000 /* a loop that has not turned for so long is not alive */
 
+/* What a thread needs to answer. */
+struct worker {
+  struct worker *next;
+  struct codec *codec;
+  struct calls *calls;
+};
+
+/* Others ask this instance at a daemon of its own, which asks nobody: so two that ask each other
+ * never wait for each other. */
 struct http_server {
-  struct MHD_Daemon *daemon;
+  struct MHD_Daemon *daemon, *peers;
   struct runtime *runtime;
   const struct processor *processor;
-  struct codec *codec;
+  struct owners *owners; /* NULL: this instance has all there is */
   int64_t ready_lag;
+  pthread_mutex_t lock;
+  struct worker *workers; /* free ones */
 };
 
 /* ---- answers ---- */
@@ -39,12 +60,6 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, int status, 
   enum MHD_Result result = MHD_queue_response(connection, (unsigned)status, response);
   MHD_destroy_response(response);
   return result;
-}
-
-void http_problem(struct http_request *request, int status, const char *title, const char *detail) {
-  request->status = status;
-  json_decref(request->body);
-  request->body = json_pack("{s:s,s:i,s:s}", "title", title, "status", status, "detail", detail);
 }
 
 static enum MHD_Result send_json(struct MHD_Connection *connection, struct http_request *request) {
@@ -162,23 +177,155 @@ static const char *query(const struct http_request *request, const char *name) {
   return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-static bool answer_view(struct http_server *server, const char *path,
-                        struct http_request *request) {
-  for (const struct route *route = server->processor->routes; route && route->path; route++) {
-    if (!matches(route->path, path, request)) continue;
-    char waits[256];
-    runtime_waits_for(server->runtime, waits, sizeof waits);
-    if (waits[0]) { /* a part of the rows would be a wrong answer */
-      http_problem(request, 503, "Not ready", waits);
-      return true;
-    }
-    struct arena arena = {0};
-    struct view view = {.runtime = server->runtime, .codec = server->codec, .arena = &arena};
-    route->answer(&view, request);
-    arena_free(&arena);
-    return true;
+static struct worker *take_worker(struct http_server *server) {
+  pthread_mutex_lock(&server->lock);
+  struct worker *worker = server->workers;
+  if (worker) server->workers = worker->next;
+  pthread_mutex_unlock(&server->lock);
+  if (worker) return worker;
+  worker = xcalloc(1, sizeof *worker);
+  worker->codec = codec_new(&holdfast_schemas);
+  worker->calls = calls_open(PEER_CALLS_MAX, PEER_TIMEOUT_MS, PEER_ANSWER_MAX);
+  return worker;
+}
+
+static void give_worker(struct http_server *server, struct worker *worker) {
+  pthread_mutex_lock(&server->lock);
+  worker->next = server->workers;
+  server->workers = worker;
+  pthread_mutex_unlock(&server->lock);
+}
+
+/* True where no list is given, or the partition is on it. */
+static bool is_listed(const char *list, int32_t partition) {
+  if (!list) return true;
+  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',') {
+    if (strtol(at, NULL, 10) == partition) return true;
   }
   return false;
+}
+
+/* From the rows of this instance alone, of the partitions that are listed (NULL: all) and ready. */
+static void answer_own(struct http_server *server, struct worker *worker, const struct route *route,
+                       struct http_request *request, const char *list, struct piece *piece) {
+  int32_t ready[VIEW_PARTITIONS_MAX];
+  size_t count = runtime_ready_partitions(server->runtime, ready, VIEW_PARTITIONS_MAX);
+  *piece = (struct piece){0};
+  for (size_t i = 0; i < count; i++) {
+    if (is_listed(list, ready[i])) piece->partitions[piece->partition_count++] = ready[i];
+  }
+  struct arena arena = {0};
+  const struct view view = {.runtime = server->runtime,
+                            .codec = worker->codec,
+                            .arena = &arena,
+                            .partitions = piece->partitions,
+                            .partition_count = piece->partition_count};
+  route->answer(&view, request);
+  arena_free(&arena);
+  piece->status = request->status;
+  piece->body = request->body;
+  piece->keys = request->keys;
+  request->body = request->keys = NULL;
+  request->status = 200;
+}
+
+struct words {
+  char *text;
+  size_t used, size;
+};
+
+static enum MHD_Result add_argument(void *user, enum MHD_ValueKind kind, const char *name,
+                                    const char *value) {
+  (void)kind;
+  struct words *words = user;
+  char escaped[URL_MAX];
+  calls_escape(str_of(value ? value : ""), escaped, sizeof escaped);
+  int used = snprintf(words->text + words->used, words->size - words->used, "%c%s=%s",
+                      strchr(words->text, '?') ? '&' : '?', name, escaped);
+  words->used += (size_t)used < words->size - words->used ? (size_t)used : 0;
+  return MHD_YES;
+}
+
+/* The question once more, for others. */
+static void say_again(const char *path, const struct http_request *request, char *text,
+                      size_t size) {
+  struct words words = {.text = text, .size = size};
+  text[0] = '/';
+  calls_escape(str_of(path + 1), text + 1, size - 1);
+  words.used = strlen(text);
+  MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, add_argument, &words);
+}
+
+static void answer_all(struct http_server *server, struct worker *worker, const struct route *route,
+                       const char *path, struct http_request *request) {
+  struct piece own;
+  char question[URL_MAX];
+  say_again(path, request, question, sizeof question);
+  answer_own(server, worker, route, request, NULL, &own);
+  fan_out(server->owners, worker->calls, route, question, &own, request);
+}
+
+/* There are no others: a part of the rows would be a wrong answer. */
+static void answer_alone(struct http_server *server, struct worker *worker,
+                         const struct route *route, struct http_request *request) {
+  char waits[256];
+  runtime_waits_for(server->runtime, waits, sizeof waits);
+  if (waits[0]) {
+    http_problem(request, 503, "Not ready", waits);
+    return;
+  }
+  struct piece own;
+  answer_own(server, worker, route, request, NULL, &own);
+  json_decref(own.keys);
+  request->status = own.status;
+  request->body = own.body;
+}
+
+static const struct route *find_route(const struct http_server *server, const char *path,
+                                      struct http_request *request) {
+  for (const struct route *route = server->processor->routes; route && route->path; route++) {
+    if (matches(route->path, path, request)) return route;
+  }
+  return NULL;
+}
+
+static bool answer_view(struct http_server *server, const char *path,
+                        struct http_request *request) {
+  const struct route *route = find_route(server, path, request);
+  if (!route) return false;
+  struct worker *worker = take_worker(server);
+  if (server->owners) {
+    answer_all(server, worker, route, path, request);
+  } else {
+    answer_alone(server, worker, route, request);
+  }
+  give_worker(server, worker);
+  return true;
+}
+
+/* To another instance: a piece, of the partitions it asks for. */
+static enum MHD_Result handle_peer(void *user, struct MHD_Connection *connection, const char *url,
+                                   const char *method, const char *version, const char *upload,
+                                   size_t *upload_size, void **state) {
+  (void)method, (void)version, (void)upload, (void)upload_size;
+  static int seen;
+  struct http_server *server = user;
+  struct http_request request = {.query = query, .connection = connection, .status = 200};
+  if (!*state) {
+    *state = &seen;
+    return MHD_YES;
+  }
+  const struct route *route = find_route(server, url, &request);
+  if (!route) {
+    http_problem(&request, 404, "Not found", "there is no such path here");
+    return send_json(connection, &request);
+  }
+  struct piece piece;
+  struct worker *worker = take_worker(server);
+  answer_own(server, worker, route, &request, query(&request, "partitions"), &piece);
+  give_worker(server, worker);
+  request.body = piece_to_json(&piece);
+  return send_json(connection, &request);
 }
 
 static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url,
@@ -227,11 +374,20 @@ static bool parse_address(const char *text, struct sockaddr_in *out) {
   return inet_pton(AF_INET, host, &out->sin_addr) == 1;
 }
 
+static struct MHD_Daemon *listen_at(const struct sockaddr_in *address, unsigned threads,
+                                    MHD_AccessHandlerCallback handler, struct http_server *server) {
+  return MHD_start_daemon(
+      MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, handler, server,
+      MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)address, MHD_OPTION_CONNECTION_LIMIT,
+      CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S,
+      MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_END);
+}
+
 struct http_server *http_start(const char *address, struct runtime *runtime,
                                const struct processor *processor, int64_t ready_lag, char *error,
                                size_t size) {
-  struct sockaddr_in socket_address;
-  if (!parse_address(address, &socket_address)) {
+  struct sockaddr_in at;
+  if (!parse_address(address, &at)) {
     snprintf(error, size, "--http needs ADDRESS:PORT such as 127.0.0.1:8081, not '%s'", address);
     return NULL;
   }
@@ -239,17 +395,29 @@ struct http_server *http_start(const char *address, struct runtime *runtime,
   server->runtime = runtime;
   server->processor = processor;
   server->ready_lag = ready_lag;
-  server->codec = codec_new(&holdfast_schemas); /* the main thread's belongs to the main thread */
-  server->daemon =
-      MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, handle,
-                       server, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&socket_address,
-                       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-                       CONNECTION_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, MHD_OPTION_END);
+  pthread_mutex_init(&server->lock, NULL);
+  server->daemon = listen_at(&at, THREADS, handle, server);
   if (server->daemon) return server;
   snprintf(error, size, "cannot listen on %s: is the port taken?", address);
-  codec_free(server->codec);
-  free(server);
+  http_stop(server);
   return NULL;
+}
+
+bool http_share(struct http_server *server, const struct options *options, const char *address,
+                struct log_failure *failure) {
+  struct sockaddr_in at;
+  char host[INET_ADDRSTRLEN], url[OWNER_URL_MAX];
+  if (!parse_address(address, &at))
+    return log_fail(failure, EX_USAGE, "--peers needs ADDRESS:PORT such as 127.0.0.1:0, not '%s'",
+                    address);
+  server->peers = listen_at(&at, 1, handle_peer, server);
+  if (!server->peers)
+    return log_fail(failure, EX_USAGE, "cannot listen on %s: is the port taken?", address);
+  inet_ntop(AF_INET, &at.sin_addr, host, sizeof host);
+  snprintf(url, sizeof url, "http://%s:%d", host,
+           (int)MHD_get_daemon_info(server->peers, MHD_DAEMON_INFO_BIND_PORT)->port);
+  server->owners = owners_open(options, server->processor, server->runtime, url, failure);
+  return server->owners != NULL;
 }
 
 uint16_t http_port(const struct http_server *server) {
@@ -258,7 +426,15 @@ uint16_t http_port(const struct http_server *server) {
 
 void http_stop(struct http_server *server) {
   if (!server) return;
-  MHD_stop_daemon(server->daemon);
-  codec_free(server->codec);
+  if (server->daemon) MHD_stop_daemon(server->daemon);
+  if (server->peers) MHD_stop_daemon(server->peers);
+  owners_close(server->owners);
+  for (struct worker *worker = server->workers, *next; worker; worker = next) {
+    next = worker->next;
+    codec_free(worker->codec);
+    calls_close(worker->calls);
+    free(worker);
+  }
+  pthread_mutex_destroy(&server->lock);
   free(server);
 }

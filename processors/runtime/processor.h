@@ -60,6 +60,8 @@ struct route {
   const char *path; /* {} takes any text, at most once: request->part */
   void (*answer)(const struct view *view, struct http_request *request);
   const char *summary;
+  const char *list; /* the field of the answer that view_page filled: over several instances lists
+                       are merged. NULL: one instance has the whole answer, or nobody has */
 };
 
 /* The world outside of the log: calls that decide() asked for and that start once their transaction

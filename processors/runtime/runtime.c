@@ -57,6 +57,7 @@ static bool open_topics(struct runtime *runtime) {
   const struct processor *processor = runtime->processor;
   int input = open_topic(runtime, processor->input);
   if (input < 0) return false;
+  runtime->input_partitions = runtime->log->class->partition_count(runtime->log, input);
   for (size_t i = 0; processor->outputs && processor->outputs[i].topic; i++) {
     if (i == OUTPUTS_MAX)
       return runtime_fail(runtime, EX_SOFTWARE, "more than %d outputs", OUTPUTS_MAX);
@@ -329,6 +330,10 @@ const struct log_failure *runtime_failure(const struct runtime *runtime) {
 
 struct metrics *runtime_metrics(struct runtime *runtime) {
   return &runtime->metrics;
+}
+
+int32_t runtime_input_partitions(const struct runtime *runtime) {
+  return runtime->input_partitions;
 }
 
 struct store *runtime_store(struct runtime *runtime) {

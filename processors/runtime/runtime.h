@@ -69,6 +69,8 @@ const struct log_failure *runtime_failure(const struct runtime *runtime);
 struct metrics *runtime_metrics(struct runtime *runtime);
 struct store *runtime_store(struct runtime *runtime);
 
+int32_t runtime_input_partitions(const struct runtime *runtime);
+
 /* The earliest due time of any ready partition, or INT64_MAX. */
 int64_t runtime_next_due(const struct runtime *runtime);
 

@@ -55,6 +55,7 @@ struct runtime {
   struct store *store;
   struct codec *codec;
   void *world;
+  int32_t input_partitions;
   int output_topics[OUTPUTS_MAX], changelog_topic, dead_letters_topic;
 
   struct partition *partitions; /* owned, by order of assignment */

@@ -7,7 +7,6 @@
 #include "json.h"
 #include "view_internal.h"
 
-#define PARTITIONS_MAX 256
 #define PAGE_ROWS_MAX 20000 /* read for one page, of each partition */
 
 struct str view_key(const struct view *view, const struct row_kind *kind, const struct str *parts,
@@ -33,10 +32,9 @@ static const void *decode(const struct view *view, const struct row_kind *kind, 
 }
 
 const void *view_get(const struct view *view, const struct row_kind *kind, struct str key) {
-  int32_t partitions[PARTITIONS_MAX];
-  size_t count = runtime_ready_partitions(view->runtime, partitions, PARTITIONS_MAX);
-  for (size_t i = 0; i < count; i++) {
-    struct str bytes = store_get(runtime_store(view->runtime), partitions[i], key, view->arena);
+  for (size_t i = 0; i < view->partition_count; i++) {
+    struct str bytes =
+        store_get(runtime_store(view->runtime), view->partitions[i], key, view->arena);
     if (bytes.data) return decode(view, kind, bytes);
   }
   return NULL;
@@ -46,6 +44,12 @@ json_t *view_json(const struct view *view, const struct row_kind *kind, const vo
   json_t *json = record_to_json(codec_schemas(view->codec), (struct record){kind->type, row});
   json_object_del(json, "type");
   return json;
+}
+
+void http_problem(struct http_request *request, int status, const char *title, const char *detail) {
+  request->status = status;
+  json_decref(request->body);
+  request->body = json_pack("{s:s,s:i,s:s}", "title", title, "status", status, "detail", detail);
 }
 
 /* ---- pages ---- */
@@ -110,7 +114,7 @@ static bool parse_limit(const char *text, size_t *out) {
 
 /* Merges what the partitions gave; what lies past the place where one of them was cut waits for the
  * next page. */
-static json_t *merge(struct scan *scan, struct str bound) {
+static json_t *merge(struct scan *scan, struct str bound, json_t *keys) {
   if (scan->count) qsort(scan->found, scan->count, sizeof *scan->found, by_key);
   json_t *items = json_array();
   struct str next = bound;
@@ -122,6 +126,7 @@ static json_t *merge(struct scan *scan, struct str bound) {
       break;
     }
     json_array_append(items, scan->found[i].json);
+    json_array_append_new(keys, json_hex(scan->found[i].key));
     taken++;
   }
   for (size_t i = 0; i < scan->count; i++) json_decref(scan->found[i].json);
@@ -144,13 +149,13 @@ json_t *view_page(const struct view *view, struct http_request *request,
     http_problem(request, 400, "Bad cursor", "after must be the 'next' of the page before");
     return NULL;
   }
-  int32_t partitions[PARTITIONS_MAX];
-  size_t count = runtime_ready_partitions(view->runtime, partitions, PARTITIONS_MAX);
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < view->partition_count; i++) {
     scan.partition_found = scan.partition_rows = 0;
     scan.cut = false;
-    store_scan(runtime_store(view->runtime), partitions[i], prefix, after, visit, &scan);
+    store_scan(runtime_store(view->runtime), view->partitions[i], prefix, after, visit, &scan);
     if (scan.cut && (!bound.data || str_compare(scan.last, bound) < 0)) bound = scan.last;
   }
-  return merge(&scan, bound);
+  json_decref(request->keys);
+  request->keys = json_array();
+  return merge(&scan, bound, request->keys);
 }

@@ -15,6 +15,7 @@ struct http_request {
   void *connection;
   int status;   /* of the answer; 200 at first */
   json_t *body; /* of the answer; taken */
+  json_t *keys; /* of the last page's items, in hexadecimal: by these pages are merged. Taken */
 };
 
 /* Keys as row_key makes them, in the view's memory. */

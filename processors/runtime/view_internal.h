@@ -7,7 +7,9 @@
 struct view {
   struct runtime *runtime;
   struct codec *codec;
-  struct arena *arena; /* of the request */
+  struct arena *arena;       /* of the request */
+  const int32_t *partitions; /* that are answered for */
+  size_t partition_count;
 };
 
 #endif
