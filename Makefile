@@ -8,7 +8,7 @@ PYTHON := /usr/bin/python3
 # make V=1 shows the commands.
 Q := $(if $(V),,@)
 
-PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson
+PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson libcrypto
 WARNINGS := -Wall -Wextra -Wconversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
   -Wno-format-truncation # messages are bounded on purpose
 # -isystem: warnings are for our code, not for the libraries' headers.
@@ -27,7 +27,7 @@ symbol = $(subst -,_,$(1))
 BINARIES := $(addprefix $(BUILD)/bin/,$(FILTERS) holdfast)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test-build unit chaos sim sim-mutants check schema-check schema-release format format-check layering clean
+.PHONY: all help new test-build unit chaos sim sim-mutants check schema-check schema-release format format-check layering clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -88,7 +88,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BUILD)/ge
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # The simulator has objects of its own: the deliberately broken versions are compiled into them alone.
-SIM_SOURCES := $(wildcard tests/sim/*.c) $(addprefix processors/holdfast/,$(AUDITOR_SOURCES)) $(filter-out $(NOT_LIBRARY) processors/runtime/kafka_% processors/runtime/log_kafka.c processors/runtime/filter_main.c,$(wildcard processors/runtime/*.c)) \
+SIM_SOURCES := $(wildcard tests/sim/*.c) $(addprefix processors/holdfast/,$(AUDITOR_SOURCES)) $(filter-out $(NOT_LIBRARY) processors/runtime/kafka_% processors/runtime/log_kafka.c processors/runtime/filter_main.c $(addprefix processors/runtime/,owners.c http.c fan_out.c),$(wildcard processors/runtime/*.c)) \
   $(filter-out %/main.c,$(foreach f,$(FILTERS),$(wildcard processors/$(f)/*.c))) $(foreach f,$(FILTERS),processors/$(f)/main.c)
 SIM_OBJECTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(SIM_SOURCES)) $(BUILD)/gen/records.o $(BUILD)/gen/processors.o
 $(BUILD)/sim/%.o: %.c $(BUILD)/gen/.made
@@ -123,6 +123,9 @@ sim-mutants: $(BUILD)/bin/sim ## each deliberately broken version must be found
 MINUTES ?= 10
 chaos: all test-build ## harm pipelines on a real broker for so long: MINUTES=n
 	CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(SEED),SEED=$(SEED)) $(BUILD)/venv/bin/python -m pytest -q -s --tb=short -p no:cacheprovider tests/kafka/test_chaos.py tests/kafka/test_proof.py
+
+new: ## a new filter that builds, runs and is tested: make new NAME=waitlist
+	@scripts/new $(NAME)
 
 unit: test-build ## run the unit tests and the tests on the log in memory
 	scripts/test unit
