@@ -183,6 +183,24 @@ static bool ask_consumers(struct audit *audit) {
   return true;
 }
 
+/* Nobody waits for these; but whether one was reset tells why something comes again. */
+static bool ask_others(struct audit *audit) {
+  for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
+    const struct audit_source *source = &audit_topics[topic];
+    struct log_offset offsets[AUDIT_PARTITIONS_MAX];
+    if (!source->also) continue;
+    if (!kafka_admin_committed(audit->admin, source->also, source->topic, offsets,
+                               audit->partitions[topic], &audit->failure))
+      return false;
+    for (int32_t p = 0; p < audit->partitions[topic]; p++) {
+      struct commit_metadata metadata;
+      if (offsets[p].offset >= 0 && commit_metadata_parse(offsets[p].metadata, &metadata))
+        auditor_epoch(audit->auditor, metadata.epoch);
+    }
+  }
+  return true;
+}
+
 static bool ask_ends(struct audit *audit, int64_t *records) {
   *records = 0;
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
@@ -263,7 +281,9 @@ static bool read_all(struct audit *audit, bool mark_only) {
 
 static bool audit_round(struct audit *audit, struct audit_summary *summary) {
   auditor_begin(audit->auditor, clock_wall_ms());
-  if (!ask_consumers(audit) || !read_all(audit, false) || !read_all(audit, true)) return false;
+  if (!ask_consumers(audit) || !ask_others(audit) || !read_all(audit, false) ||
+      !read_all(audit, true))
+    return false;
   auditor_judge(audit->auditor, summary, judging, audit);
   return true;
 }

@@ -12,17 +12,17 @@
 #define FLUSH_CHANGES 20000
 
 const struct audit_source audit_topics[AUDIT_TOPIC_COUNT] = {
-    [AUDIT_COMMANDS] = {"reservation-commands", "reserve-requested", false},
-    [AUDIT_DEAD_LETTERS] = {"dead-letters", NULL, false},
-    [AUDIT_LEDGER] = {"payment-requests", "payment", false},
-    [AUDIT_STOCK] = {"stock-requests", "stock-check", false},
-    [AUDIT_RESULTS] = {"payment-results", "approved-failed", false},
-    [AUDIT_CHARGES] = {"charge-requests", "charge", false},
-    [AUDIT_DEADLINES] = {"deadlines", "deadline", false},
-    [AUDIT_OUTCOMES] = {"reservation-outcomes", NULL, false},
-    [AUDIT_EVENTS] = {"reservation-events", "history", false},
-    [AUDIT_LEVELS] = {"stock-levels", NULL, true},
-    [AUDIT_HISTORY] = {"history-changelog", NULL, true},
+    [AUDIT_COMMANDS] = {"reservation-commands", "reserve-requested", false, NULL},
+    [AUDIT_DEAD_LETTERS] = {"dead-letters", NULL, false, NULL},
+    [AUDIT_LEDGER] = {"payment-requests", "payment", false, NULL},
+    [AUDIT_STOCK] = {"stock-requests", "stock-check", false, NULL},
+    [AUDIT_RESULTS] = {"payment-results", "approved-failed", false, NULL},
+    [AUDIT_CHARGES] = {"charge-requests", "charge", false, NULL},
+    [AUDIT_DEADLINES] = {"deadlines", "deadline", false, NULL},
+    [AUDIT_OUTCOMES] = {"reservation-outcomes", NULL, false, "tally"},
+    [AUDIT_EVENTS] = {"reservation-events", "history", false, "notify"},
+    [AUDIT_LEVELS] = {"stock-levels", NULL, true, NULL},
+    [AUDIT_HISTORY] = {"history-changelog", NULL, true, NULL},
 };
 
 /* ---- rows ---- */
@@ -208,7 +208,8 @@ static void command(struct auditor *auditor, const struct audit_event *event) {
   struct str reservation = reservation_of(auditor, event->value);
   bool dead = event->topic == AUDIT_DEAD_LETTERS;
   if (dead) auditor->summary.dead_letters++;
-  if (!valid_id(reservation)) return; /* about an item or a customer */
+  if (event->value.type == RECORD_NOTICE) return; /* nobody took it; it is no command */
+  if (!valid_id(reservation)) return;             /* about an item or a customer */
   struct facts facts = facts_of(auditor, reservation);
   ++*(dead ? &facts.dead : &facts.commands);
   keep_facts(auditor, reservation, &facts, event);
@@ -613,6 +614,10 @@ void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t 
                        int64_t offset, int64_t epoch) {
   if (partition >= AUDIT_PARTITIONS_MAX) return;
   auditor->partitions[topic][partition].committed = offset;
+  auditor_epoch(auditor, epoch);
+}
+
+void auditor_epoch(struct auditor *auditor, int64_t epoch) {
   if (epoch > 1) auditor->was_reset = true;
 }
 

@@ -40,6 +40,7 @@ struct audit_source {
   const char *topic;
   const char *consumer; /* the group whose work is judged; NULL: nobody's */
   bool table;           /* only the last value of a key counts */
+  const char *also;     /* another group that reads it, and is not waited for; NULL: none */
 };
 extern const struct audit_source audit_topics[AUDIT_TOPIC_COUNT];
 
@@ -109,6 +110,9 @@ void auditor_begin(struct auditor *auditor, int64_t now);
  * group was reset, and what it wrote again is not held against it. */
 void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t partition,
                        int64_t offset, int64_t epoch);
+
+/* The epoch of a group that is not waited for. */
+void auditor_epoch(struct auditor *auditor, int64_t epoch);
 
 /* Takes a record down. A record at or past the consumer's offset is left for the next round and
  * only marked. */

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "http.h"
+#include "notify/notify.h"
 #include "line.h"
 #include "logging.h"
 #include "pipe.h"
@@ -41,6 +42,7 @@ static const struct option_desc run_options[] = {
     {.name = "catalog-http",
      .metavar = "ADDR:PORT",
      .help = "answer the questions of catalog there"},
+    {.name = "tally-http", .metavar = "ADDR:PORT", .help = "answer the questions of tally there"},
     {0}};
 
 static const struct usage usage = {
@@ -190,6 +192,9 @@ static bool open_filters(struct local *local) {
   for (const struct processor *const *processor = all_processors; *processor; processor++)
     pipe_prepare(local->cluster, *processor, 1);
   for (const struct processor *const *processor = all_processors; *processor; processor++) {
+    bool nobody_to_tell =
+        (*processor)->world == &webhook_world && !options_given(local->options, "webhook-url");
+    if (nobody_to_tell) continue;
     struct log_failure failure;
     struct runtime_config config = {
         .processor = *processor, .options = local->options, .tombstone_retention_ms = INT64_MAX};

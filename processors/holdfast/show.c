@@ -15,11 +15,13 @@ static const struct option_desc show_options[] = {{.name = "output",
                                                   {0}};
 
 static const struct usage usage = {
-    "Shows a reservation, a customer or an item as the views have it.\n\nUsage: holdfast show "
-    "[option ...] reservation|customer|item ID",
+    "Shows a reservation, a customer, an item (with its seats: . free, x taken) or what was sold "
+    "of "
+    "it, as the views have it.\n\nUsage: holdfast show [option ...] "
+    "reservation|customer|item|tally ID",
     show_options, false,
     "  holdfast show reservation r1\n  holdfast show customer c1 -o json\n  holdfast show item "
-    "1003\n"};
+    "1003\n  holdfast show tally match-1\n"};
 
 static const char *text_of(const json_t *json, const char *name) {
   const char *text = json_string_value(json_object_get(json, name));
@@ -67,6 +69,7 @@ static void show_reservation(const json_t *json) {
       printf("%s%s", i ? ", " : " seats ", json_string_value(seat));
   if (*text_of(json, "option")) printf(" on %s", text_of(json, "option"));
   if (number_of(json, "amount")) printf(", amount %lld", number_of(json, "amount"));
+  if (json_is_true(json_object_get(json, "tallied"))) printf(", counted");
   printf(", customer %s\n", text_of(json, "customer_id"));
   show_steps(json_object_get(json, "timeline"));
 }
@@ -105,6 +108,16 @@ static void show_item(const json_t *json) {
   if (*text_of(json, "screen")) printf("    screen %s\n", text_of(json, "screen"));
   json_array_foreach(json_object_get(json, "seats"), i, row)
       printf("    %6s  %s\n", text_of(row, "row"), text_of(row, "seats"));
+  if (json_is_string(json_object_get(json, "next"))) printf("    ... and more rows of seats\n");
+}
+
+static void show_tally(const json_t *json) {
+  size_t i;
+  json_t *one;
+  printf("%-20s %14s %10s %16s\n", "option", "reservations", "units", "sum");
+  json_array_foreach(json_object_get(json, "tallies"), i, one)
+      printf("%-20s %14lld %10lld %16lld\n", *text_of(one, "option") ? text_of(one, "option") : "-",
+             number_of(one, "count"), number_of(one, "quantity"), number_of(one, "sum"));
 }
 
 static const struct shown {
@@ -112,7 +125,8 @@ static const struct shown {
   void (*show)(const json_t *json);
 } things[] = {{"reservation", "history-url", "/reservations/%s", show_reservation},
               {"customer", "history-url", "/customers/%s/reservations", show_customer},
-              {"item", "catalog-url", "/items/%s", show_item}};
+              {"item", "catalog-url", "/items/%s?limit=500", show_item},
+              {"tally", "tally-url", "/tallies/%s?limit=500", show_tally}};
 
 static int show(const struct options *options, const struct shown *thing, bool as_json) {
   char error[512];
@@ -148,9 +162,10 @@ int show_command(int argc, char **argv) {
     const char *format = options_text(&options, "output");
     bool as_json = strcmp(format, "json") == 0;
     if (!thing || (!as_json && strcmp(format, "table") != 0)) {
-      fprintf(stderr,
-              "holdfast show: say 'reservation', 'customer' or 'item' and an id, and -o table or "
-              "json\n");
+      fprintf(
+          stderr,
+          "holdfast show: say 'reservation', 'customer', 'item' or 'tally' and an id, and -o table "
+          "or json\n");
       code = EX_USAGE;
     } else {
       code = show(&options, thing, as_json);

@@ -13,6 +13,10 @@ const struct option_desc view_options[] = {{.name = "history-url",
                                             .metavar = "URL",
                                             .value = "http://127.0.0.1:8082",
                                             .help = "where catalog answers"},
+                                           {.name = "tally-url",
+                                            .metavar = "URL",
+                                            .value = "http://127.0.0.1:8083",
+                                            .help = "where tally answers"},
                                            {0}};
 
 struct answer {

@@ -51,8 +51,8 @@ static void add_text(struct harness *harness, const char *text) {
 
 static void add_record(struct harness *harness, const char *topic,
                        const struct memory_record *record) {
-  static const char *const fields[] = {"command", "status", "reason",  "refusal",
-                                       "kind",    "hold",   "approved"};
+  static const char *const fields[] = {"command", "status",   "reason", "refusal", "kind",
+                                       "hold",    "approved", "to",     "counted", "delivered"};
   if (harness->out[0]) add_text(harness, " ");
   if (strcmp(topic, "dead-letters") == 0) {
     struct str reason = arena_format(&harness->arena, "dead-letter(%.*s)", STR_ARGS(record->error));

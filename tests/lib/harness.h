@@ -34,8 +34,9 @@ void harness_open_processor(struct harness *harness,
 void harness_close(struct harness *harness);
 
 /* Gives the filter a record at a time (milliseconds) and returns a line of what it emitted:
- * "Type(a,b) Type(...)", with the values of status, reason, refusal, kind, hold and approved where
- * the record has them; "-" for nothing. Dead letters are "dead-letter(reason)". */
+ * "Type(a,b) Type(...)", with the values of status, reason, refusal, kind, hold, approved, to,
+ * counted and delivered where the record has them; "-" for nothing. Dead letters are
+ * "dead-letter(reason)". */
 const char *harness_send(struct harness *harness, int64_t time, const char *key, int type,
                          const void *value);
 

@@ -99,6 +99,7 @@ struct sim {
   size_t batch_records;
   struct workload *workload;
   struct provider *provider;
+  struct receiver *receiver;
   char (*story)[STORY_LINE];
   size_t story_count;
   bool failed;
@@ -145,7 +146,13 @@ void provider_free(struct provider *provider);
 void provider_turn(struct provider *provider);
 int64_t provider_next(const struct provider *provider); /* when something happens; INT64_MAX */
 void provider_money(const struct provider *provider, int64_t *charged, int64_t *refunded);
-extern const struct world sim_world;
+extern const struct world sim_provider;
+
+/* receiver.c: who takes the notices. */
+struct receiver *receiver_new(struct sim *sim); /* worlds opened from now on belong to it */
+void receiver_free(struct receiver *receiver);
+int64_t receiver_next(const struct receiver *receiver); /* when something happens there */
+extern const struct world sim_receiver;
 
 /* workload.c */
 struct workload *workload_new(struct sim *sim);

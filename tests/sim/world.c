@@ -11,6 +11,7 @@
 
 #include "pipe.h"
 #include "recovery.h"
+#include "charge/charge.h"
 #include "sim.h"
 
 #define CHAOS_TICKS 1200
@@ -436,7 +437,9 @@ static void open_filters(struct sim *sim) {
   for (const struct processor *const *p = all_processors; *p; p++) {
     struct filter *filter = &sim->filters[sim->filter_count];
     filter->processor = **p;
-    if (filter->processor.world) filter->processor.world = &sim_world;
+    if (filter->processor.world)
+      filter->processor.world =
+          filter->processor.world == &provider_world ? &sim_provider : &sim_receiver;
     filter->wanted[0] = true;
     filter->epoch = 1;
     pipe_prepare(sim->cluster, &filter->processor, sim->partitions);
@@ -510,7 +513,8 @@ static bool quiet_turn(struct sim *sim) {
 }
 
 static int64_t next_event(const struct sim *sim) {
-  int64_t next = provider_next(sim->provider);
+  int64_t next = provider_next(sim->provider), taken = receiver_next(sim->receiver);
+  if (taken < next) next = taken;
   for (size_t i = 0; i < sim->node_count; i++) {
     int64_t due = sim->nodes[i]->runtime ? runtime_next_due(sim->nodes[i]->runtime) : INT64_MAX;
     if (due < INT64_MAX && due - sim->nodes[i]->skew < next) next = due - sim->nodes[i]->skew;
@@ -618,6 +622,7 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   sim->mixed = chance_of(&sim->chance, 150);
   sim->provider = provider_new(sim);
   provider_use(sim);
+  sim->receiver = receiver_new(sim);
   memory_cluster_set_time(sim->cluster, sim->now);
   choose_faults(sim);
   open_filters(sim);
@@ -650,6 +655,7 @@ void sim_close(struct sim *sim) {
   }
   workload_free(sim->workload);
   provider_free(sim->provider);
+  receiver_free(sim->receiver);
   codec_free(sim->codec);
   arena_free(&sim->arena);
   memory_cluster_free(sim->cluster);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "auditor.h"
+#include "fake_world.h"
 #include "harness.h"
 #include "logging.h"
 
@@ -92,7 +93,8 @@ static void open_shop(struct shop *shop) {
     pipe_prepare(shop->cluster, *p, 1);
   for (const struct processor *const *p = all_processors; *p; p++) {
     struct log_failure failure;
-    struct runtime_config config = {.processor = *p, .tombstone_retention_ms = INT64_MAX};
+    struct runtime_config config = {.processor = without_world(*p),
+                                    .tombstone_retention_ms = INT64_MAX};
     config.log = memory_log_open(shop->cluster, (*p)->name, (*p)->input, (*p)->changelog, 0);
     shop->runtimes[shop->count] = runtime_new(&config, &failure);
     assert_non_null(shop->runtimes[shop->count++]);

@@ -233,7 +233,6 @@ static void a_seat_has_one_holder_at_a_time(void **unused) {
       {0, HOLD("r4", "\"quantity\":1,\"seats\":[\"A-01\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r5", "\"quantity\":1,\"seats\":[\"A-\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r6", "\"quantity\":1,\"seats\":[\"-1\"]"), "StockRefused(UNKNOWN_SEAT)"},
-      {0, COUNTED("r7", "1"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r8", "\"quantity\":4,\"seats\":[\"A-1\",\"A-2\",\"B-1-1\",\"B-1-2\"]"),
        "StockRefused(OVER_LIMIT)"},
       {0, HOLD("r9", "\"quantity\":1,\"seats\":[\"A-2\"]"), "StockHeld StockLevel SeatRow"},
@@ -241,6 +240,8 @@ static void a_seat_has_one_holder_at_a_time(void **unused) {
       {0, HOLD("r10", "\"quantity\":1,\"seats\":[\"A-1\"]"), "StockHeld SeatRow StockLevel"},
       {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":1}",
        "CommandRefused(ReceiveStock,NOT_COUNTED)"},
+      {0, HOLD("r11", "\"quantity\":1,\"seats\":[]"), "StockHeld SeatRow StockLevel"}, /* any */
+      {0, RELEASE("r11"), "SeatRow StockLevel"},
   };
   struct harness h;
   harness_open(&h, "stock-check");
@@ -256,6 +257,72 @@ static void a_seat_has_one_holder_at_a_time(void **unused) {
   json_decref(row);
   json_decref(item);
   harness_close(&h);
+}
+
+/* What is found for each wish, of a hall in which the named seats are taken. */
+static void the_best_seats_are_together_in_the_first_row_that_has_them_near_its_middle(
+    void **unused) {
+  (void)unused;
+  static const struct {
+    const char *taken[4];
+    int count;
+    const char *found; /* NULL: refused, as reason says */
+    const char *reason;
+  } table[] = {
+      {{0}, 1, "A-3", 0},
+      {{0}, 2, "A-2 A-3", 0},
+      {{0}, 3, "A-2 A-3 A-4", 0},
+      {{0}, 5, "A-1 A-2 A-3 A-4 A-5", 0},
+      {{0}, 6, "B-1 B-2 B-3 B-4 B-5 B-6", 0}, /* the first row is too short */
+      {{"A-3"}, 1, "A-2", 0},
+      {{"A-3"}, 2, "A-1 A-2", 0},
+      {{"A-3"}, 3, "B-2 B-3 B-4", 0},
+      {{"A-2", "A-4", "B-3", "B-4"}, 2, "B-1 B-2", 0},
+      {{"A-2", "A-4", "B-2", "B-5"}, 3, NULL, "StockRefused(NOT_ADJACENT)"},
+      {{0}, 7, NULL, "StockRefused(NOT_ADJACENT)"},
+      {{0}, 12, NULL, "StockRefused(SOLD_OUT)"},
+      {{0}, 13, NULL, "StockRefused(OVER_LIMIT)"},
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    struct harness h;
+    harness_open(&h, "stock-check");
+    harness_json(&h, 1000,
+                 ITEM("\"kind\":\"MUSICAL\",\"max_per_reservation\":12,\"rows\":[{\"row\":\"A\","
+                      "\"seats\":5},{\"row\":\"B\",\"seats\":6}]"));
+    for (int t = 0; t < 4 && table[i].taken[t]; t++) {
+      struct request_hold hold = {.reservation_id = str_of(table[i].taken[t]),
+                                  .customer_id = STR("c"),
+                                  .item_id = STR("i"),
+                                  .quantity = 1};
+      const struct str seat = str_of(table[i].taken[t]);
+      hold.seats.count = 1;
+      hold.seats.items = &seat;
+      assert_memory_equal(harness_send(&h, 1000, "i", RECORD_REQUEST_HOLD, &hold), "StockHeld ",
+                          strlen("StockHeld "));
+    }
+    const struct request_hold wish = {.reservation_id = STR("wish"),
+                                      .customer_id = STR("c"),
+                                      .item_id = STR("i"),
+                                      .quantity = table[i].count};
+    const char *out = harness_send(&h, 1000, "i", RECORD_REQUEST_HOLD, &wish);
+    if (!table[i].found) {
+      if (strcmp(out, table[i].reason) != 0)
+        fail_msg("line %zu: expected %s, got %s", i, table[i].reason, out);
+      harness_close(&h);
+      continue;
+    }
+    json_t *row = harness_row(&h, "hi/wish/0000000000000000"), *seat;
+    char found[200] = "";
+    size_t number;
+    json_array_foreach(json_object_get(row, "seats"), number, seat) {
+      if (number) strcat(found, " ");
+      strcat(found, json_string_value(seat));
+    }
+    if (strcmp(found, table[i].found) != 0)
+      fail_msg("line %zu: expected %s, got %s", i, table[i].found, found);
+    json_decref(row);
+    harness_close(&h);
+  }
 }
 
 static void an_option_must_be_one_of_the_items(void **unused) {
@@ -401,6 +468,40 @@ static void a_timeline_and_the_refusals_are_bounded(void **unused) {
   harness_close(&h);
 }
 
+/* ---- tally ---- */
+
+#define OUTCOME(id, revision, status, option, amount)                                              \
+  "{\"type\":\"ReservationOutcome\",\"reservation_id\":\"" id                                      \
+  "\",\"customer_id\":\"c\",\"item_id\":\"match\",\"revision\":" #revision ",\"status\":\"" status \
+  "\",\"reason\":\"NONE\",\"quantity\":1,\"seats\":[],\"option\":\"" option                        \
+  "\",\"amount\":" #amount ",\"screen\":\"\"}"
+
+static void a_bet_is_counted_once_and_taken_back_once(void **unused) {
+  (void)unused;
+  const struct line_of_play steps[] = {
+      {0, OUTCOME("a", 2, "APPROVED", "KT", 1000), "Tallied(yes) OptionTally"},
+      {0, OUTCOME("a", 2, "APPROVED", "KT", 1000), "-"}, /* said again */
+      {0, OUTCOME("b", 2, "APPROVED", "KT", 100), "Tallied(yes) OptionTally"},
+      {0, OUTCOME("c", 2, "APPROVED", "AA", 7), "Tallied(yes) OptionTally"},
+      {0, OUTCOME("d", 1, "FAILED", "AA", 7), "-"},
+      {0, OUTCOME("e", 1, "CANCELLED", "AA", 7), "-"}, /* never approved */
+      {0, OUTCOME("a", 4, "CANCELLED", "KT", 1000), "Tallied(no) OptionTally"},
+      {0, OUTCOME("a", 4, "CANCELLED", "KT", 1000), "-"},
+      {0, OUTCOME("a", 2, "APPROVED", "KT", 1000), "-"}, /* older */
+  };
+  struct harness h;
+  harness_open(&h, "tally");
+  for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+    assert_string_equal(harness_json(&h, 1000, steps[i].json), steps[i].out);
+  json_t *kt = harness_row(&h, "tmatch/KT"), *aa = harness_row(&h, "tmatch/AA");
+  assert_int_equal(json_integer_value(json_object_get(kt, "count")), 1);
+  assert_int_equal(json_integer_value(json_object_get(kt, "sum")), 100);
+  assert_int_equal(json_integer_value(json_object_get(aa, "sum")), 7);
+  json_decref(kt);
+  json_decref(aa);
+  harness_close(&h);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(commands_are_checked_at_the_entrance),
@@ -409,9 +510,11 @@ int main(void) {
       cmocka_unit_test(a_release_under_another_content_leaves_the_good_hold_alone),
       cmocka_unit_test(a_receipt_counts_once),
       cmocka_unit_test(a_seat_has_one_holder_at_a_time),
+      cmocka_unit_test(the_best_seats_are_together_in_the_first_row_that_has_them_near_its_middle),
       cmocka_unit_test(an_option_must_be_one_of_the_items),
       cmocka_unit_test(a_due_time_passes_once_and_not_before),
       cmocka_unit_test(outcomes_and_holds_follow_the_status),
+      cmocka_unit_test(a_bet_is_counted_once_and_taken_back_once),
       cmocka_unit_test(a_view_ignores_what_it_has_seen),
       cmocka_unit_test(an_id_that_was_reused_shows_in_the_senders_list_and_not_in_the_owners),
       cmocka_unit_test(a_timeline_and_the_refusals_are_bounded),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fake_world.h"
 #include "harness.h"
 #include "logging.h"
 
@@ -90,7 +91,7 @@ static void open_world(struct world_of_filters *w) {
     pipe_prepare(w->cluster, *p, PARTITIONS);
   for (const struct processor *const *p = all_processors; *p; p++) {
     struct node *node = &w->nodes[w->count++];
-    *node = (struct node){.processor = *p, .store = new_store(*p)};
+    *node = (struct node){.processor = without_world(*p), .store = new_store(*p)};
     start(w, node);
   }
 }
@@ -320,7 +321,7 @@ static void a_second_instance_joins_and_leaves_and_nothing_is_done_twice(void **
     sell_a_book_to_too_many(&w);
     for (int i = 0; i < 3; i++) runtime_step(node_of(&w, (*p)->name)->runtime, 0);
     struct node *second = &w.nodes[w.count];
-    *second = (struct node){.processor = *p, .store = new_store(*p), .slot = 1};
+    *second = (struct node){.processor = without_world(*p), .store = new_store(*p), .slot = 1};
     start(&w, second);
     for (int i = 0; i < 5; i++) {
       runtime_step(node_of(&w, (*p)->name)->runtime, 0);

@@ -30,6 +30,9 @@ for filter_ in FILTERS:
     if described["changelog"] and described["changelog"] != described["input"]:
         writers.setdefault(described["changelog"], set()).add(filter_)
         readers.setdefault(described["changelog"], set()).add(filter_)
+    if described.get("routes"):
+        writers.setdefault("view-owners", set()).add(filter_)
+        readers.setdefault("view-owners", set()).add(filter_)
     accepted = set(topics.get(described["input"], {}).get("records", "").split(", "))
     if accepted != set(described["accepts"]):
         problems.append("%s.topic and %s differ in records: %s" % (described["input"], filter_, sorted(accepted ^ set(described["accepts"]))))
