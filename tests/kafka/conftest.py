@@ -14,9 +14,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / os.environ.get("HOLDFAST_BIN", "build/test/bin")
-FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog"]
-STATEFUL = ["stock-check", "payment", "charge", "deadline", "history", "catalog"]
-REPLAYED = ["reserve-requested", "stock-check", "payment", "approved-failed", "history", "catalog"]
+FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog", "notify", "tally"]
+STATEFUL = ["stock-check", "payment", "charge", "deadline", "history", "catalog", "notify", "tally"]
+REPLAYED = ["reserve-requested", "stock-check", "payment", "approved-failed", "history", "catalog", "tally"]
+SECRET = "not so secret"
 DEADLINE = 90  # seconds: other work shares the cores
 SESSION_TIMEOUT_MS = 6000
 _numbers = itertools.count(1)
@@ -78,7 +79,10 @@ class Filter:
                    "-X", "heartbeat.interval.ms=500", *flags]
         if name == "charge":
             command += ["--provider-url", pipeline.provider_url]
-        self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log, env={**os.environ, **(environment or {})})
+        if name == "notify":
+            command += ["--webhook-url", pipeline.receiver_url]
+        environment = {**os.environ, "HOLDFAST_WEBHOOK_SECRET": SECRET, **(environment or {})}
+        self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log, env=environment)
 
     def text(self):
         return self.log_path.read_text(errors="replace")
@@ -124,7 +128,8 @@ class Pipeline:
         self.prefix = "t%d-%d-" % (os.getpid(), next(_numbers))
         self.filters = {}
         self.provider = None
-        self.provider_url = "http://127.0.0.1:9"  # nobody answers there
+        self.receiver = None
+        self.provider_url = self.receiver_url = "http://127.0.0.1:9"  # nobody answers there
 
     def holdfast(self, *arguments, stdin=None, check=True):
         result = subprocess.run([BIN / "holdfast", arguments[0], "-b", self.broker.address, "--prefix", self.prefix, *arguments[1:]]
@@ -141,6 +146,19 @@ class Pipeline:
         self.provider = subprocess.Popen([BIN / "provider-simulator", "--port", "0", *flags], stdout=subprocess.PIPE, text=True)
         self.provider_url = "http://127.0.0.1:" + self.provider.stdout.readline().strip()
 
+    def start_receiver(self):
+        self.receiver = subprocess.Popen([ROOT / "tests/lib/receiver.py", "--secret", SECRET], stdout=subprocess.PIPE, text=True)
+        self.receiver_url = "http://127.0.0.1:" + self.receiver.stdout.readline().strip()
+
+    def receiver_says(self, **settings):
+        request = urllib.request.Request(self.receiver_url, json.dumps(settings).encode(), method="PUT")
+        urllib.request.urlopen(request, timeout=20).read()
+
+    def notices(self, customer=None):
+        found = json.load(urllib.request.urlopen(self.receiver_url, timeout=20))
+        assert found["refused_signatures"] == 0
+        return [notice for notice in found["notices"] if customer in (None, notice["customer_id"])]
+
     def start(self, *names, slot=0, flags=(), environment=None, wait=True):
         for name in names:
             self.filters[name, slot] = Filter(self, name, slot, flags, environment)
@@ -152,6 +170,7 @@ class Pipeline:
     def start_all(self):
         self.apply()
         self.start_provider()
+        self.start_receiver()
         self.start(*FILTERS)
         return self
 
@@ -242,9 +261,10 @@ class Pipeline:
             except subprocess.TimeoutExpired:
                 filter_.process.kill()
                 failures.append("%s did not stop" % name)
-        if self.provider:
-            self.provider.terminate()
-            self.provider.wait(timeout=30)
+        for process in (self.provider, self.receiver):
+            if process:
+                process.terminate()
+                process.wait(timeout=30)
         assert not failures, "\n".join(failures)
 
 

@@ -74,6 +74,7 @@ class Load:
 def open_shop(pipeline, seed, **provider):
     pipeline.apply()
     pipeline.start_provider(delay_ms=20, jitter_ms=50, decline=0.1, fail=0.1, lose=0.02, seed=seed % 1000, **provider)
+    pipeline.start_receiver()
     pipeline.start(*FILTERS)
     pipeline.send({"type": "RegisterItem", "item_id": "book", "title": "book", "kind": "BOOK", "capacity": RESERVATIONS // 4, "payment": "NONE"},
                   {"type": "RegisterItem", "item_id": "show", "title": "show", "kind": "MUSICAL", "capacity": RESERVATIONS // 5, "price": 7,

@@ -3,6 +3,7 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 import urllib.request
 
 import pytest
@@ -98,6 +99,27 @@ def test_a_provider_that_is_down_defers_and_pays_when_it_is_back(pipeline):
     pipeline.wait_status("late-0", "APPROVED")
     pipeline.wait_status("late-1", "APPROVED")
     pipeline.wait_item("show", available=8, held=0, sold=2)
+
+
+def test_ten_thousand_pending_deadlines_fire_once_each_while_deadline_dies_and_moves(pipeline):
+    """scripts/bench deadlines is the same with a million. Here they are the holds of a concert that nobody pays."""
+    pipeline.apply()
+    pipeline.start("reserve-requested", "stock-check", "payment", "deadline", "approved-failed", "catalog")
+    pipeline.send({"type": "RegisterItem", "item_id": "many", "title": "many", "kind": "CONCERT", "capacity": 10000, "price": 1,
+                   "payment": "BY_CUSTOMER", "hold_seconds": 8})
+    pipeline.wait_item("many")
+    pipeline.send(*reservations("many", 10000, "many"))
+    for number in range(6):
+        wait_until(lambda until=time.monotonic() + 2: time.monotonic() > until, "a moment")
+        if number == 3:
+            pipeline.start("deadline", slot=1, wait=False)  # half of them move
+        elif number == 5:
+            pipeline.filters.pop(("deadline", 1)).end(signal.SIGKILL)
+        else:
+            pipeline.restart("deadline", signal.SIGKILL, wait=False)
+    pipeline.wait_item("many", available=10000, held=0, sold=0)
+    passed = [line["value"]["reservation_id"] for line in pipeline.read("payment-requests") if line["value"]["type"] == "DeadlinePassed"]
+    assert len(passed) == len(set(passed)) == 10000
 
 
 @pytest.mark.parametrize("name", STATEFUL)

@@ -45,7 +45,8 @@ def settle(pipeline):
 def tables(pipeline):
     """The last value of each key of every table."""
     found = {}
-    for topic in ("stock-levels", "stock-check-changelog", "payment-changelog", "charge-changelog", "deadline-changelog", "history-changelog"):
+    for topic in ("stock-levels", "stock-check-changelog", "payment-changelog", "charge-changelog", "deadline-changelog", "history-changelog",
+                  "notify-changelog", "tally-changelog", "option-tallies"):
         for line in pipeline.read(topic):
             found[topic, line["partition"], line["key"]] = json.dumps(line["value"], sort_keys=True)
     return {key: value for key, value in found.items() if value != "null"}
@@ -56,7 +57,7 @@ def test_an_audit_of_a_pipeline_that_works_is_clean_and_counts(sold):
     summary = audit["summary"]
     assert summary["reservations"] == RESERVATIONS + RESERVATIONS // 3 and summary["refused_ids"] == RESERVATIONS // 30
     assert summary["approved"] + summary["failed"] + summary["cancelled"] == summary["reservations"]
-    assert summary["dead_letters"] == RESERVATIONS // 30 and audit["stores"] == 6
+    assert summary["dead_letters"] == RESERVATIONS // 30 and audit["stores"] == 8
     assert summary["charged"] - summary["refunded"] == 14 * sum(
         1 for i in range(0, RESERVATIONS, 3) if sold.reservation("ps%d" % i)["status"] == "APPROVED")
 
@@ -171,10 +172,10 @@ def test_a_reset_refuses_while_the_filter_runs(sold):
 def test_after_a_reset_of_each_filter_everything_is_as_before(sold):
     stats = lambda: json.load(urllib.request.urlopen(sold.provider_url + "/stats"))
     money = lambda: {name: stats()[name] for name in ("charges", "refunds")}
-    summary, before, paid = settle(sold), tables(sold), money()
+    summary, before, paid, told = settle(sold), tables(sold), money(), len(sold.notices())
     # One at a time in the long form; in the short one those go together that do not read each other.
     in_turn = [[name] for name in FILTERS] if "CHAOS_SECONDS" in os.environ else [
-        ["reserve-requested", "charge", "history"], ["stock-check", "deadline"], ["payment", "catalog"], ["approved-failed"]]
+        ["reserve-requested", "charge", "history"], ["stock-check", "deadline", "notify"], ["payment", "catalog", "tally"], ["approved-failed"]]
     for names in in_turn:
         for name in names:
             assert sold.filters[name, 0].end() == 0
@@ -186,6 +187,7 @@ def test_after_a_reset_of_each_filter_everything_is_as_before(sold):
             assert after[field] == summary[field], (names, field)
         wait_until(lambda: tables(sold) == before, "the tables to be as before the reset of %s" % names, 30)
         assert money() == paid, names
+        assert len(sold.notices()) == told, names
     assert settle(sold)["repeats"] > 0
     for name in ("stock-check", "payment", "history"):
         sold.replay(name)
