@@ -14,7 +14,7 @@ static const char *step(struct harness *h, int64_t time, const char *customer, i
                                          .customer_id = str_of(customer),
                                          .item_id = STR("i"),
                                          .revision = revision,
-                                         .status = STATUS_HELD};
+                                         .status = revision ? STATUS_HELD : STATUS_REQUESTED};
   fake_world_state.answer = answer;
   return harness_send(h, time, customer, RECORD_STATUS_CHANGED, &changed);
 }
@@ -24,18 +24,20 @@ static const char *wait_for(struct harness *h, int64_t time, int answer) {
   return harness_wait(h, time);
 }
 
-#define TOLD "Notified(HELD,yes)"
-#define GIVEN_UP "Notified(HELD,no) dead-letter()"
+#define REQUESTED "Notified(REQUESTED,yes)"
+#define HELD "Notified(HELD,yes)"
+#define GIVEN_UP "Notified(REQUESTED,no) dead-letter()"
 
 static void each_step_is_told_once(void **unused) {
   (void)unused;
   struct harness h;
   open_notify(&h);
-  assert_string_equal(step(&h, 1000, "kim", 0, NOTICE_TAKEN), TOLD);
-  assert_string_equal(step(&h, 1000, "kim", 1, NOTICE_TAKEN), TOLD);
+  assert_string_equal(step(&h, 1000, "kim", 0, NOTICE_TAKEN), REQUESTED);
+  assert_string_equal(step(&h, 1000, "kim", 1, NOTICE_TAKEN), HELD);
   assert_string_equal(step(&h, 2000, "kim", 1, NOTICE_TAKEN), "-"); /* said again by a reset */
   assert_string_equal(step(&h, 2000, "kim", 0, NOTICE_TAKEN), "-");
-  assert_string_equal(step(&h, 3000, "lee", 0, NOTICE_TAKEN), TOLD); /* another's, under that id */
+  assert_string_equal(step(&h, 2500, "kim", 2, NOTICE_TAKEN), "-"); /* the status is as it was */
+  assert_string_equal(step(&h, 3000, "lee", 0, NOTICE_TAKEN), REQUESTED); /* another's of that id */
   assert_int_equal(fake_world_state.calls, 3);
   harness_close(&h);
 }
@@ -46,11 +48,11 @@ static void a_receiver_that_is_away_holds_up_that_customer_and_nobody_else(void 
   open_notify(&h);
   assert_string_equal(step(&h, 1000, "kim", 0, NOTICE_FAILED), "-");
   assert_string_equal(step(&h, 1100, "kim", 1, NOTICE_TAKEN), "-"); /* behind the first */
-  assert_string_equal(step(&h, 1200, "lee", 0, NOTICE_TAKEN), TOLD);
+  assert_string_equal(step(&h, 1200, "lee", 0, NOTICE_TAKEN), REQUESTED);
   assert_string_equal(wait_for(&h, 1900, NOTICE_TAKEN), "-");
   assert_string_equal(wait_for(&h, 2000, NOTICE_FAILED), "-"); /* a second later, and then two */
   assert_string_equal(wait_for(&h, 3900, NOTICE_TAKEN), "-");
-  assert_string_equal(wait_for(&h, 4000, NOTICE_TAKEN), TOLD " " TOLD);
+  assert_string_equal(wait_for(&h, 4000, NOTICE_TAKEN), REQUESTED " " HELD);
   harness_close(&h);
 }
 
@@ -59,7 +61,7 @@ static void what_the_receiver_refuses_is_a_dead_letter_and_the_next_one_goes_on(
   struct harness h;
   open_notify(&h);
   assert_string_equal(step(&h, 1000, "kim", 0, NOTICE_REFUSED), GIVEN_UP);
-  assert_string_equal(step(&h, 1000, "kim", 1, NOTICE_TAKEN), TOLD);
+  assert_string_equal(step(&h, 1000, "kim", 1, NOTICE_TAKEN), HELD);
   harness_close(&h);
 }
 
@@ -85,7 +87,7 @@ static void a_call_whose_process_died_is_made_again(void **unused) {
   struct harness h;
   open_notify(&h);
   assert_string_equal(step(&h, 1000, "kim", 0, -1), "-");
-  assert_string_equal(wait_for(&h, 1000 + NOTICE_CALL_LIMIT_MS, NOTICE_TAKEN), TOLD);
+  assert_string_equal(wait_for(&h, 1000 + NOTICE_CALL_LIMIT_MS, NOTICE_TAKEN), REQUESTED);
   assert_int_equal(fake_world_state.calls, 2);
   harness_close(&h);
 }
