@@ -5,16 +5,16 @@
 #include "charge.h"
 
 static struct str key_of(struct context *context) {
-  return row_key(context, &charge_rows[1], &STR("payment-provider"), 1);
+  return row_key(context, &charge_rows[ROW_BREAKER], &STR("payment-provider"), 1);
 }
 
 static struct breaker get(struct context *context) {
-  const struct breaker *row = row_get(context, &charge_rows[1], key_of(context));
+  const struct breaker *row = row_get(context, &charge_rows[ROW_BREAKER], key_of(context));
   return row ? *row : (struct breaker){.state = BREAKER_STATE_CLOSED};
 }
 
 static void put(struct context *context, const struct breaker *row) {
-  row_put(context, &charge_rows[1], key_of(context), row);
+  row_put(context, &charge_rows[ROW_BREAKER], key_of(context), row);
 }
 
 static void change(struct context *context, const struct breaker *before,

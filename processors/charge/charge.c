@@ -16,7 +16,7 @@ static void put(struct context *context, struct str key, struct charge *row,
                 enum charge_state state, int64_t due_at) {
   row->state = state;
   row->due_at = due_at;
-  row_put(context, &charge_rows[0], key, row);
+  row_put(context, &charge_rows[ROW_CHARGE], key, row);
 }
 
 static void call(struct context *context, struct str key, struct charge *row,
@@ -47,10 +47,11 @@ static void defer(struct context *context, struct str key, struct charge *row, i
   emit(context, 0, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
-static void request(struct context *context, const struct event *event) {
+static void request(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
   const struct request_charge *request = event->value;
-  struct str key = row_key(context, &charge_rows[0], &request->charge_key, 1);
-  const struct charge *known = row_get(context, &charge_rows[0], key);
+  struct str key = row_key(context, &charge_rows[ROW_CHARGE], &request->charge_key, 1);
+  const struct charge *known = row_get(context, &charge_rows[ROW_CHARGE], key);
   struct charge row = {.reservation_id = request->reservation_id,
                        .customer_id = request->customer_id,
                        .kind = request->kind,
@@ -58,6 +59,9 @@ static void request(struct context *context, const struct event *event) {
                        .state = CHARGE_STATE_DEFERRED,
                        .traceparent = event->traceparent};
   if (known) row = *known;
+  expiry_see(expiry, event->time);
+  if (!known && expiry_has_gone(expiry, event->time))
+    return; /* its row may have gone: see README */
   /* Said again, because a filter was reset: nothing is begun by that, not even what was given up.
    */
   bool again = known && request->attempt > 0 && request->attempt <= row.attempt &&
@@ -82,7 +86,8 @@ static void request(struct context *context, const struct event *event) {
   }
 }
 
-static void answer(struct context *context, const struct event *event) {
+static void answer(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
   struct charge row = *(const struct charge *)event->value;
   enum call_result result = event->answer & CALL_RESULT;
   bool answered = result == CALL_APPROVED || result == CALL_DECLINED;
@@ -91,6 +96,8 @@ static void answer(struct context *context, const struct event *event) {
     return; /* a second answer to the same key */
   int64_t retry_at = event->now + charge_back_off(row.attempts);
   if (answered) {
+    row.settled_at = event->now;
+    expiry_note(expiry, event->key, row.settled_at);
     put(context, event->key, &row,
         result == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, 0);
     tell_settled(context, event->key, &row);
@@ -117,10 +124,18 @@ static void due(struct context *context, const struct event *event) {
   }
 }
 
+static void gone(struct context *context, struct str key, int64_t at) {
+  const struct charge *row = row_get(context, &charge_rows[ROW_CHARGE], key);
+  if (row && row->settled_at == at) row_delete(context, &charge_rows[ROW_CHARGE], key);
+}
+
 void charge_decide(struct context *context, const struct event *event) {
+  struct expiry_turn expiry;
+  expiry_begin(&expiry, context, charge_rows);
   switch (event->source) {
-    case EVENT_RECORD: request(context, event); return;
-    case EVENT_ANSWER: answer(context, event); return;
-    case EVENT_DUE: due(context, event); return;
+    case EVENT_RECORD: request(&expiry, event); break;
+    case EVENT_ANSWER: answer(&expiry, event); break;
+    case EVENT_DUE: due(context, event); break;
   }
+  expiry_end(&expiry, gone);
 }

@@ -1,7 +1,7 @@
 #ifndef HOLDFAST_CHARGE_H
 #define HOLDFAST_CHARGE_H
 
-#include "processor.h"
+#include "expiry.h"
 #include "records.h"
 
 /* What a call came to. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is
@@ -17,6 +17,8 @@ enum call_result {
 
 /* A call has ended by then, whatever its own deadline (--provider-timeout-ms, at most 10 s). */
 #define CALL_LIMIT_MS INT64_C(15000)
+
+enum { ROW_CHARGE = EXPIRY_ROWS, ROW_BREAKER };
 
 extern const struct row_kind charge_rows[];
 extern const struct world provider_world;

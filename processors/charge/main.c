@@ -4,16 +4,17 @@ static const int accepts[] = {RECORD_REQUEST_CHARGE, -1};
 static const struct output outputs[] = {
     {.topic = "payment-requests"}, {.topic = "breaker-events"}, {0}};
 
-const struct row_kind charge_rows[] = {{.name = "charge",
-                                        .prefix = 'c',
-                                        .type = RECORD_CHARGE,
-                                        .key = "charge key",
-                                        .due_field = "due_at"},
-                                       {.name = "breaker",
-                                        .prefix = 'b',
-                                        .type = RECORD_BREAKER,
-                                        .key = "payment-provider",
-                                        .due_field = "due_at"},
+const struct row_kind charge_rows[] = {EXPIRY_ROW_KINDS,
+                                       [ROW_CHARGE] = {.name = "charge",
+                                                       .prefix = 'c',
+                                                       .type = RECORD_CHARGE,
+                                                       .key = "charge key",
+                                                       .due_field = "due_at"},
+                                       [ROW_BREAKER] = {.name = "breaker",
+                                                        .prefix = 'b',
+                                                        .type = RECORD_BREAKER,
+                                                        .key = "payment-provider",
+                                                        .due_field = "due_at"},
                                        {0}};
 
 const struct processor charge = {

@@ -24,13 +24,25 @@ static void add_step(struct context *context, struct reservation_view *view,
   view->timeline.count = kept + 1;
 }
 
-static void status_changed(struct context *context, const struct event *event) {
+static bool is_outcome(enum status status) {
+  return status == STATUS_APPROVED || status == STATUS_CANCELLED || status == STATUS_FAILED;
+}
+
+static void status_changed(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
   const struct status_changed *changed = event->value;
   struct str key =
       two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
   if (known && changed->revision <= known->revision && !MUTANT("view-ignores-revisions")) return;
+  if (changed->revision == 0) expiry_see(expiry, event->time);
+  if (!known && expiry_has_gone(expiry, event->time))
+    return; /* it was shown, and its row has gone */
   struct reservation_view view = {0};
+  if (is_outcome(changed->status)) {
+    view.settled_at = event->time;
+    expiry_note(expiry, key, event->time);
+  }
   if (known) {
     view.timeline = known->timeline;
     view.tallied = known->tallied;
@@ -74,13 +86,19 @@ static void tallied(struct context *context, const struct tallied *tallied) {
 
 /* A Reserve under another's id began in this customer's list as REQUESTED, and ends there: it is
  * nobody's reservation. */
-static void mark_refused(struct context *context, const struct command_refused *refused) {
+static void mark_refused(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
+  const struct command_refused *refused = event->value;
   struct str key =
       two_part_key(context, ROW_RESERVATION, refused->sender_id, refused->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
-  if (!known || known->revision != 0 || known->content_hash != refused->content_hash) return;
+  if (!known || known->refused || known->revision != 0 ||
+      known->content_hash != refused->content_hash)
+    return;
   struct reservation_view view = *known;
   view.refused = true;
+  view.settled_at = event->time;
+  expiry_note(expiry, key, event->time);
   row_put(context, &history_rows[ROW_RESERVATION], key, &view);
   row_delete(context, &history_rows[ROW_OWNER],
              two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));
@@ -96,9 +114,11 @@ static bool was_told(const struct customer_view *view, const struct command_refu
   return view->refusals.count == REFUSALS_MAX && at < view->refusals.items[0].at;
 }
 
-static void command_refused(struct context *context, const struct event *event) {
+static void command_refused(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
   const struct command_refused *refused = event->value;
-  if (refused->refusal == REFUSAL_ID_REUSED) mark_refused(context, refused);
+  if (refused->refusal == REFUSAL_ID_REUSED || refused->refusal == REFUSAL_TOO_OLD)
+    mark_refused(expiry, event);
   struct str key = row_key(context, &history_rows[ROW_CUSTOMER], &refused->sender_id, 1);
   const struct customer_view *known = row_get(context, &history_rows[ROW_CUSTOMER], key);
   struct customer_view view = known ? *known : (struct customer_view){.language = STR("en")};
@@ -128,14 +148,27 @@ static void register_customer(struct context *context, const struct register_cus
   row_put(context, &history_rows[ROW_CUSTOMER], key, &view);
 }
 
+/* The row of the owner is found from the view's, and goes with it. */
+static void gone(struct context *context, struct str key, int64_t at) {
+  const struct reservation_view *row = row_get(context, &history_rows[ROW_RESERVATION], key);
+  if (!row || row->settled_at != at) return;
+  if (!row->refused)
+    row_delete(context, &history_rows[ROW_OWNER],
+               two_part_key(context, ROW_OWNER, row->reservation_id, row->customer_id));
+  row_delete(context, &history_rows[ROW_RESERVATION], key);
+}
+
 void history_decide(struct context *context, const struct event *event) {
+  struct expiry_turn expiry;
+  expiry_begin(&expiry, context, history_rows);
   if (event->type == RECORD_STATUS_CHANGED) {
-    status_changed(context, event);
+    status_changed(&expiry, event);
   } else if (event->type == RECORD_COMMAND_REFUSED) {
-    command_refused(context, event);
+    command_refused(&expiry, event);
   } else if (event->type == RECORD_TALLIED) {
     tallied(context, event->value);
   } else {
     register_customer(context, event->value);
   }
+  expiry_end(&expiry, gone);
 }

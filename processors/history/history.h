@@ -1,10 +1,10 @@
 #ifndef HOLDFAST_HISTORY_H
 #define HOLDFAST_HISTORY_H
 
-#include "processor.h"
+#include "expiry.h"
 #include "records.h"
 
-enum { ROW_RESERVATION, ROW_OWNER, ROW_CUSTOMER };
+enum { ROW_RESERVATION = EXPIRY_ROWS, ROW_OWNER, ROW_CUSTOMER };
 
 extern const struct row_kind history_rows[];
 extern const struct route history_routes[];

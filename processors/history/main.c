@@ -3,7 +3,8 @@
 static const int accepts[] = {RECORD_STATUS_CHANGED, RECORD_COMMAND_REFUSED,
                               RECORD_REGISTER_CUSTOMER, RECORD_TALLIED, -1};
 
-const struct row_kind history_rows[] = {[ROW_RESERVATION] = {.name = "reservation",
+const struct row_kind history_rows[] = {EXPIRY_ROW_KINDS,
+                                        [ROW_RESERVATION] = {.name = "reservation",
                                                              .prefix = 'v',
                                                              .type = RECORD_RESERVATION_VIEW,
                                                              .key = "customer, reservation"},

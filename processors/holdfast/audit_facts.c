@@ -205,6 +205,8 @@ static void check_order(struct auditor *auditor, const struct audit_event *event
 /* ---- by topic ---- */
 
 static void command(struct auditor *auditor, const struct audit_event *event) {
+  if (event->topic == AUDIT_COMMANDS && event->record->timestamp > auditor->latest)
+    auditor->latest = event->record->timestamp;
   struct str reservation = reservation_of(auditor, event->value);
   bool dead = event->topic == AUDIT_DEAD_LETTERS;
   if (dead) auditor->summary.dead_letters++;
@@ -228,12 +230,14 @@ static void opened(struct facts *facts, const struct open_reservation *open) {
 }
 
 /* Pay and Cancel have the same fields. */
-static void wish(struct facts *facts, bool again, bool pay, struct str customer) {
+static void wish(struct facts *facts, bool again, bool pay, struct str customer, int64_t time) {
   if (again || !facts->opened || facts->customer != XXH3_64bits(customer.data, customer.size))
     return;
   if (pay && !facts->deadline_passed[DEADLINE_KIND_HOLD_END] && !facts->cancelled)
     facts->paid = true;
-  if (!pay) facts->cancelled = true;
+  if (pay) return;
+  if (!facts->cancelled) facts->cancelled_at = time;
+  facts->cancelled = true;
 }
 
 static void held(struct facts *facts, const struct stock_held *answer) {
@@ -281,8 +285,8 @@ static void ledger(struct auditor *auditor, const struct audit_event *event) {
     case RECORD_PAY:
     case RECORD_CANCEL:
       facts.forwarded++;
-      wish(&facts, again, event->value.type == RECORD_PAY,
-           ((const struct pay *)value)->customer_id);
+      wish(&facts, again, event->value.type == RECORD_PAY, ((const struct pay *)value)->customer_id,
+           event->record->timestamp);
       break;
     case RECORD_STOCK_HELD: held(&facts, value); break;
     case RECORD_CHARGE_SETTLED: settled(auditor, &facts, event, value); break;
@@ -349,7 +353,10 @@ static void decided(struct auditor *auditor, const struct audit_event *event) {
     facts.status = changed->status;
     facts.reason = changed->reason;
     bool takes_back = changed->status == STATUS_CANCELLED && facts.approved;
-    if (audit_is_outcome(changed->status)) facts.decided++;
+    if (audit_is_outcome(changed->status)) {
+      facts.decided++;
+      facts.settled_at = event->record->timestamp;
+    }
     if (audit_is_outcome(changed->status) && !takes_back) facts.ends++;
     if (changed->status == STATUS_APPROVED) facts.approved = true;
     if (facts.ends > 1) {
@@ -364,10 +371,13 @@ static void decided(struct auditor *auditor, const struct audit_event *event) {
 static void refused(struct auditor *auditor, const struct audit_event *event) {
   const struct command_refused *refused = event->value.value;
   auditor->summary.refused_commands++;
-  if (refused->refusal != REFUSAL_ID_REUSED || !valid_id(refused->reservation_id)) return;
+  bool reused = refused->refusal == REFUSAL_ID_REUSED,
+       too_old = refused->refusal == REFUSAL_TOO_OLD;
+  if ((!reused && !too_old) || !valid_id(refused->reservation_id)) return;
   struct facts facts = facts_of(auditor, refused->reservation_id);
-  facts.refused_ids++;
-  auditor->summary.refused_ids++;
+  facts.too_old |= too_old;
+  facts.refused_ids += reused;
+  auditor->summary.refused_ids += reused;
   keep_facts(auditor, refused->reservation_id, &facts, event);
 }
 
@@ -414,6 +424,7 @@ static void told_customer(struct auditor *auditor, const struct audit_event *eve
     view.in_events = true;
     view.events_revision = changed->revision;
     view.events_status = changed->status;
+    view.events_at = event->record->timestamp;
   }
   audit_save(auditor, key, &view, sizeof view);
   if (changed->revision == 0) return; /* as often as its Reserve was sent */

@@ -32,6 +32,9 @@ struct facts {
   uint64_t customer; /* a hash */
   bool opened, approved, payable, by_customer;
   bool cancelled, paid; /* its customer said so while it was open */
+  bool too_old;         /* refused: it lay for longer than the window */
+  int64_t cancelled_at; /* time of the first Cancel */
+  int64_t settled_at;   /* time of the last outcome */
   int64_t next_command; /* after the last command's offset: what lies before comes from a reset */
   int32_t ends;         /* outcomes that the ledger decided: APPROVED, or an end before it */
   int32_t outcomes;     /* told on reservation-outcomes, by revision once each */
@@ -67,6 +70,7 @@ struct view_facts {
   bool in_events, in_view, refused;
   int32_t events_revision, view_revision;
   enum status events_status, view_status;
+  int64_t events_at; /* time of the last step */
   int32_t moving;
 };
 
@@ -86,6 +90,7 @@ struct auditor {
   void (*report)(void *user, const struct audit_violation *violation);
   void *user;
   int64_t now;
+  int64_t latest; /* the highest time of a command */
   int32_t round;
   struct {
     int64_t committed;

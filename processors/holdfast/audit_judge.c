@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "audit_internal.h"
+#include "expiry.h"
 #include "store.h"
 
 #define OVERDUE_MS (INT64_C(5) * 60 * 1000)
@@ -104,7 +105,8 @@ static void judge_commands(struct judgement *judgement, struct str id, const str
 
 static void judge_end(struct judgement *judgement, struct str id, const struct facts *facts) {
   bool settled = audit_is_outcome(facts->status);
-  if (!settled && !waits(facts))
+  bool refused = facts->too_old && facts->revision == 0;
+  if (!settled && !refused && !waits(facts))
     blame(judgement, RULE_OUTCOME_MISSING, id, facts,
           facts->revision == 0 ? "opened and answered, and the ledger has decided nothing"
                                : "nothing is on its way that would move it on");
@@ -120,7 +122,8 @@ static void judge_end(struct judgement *judgement, struct str id, const struct f
 }
 
 static void judge_wishes(struct judgement *judgement, struct str id, const struct facts *facts) {
-  if (facts->cancelled && facts->status == STATUS_APPROVED)
+  bool too_late = facts->cancelled_at > facts->settled_at + EXPIRY_WINDOW_MS;
+  if (facts->cancelled && facts->status == STATUS_APPROVED && !too_late)
     blame(judgement, RULE_COMMAND_FORGOTTEN, id, facts, "its customer cancelled it, and it stands");
   if (facts->paid && facts->by_customer && facts->payable && !facts->charges_asked &&
       facts->status == STATUS_FAILED && facts->reason == REASON_EXPIRED)
@@ -226,7 +229,9 @@ static void judge_view(struct judgement *judgement, struct str key, const struct
              reservation = str_of(customer.data + customer.size + 1);
   bool same = view->in_events == view->in_view && view->events_revision == view->view_revision &&
               view->events_status == view->view_status;
-  if (same) return;
+  bool may_be_gone = !view->in_view && view->events_at < judgement->auditor->latest -
+                                                             EXPIRY_WINDOW_MS - EXPIRY_SLACK_MS;
+  if (same || may_be_gone) return;
   char text[256];
   snprintf(text, sizeof text,
            "the history of %.64s has it at revision %d (%s), its events at revision %d (%s)",

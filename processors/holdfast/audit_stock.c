@@ -193,7 +193,8 @@ static void request_hold(struct auditor *auditor, const struct audit_event *even
   bool answered = audit_load(auditor, place, &answer, sizeof answer) > 0;
   if (answered) audit_drop(auditor, place);
   if (known) {
-    if (!answered) return; /* a repeat changes nothing */
+    bool gone = answered && answer.answer.reason == REASON_TOO_OLD;
+    if (!answered || gone) return; /* a repeat changes nothing */
     audit_report(auditor, RULE_HOLD_ANSWERED_TWICE, request->reservation_id, event,
                  "a repeated request for a hold of %.*s was answered again",
                  STR_ARGS(request->item_id));

@@ -193,7 +193,8 @@ static int by_time(const void *a, const void *b) {
 
 static struct str ledger_state(struct story *story, struct runtime *runtime) {
   struct arena scratch = {0};
-  struct str key = arena_format(&scratch, "%c%.*s", payment_rows[0].prefix, STR_ARGS(story->id));
+  struct str key =
+      arena_format(&scratch, "%c%.*s", payment_rows[ROW_LEDGER].prefix, STR_ARGS(story->id));
   struct str bytes = store_get(runtime_store(runtime), 0, key, &scratch);
   struct record row;
   char error[CODEC_ERROR_SIZE];

@@ -6,7 +6,8 @@ static const struct output outputs[] = {[TO_NOTIFICATIONS] = {.topic = "notifica
                                         [TO_DEAD_LETTERS] = {.topic = "dead-letters"},
                                         {0}};
 
-const struct row_kind notify_rows[] = {[ROW_RECIPIENT] = {.name = "recipient",
+const struct row_kind notify_rows[] = {EXPIRY_ROW_KINDS,
+                                       [ROW_RECIPIENT] = {.name = "recipient",
                                                           .prefix = 'c',
                                                           .type = RECORD_RECIPIENT,
                                                           .key = "customer"},

@@ -37,20 +37,28 @@ static void call(struct context *context, struct str key, const struct notice *n
 
 /* A reset of another filter says steps again: what is not above the last was told. And who is told
  * that a payment is deferred is not told so again at each try. */
-static bool is_new(struct context *context, const struct status_changed *changed) {
+static bool is_new(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
+  const struct status_changed *changed = event->value;
   struct str parts[] = {changed->reservation_id, changed->customer_id};
   struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 2);
   const struct notice_sent *sent = row_get(context, &notify_rows[ROW_SENT], key);
   if (sent && changed->revision <= sent->revision && !MUTANT("notice-repeated")) return false;
+  if (changed->revision == 0) expiry_see(expiry, event->time);
+  if (!sent && expiry_has_gone(expiry, event->time))
+    return false; /* it was told, and its row has gone */
+  expiry_note(expiry, key, event->time);
   bool same = sent && changed->status == sent->status && changed->revision > sent->revision;
   row_put(context, &notify_rows[ROW_SENT], key,
-          &(struct notice_sent){.revision = changed->revision, .status = changed->status});
+          &(struct notice_sent){
+              .revision = changed->revision, .status = changed->status, .settled_at = event->time});
   return !same;
 }
 
-static void status_changed(struct context *context, const struct event *event) {
+static void status_changed(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
   const struct status_changed *changed = event->value;
-  if (!is_new(context, changed)) return;
+  if (!is_new(expiry, event)) return;
   struct str customer = recipient_key(context, changed->customer_id);
   struct recipient recipient = get_recipient(context, customer);
   struct notice notice = {.customer_id = changed->customer_id,
@@ -122,14 +130,22 @@ static void answer(struct context *context, const struct event *event) {
   }
 }
 
+static void gone(struct context *context, struct str key, int64_t at) {
+  const struct notice_sent *row = row_get(context, &notify_rows[ROW_SENT], key);
+  if (row && row->settled_at == at) row_delete(context, &notify_rows[ROW_SENT], key);
+}
+
 void notify_decide(struct context *context, const struct event *event) {
+  struct expiry_turn expiry;
+  expiry_begin(&expiry, context, notify_rows);
   if (event->source == EVENT_ANSWER) {
     answer(context, event);
   } else if (event->source == EVENT_DUE) {
     call(context, event->key, event->value, event->now);
   } else if (event->type == RECORD_STATUS_CHANGED) {
-    status_changed(context, event);
+    status_changed(&expiry, event);
   } else if (event->type == RECORD_REGISTER_CUSTOMER) {
     register_customer(context, event->value);
   }
+  expiry_end(&expiry, gone);
 }

@@ -1,10 +1,10 @@
 #ifndef HOLDFAST_NOTIFY_H
 #define HOLDFAST_NOTIFY_H
 
-#include "processor.h"
+#include "expiry.h"
 #include "records.h"
 
-enum { ROW_RECIPIENT, ROW_NOTICE, ROW_SENT };
+enum { ROW_RECIPIENT = EXPIRY_ROWS, ROW_NOTICE, ROW_SENT };
 enum { TO_NOTIFICATIONS, TO_DEAD_LETTERS };
 
 /* What a call to the webhook came to. REFUSED: it will not take this one, ever. */

@@ -34,7 +34,8 @@ static const struct texts all_texts[] = {
                  [REASON_OVER_LIMIT] = "it is more than one may reserve",
                  [REASON_DECLINED] = "the payment was declined",
                  [REASON_EXPIRED] = "it was not paid in time",
-                 [REASON_NOT_ADJACENT] = "there are not so many seats beside each other"}},
+                 [REASON_NOT_ADJACENT] = "there are not so many seats beside each other",
+                 [REASON_TOO_OLD] = "it came too late"}},
     {.language = "ko",
      .statuses = {[STATUS_REQUESTED] = "{name}님, {item} {quantity}건의 예약 요청을 받았습니다 "
                                        "({reservation}).",
@@ -57,7 +58,8 @@ static const struct texts all_texts[] = {
                  [REASON_OVER_LIMIT] = "예약 한도를 넘었습니다",
                  [REASON_DECLINED] = "결제가 거절되었습니다",
                  [REASON_EXPIRED] = "결제 시간이 지났습니다",
-                 [REASON_NOT_ADJACENT] = "나란히 앉을 수 있는 좌석이 없습니다"}},
+                 [REASON_NOT_ADJACENT] = "나란히 앉을 수 있는 좌석이 없습니다",
+                 [REASON_TOO_OLD] = "요청이 너무 오래되었습니다"}},
 };
 
 static const struct texts *texts_of(struct str language) {

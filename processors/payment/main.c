@@ -14,8 +14,12 @@ static const struct output outputs[] = {[TO_CHARGE] = {.topic = "charge-requests
                                         [TO_RESULTS] = {.topic = "payment-results"},
                                         {0}};
 
-const struct row_kind payment_rows[] = {
-    {.name = "reservation", .prefix = 'l', .type = RECORD_LEDGER, .key = "reservation"}, {0}};
+const struct row_kind payment_rows[] = {EXPIRY_ROW_KINDS,
+                                        [ROW_LEDGER] = {.name = "reservation",
+                                                        .prefix = 'l',
+                                                        .type = RECORD_LEDGER,
+                                                        .key = "reservation"},
+                                        {0}};
 
 const struct processor payment = {
     .name = "payment",

@@ -394,12 +394,63 @@ static bool has_changed(const struct ledger *before, const struct ledger *after)
          after->last_command != before->last_command;
 }
 
+/* ---- what goes, and what is too old ---- */
+
+static bool is_settled(enum ledger_state state) {
+  return state == LEDGER_STATE_APPROVED || state == LEDGER_STATE_CANCELLED ||
+         state == LEDGER_STATE_FAILED;
+}
+
+static void gone(struct context *context, struct str key, int64_t at) {
+  const struct ledger *row = row_get(context, &payment_rows[ROW_LEDGER], key);
+  if (row && is_settled(row->state) && row->settled_at == at)
+    row_delete(context, &payment_rows[ROW_LEDGER], key);
+}
+
+/* Whose row may have gone is not opened as new. */
+static bool is_too_old(const struct expiry_turn *expiry, const struct turn *turn, bool known) {
+  if (known || turn->event->type != RECORD_OPEN_RESERVATION ||
+      !expiry_is_old(expiry, turn->event->time))
+    return false;
+  const struct open_reservation *open = turn->event->value;
+  refuse((struct turn *)(uintptr_t)turn, "Reserve", open->customer_id, open->item_id,
+         open->content_hash, REFUSAL_TOO_OLD,
+         "it lay for longer than reservations are remembered: reserve again under another id");
+  return true;
+}
+
+/* What was sold is given back within the window: after it, the rows of the hold go. */
+static bool is_too_late(const struct turn *turn) {
+  return turn->event->type == RECORD_CANCEL && turn->row.state == LEDGER_STATE_APPROVED &&
+         turn->event->time > turn->row.settled_at + EXPIRY_WINDOW_MS;
+}
+
+static enum ledger_action action_of(const struct turn *turn) {
+  enum ledger_input input = input_of(turn->event, &turn->row);
+  if (input == INPUT_CANCEL_OWN && is_too_late(turn)) return REFUSE_ENDED;
+  return mutated(ledger_table[input][turn->row.state]);
+}
+
+static void decide(struct turn *turn, struct expiry_turn *expiry) {
+  const struct ledger *known = row_get(turn->context, &payment_rows[ROW_LEDGER], turn->row_key);
+  if (known) turn->row = *known;
+  if (turn->event->type == RECORD_OPEN_RESERVATION) expiry_see(expiry, turn->event->time);
+  if (was_decided(turn, known != NULL) || is_too_old(expiry, turn, known != NULL)) return;
+  act(turn, action_of(turn));
+  if (!has_changed(known, &turn->row)) return;
+  bool rests = is_settled(turn->row.state) && (!known || known->state != turn->row.state);
+  if (rests) {
+    turn->row.settled_at = turn->event->time;
+    expiry_note(expiry, turn->row_key, turn->row.settled_at);
+  }
+  row_put(turn->context, &payment_rows[ROW_LEDGER], turn->row_key, &turn->row);
+}
+
 void payment_decide(struct context *context, const struct event *event) {
   struct turn turn = {.context = context, .event = event, .reservation_id = event->key};
-  turn.row_key = row_key(context, &payment_rows[0], &turn.reservation_id, 1);
-  const struct ledger *known = row_get(context, &payment_rows[0], turn.row_key);
-  if (known) turn.row = *known;
-  if (was_decided(&turn, known != NULL)) return;
-  act(&turn, mutated(ledger_table[input_of(event, &turn.row)][turn.row.state]));
-  if (has_changed(known, &turn.row)) row_put(context, &payment_rows[0], turn.row_key, &turn.row);
+  struct expiry_turn expiry;
+  turn.row_key = row_key(context, &payment_rows[ROW_LEDGER], &turn.reservation_id, 1);
+  expiry_begin(&expiry, context, payment_rows);
+  decide(&turn, &expiry);
+  expiry_end(&expiry, gone);
 }

@@ -1,9 +1,10 @@
 #ifndef HOLDFAST_PAYMENT_H
 #define HOLDFAST_PAYMENT_H
 
-#include "processor.h"
+#include "expiry.h"
 #include "records.h"
 
+enum { ROW_LEDGER = EXPIRY_ROWS };
 enum { TO_CHARGE, TO_DEADLINES, TO_RESULTS };
 
 extern const struct row_kind payment_rows[];

@@ -13,6 +13,7 @@ static const struct output outputs[] = {[TO_LEDGER] = {.topic = "payment-request
                                         {0}};
 
 const struct row_kind stock_check_rows[] = {
+    EXPIRY_ROW_KINDS,
     [ROW_ITEM] = {.name = "item", .prefix = 'i', .type = RECORD_STOCK_LEVEL, .key = "item"},
     [ROW_SEATS] = {.name = "seats", .prefix = 's', .type = RECORD_SEAT_ROW, .key = "item, row"},
     [ROW_HOLD] = {.name = "hold",

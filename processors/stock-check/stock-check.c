@@ -51,10 +51,15 @@ static enum reason check_hold(struct context *context, const struct stock_level 
   return item->rows.count ? seats_choose(context, item, request->quantity, seats) : REASON_NONE;
 }
 
-static void refuse_hold(struct context *context, const struct request_hold *request, struct str key,
+/* A hold that is not held any more has settled: its row goes later. */
+static void put_hold(struct expiry_turn *expiry, struct str key, struct hold *hold, int64_t time) {
+  hold->settled_at = hold->state == HOLD_STATE_HELD ? 0 : time;
+  if (hold->settled_at) expiry_note(expiry, key, hold->settled_at);
+  row_put(expiry->context, &stock_check_rows[ROW_HOLD], key, hold);
+}
+
+static void refuse_hold(struct context *context, const struct request_hold *request,
                         enum reason reason) {
-  const struct hold refused = {.state = HOLD_STATE_REFUSED, .reason = reason};
-  row_put(context, &stock_check_rows[ROW_HOLD], key, &refused);
   const struct stock_refused answer = {.reservation_id = request->reservation_id,
                                        .item_id = request->item_id,
                                        .content_hash = request->content_hash,
@@ -62,18 +67,27 @@ static void refuse_hold(struct context *context, const struct request_hold *requ
   emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_REFUSED, &answer);
 }
 
-static void request_hold(struct context *context, const struct request_hold *request) {
+static void request_hold(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
+  const struct request_hold *request = event->value;
+  expiry_see(expiry, event->time);
   struct str key =
       hold_key(context, request->item_id, request->reservation_id, request->content_hash);
   const struct hold *known = row_get(context, &stock_check_rows[ROW_HOLD], key);
   if (known && !(MUTANT("refused-hold-tried-again") && known->state == HOLD_STATE_REFUSED))
     return; /* a repeat: it was answered, whatever became of it since */
+  if (!known && expiry_is_old(expiry, event->time)) { /* its row may have gone */
+    refuse_hold(context, request, REASON_TOO_OLD);
+    return;
+  }
   const struct stock_level *item =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, request->item_id));
   struct seat_list seats;
   enum reason reason = check_hold(context, item, request, &seats);
   if (reason != REASON_NONE) {
-    refuse_hold(context, request, key, reason);
+    struct hold refused = {.state = HOLD_STATE_REFUSED, .reason = reason};
+    put_hold(expiry, key, &refused, event->time);
+    refuse_hold(context, request, reason);
     return;
   }
   struct stock_level changed = *item;
@@ -83,7 +97,7 @@ static void request_hold(struct context *context, const struct request_hold *req
   struct hold hold = {.state = HOLD_STATE_HELD, .quantity = request->quantity};
   hold.seats.count = seats.count;
   hold.seats.items = seats.items;
-  row_put(context, &stock_check_rows[ROW_HOLD], key, &hold);
+  put_hold(expiry, key, &hold, event->time);
   /* Where the item has a price, that is what is paid; where it has none, the customer says (a bet).
    */
   int64_t amount = item->price ? item->price * request->quantity : request->amount;
@@ -101,7 +115,9 @@ static void request_hold(struct context *context, const struct request_hold *req
 }
 
 /* Confirms and releases of a hold that is not there, or has ended, are ignored. */
-static void confirm_hold(struct context *context, const struct confirm_hold *confirm) {
+static void confirm_hold(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
+  const struct confirm_hold *confirm = event->value;
   struct str key =
       hold_key(context, confirm->item_id, confirm->reservation_id, confirm->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
@@ -113,10 +129,12 @@ static void confirm_hold(struct context *context, const struct confirm_hold *con
   put_item(context, &item);
   struct hold sold = *hold;
   sold.state = HOLD_STATE_SOLD;
-  row_put(context, &stock_check_rows[ROW_HOLD], key, &sold);
+  put_hold(expiry, key, &sold, event->time);
 }
 
-static void release_hold(struct context *context, const struct release_hold *release) {
+static void release_hold(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
+  const struct release_hold *release = event->value;
   struct str key =
       hold_key(context, release->item_id, release->reservation_id, release->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
@@ -133,7 +151,7 @@ static void release_hold(struct context *context, const struct release_hold *rel
   put_item(context, &item);
   struct hold ended = *hold;
   ended.state = HOLD_STATE_ENDED;
-  row_put(context, &stock_check_rows[ROW_HOLD], key, &ended);
+  put_hold(expiry, key, &ended, event->time);
 }
 
 /* ---- items ---- */
@@ -207,8 +225,10 @@ static void register_item(struct context *context, const struct event *event) {
   put_item(context, &item);
 }
 
-static void receive_stock(struct context *context, const struct event *event) {
+static void receive_stock(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
   const struct receive_stock *command = event->value;
+  expiry_see(expiry, event->time);
   struct str parts[] = {command->item_id, command->receipt_id};
   struct str key = row_key(context, &stock_check_rows[ROW_RECEIPT], parts, 2);
   const struct stock_level *known =
@@ -222,6 +242,9 @@ static void receive_stock(struct context *context, const struct event *event) {
   } else if (row_get(context, &stock_check_rows[ROW_RECEIPT], key) &&
              !MUTANT("receipt-counted-twice")) {
     return; /* the same receipt again */
+  } else if (expiry_is_old(expiry, event->time)) {
+    refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
+                   REFUSAL_TOO_OLD, "it lay for longer than receipts are remembered");
   } else if (command->quantity > INT32_MAX - known->capacity) {
     refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
                    REFUSAL_OVERFLOW, "the capacity would pass 2147483647");
@@ -231,7 +254,8 @@ static void receive_stock(struct context *context, const struct event *event) {
     item.received += command->quantity;
     put_item(context, &item);
     row_put(context, &stock_check_rows[ROW_RECEIPT], key,
-            &(struct receipt){.quantity = command->quantity});
+            &(struct receipt){.quantity = command->quantity, .settled_at = event->time});
+    expiry_note(expiry, key, event->time);
   }
 }
 
@@ -249,14 +273,28 @@ static void close_item(struct context *context, const struct event *event) {
   put_item(context, &item);
 }
 
+/* A hold or a receipt, by the prefix of its key. */
+static void gone(struct context *context, struct str key, int64_t at) {
+  bool is_hold = key.data[0] == stock_check_rows[ROW_HOLD].prefix;
+  const struct row_kind *kind = &stock_check_rows[is_hold ? ROW_HOLD : ROW_RECEIPT];
+  const void *row = row_get(context, kind, key);
+  if (!row) return;
+  int64_t settled_at =
+      is_hold ? ((const struct hold *)row)->settled_at : ((const struct receipt *)row)->settled_at;
+  if (settled_at == at) row_delete(context, kind, key);
+}
+
 void stock_check_decide(struct context *context, const struct event *event) {
+  struct expiry_turn expiry;
+  expiry_begin(&expiry, context, stock_check_rows);
   switch (event->type) {
-    case RECORD_REQUEST_HOLD: request_hold(context, event->value); return;
-    case RECORD_CONFIRM_HOLD: confirm_hold(context, event->value); return;
-    case RECORD_RELEASE_HOLD: release_hold(context, event->value); return;
-    case RECORD_REGISTER_ITEM: register_item(context, event); return;
-    case RECORD_RECEIVE_STOCK: receive_stock(context, event); return;
-    case RECORD_CLOSE_ITEM: close_item(context, event); return;
-    default: return;
+    case RECORD_REQUEST_HOLD: request_hold(&expiry, event); break;
+    case RECORD_CONFIRM_HOLD: confirm_hold(&expiry, event); break;
+    case RECORD_RELEASE_HOLD: release_hold(&expiry, event); break;
+    case RECORD_REGISTER_ITEM: register_item(context, event); break;
+    case RECORD_RECEIVE_STOCK: receive_stock(&expiry, event); break;
+    case RECORD_CLOSE_ITEM: close_item(context, event); break;
+    default: break;
   }
+  expiry_end(&expiry, gone);
 }

@@ -1,11 +1,11 @@
 #ifndef HOLDFAST_STOCK_CHECK_H
 #define HOLDFAST_STOCK_CHECK_H
 
-#include "processor.h"
+#include "expiry.h"
 #include "records.h"
 
 enum { TO_LEDGER, TO_LEVELS, TO_EVENTS };
-enum { ROW_ITEM, ROW_SEATS, ROW_HOLD, ROW_RECEIPT };
+enum { ROW_ITEM = EXPIRY_ROWS, ROW_SEATS, ROW_HOLD, ROW_RECEIPT };
 
 extern const struct row_kind stock_check_rows[];
 

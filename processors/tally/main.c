@@ -5,7 +5,8 @@ static const struct output outputs[] = {[TO_TALLIES] = {.topic = "option-tallies
                                         [TO_EVENTS] = {.topic = "reservation-events"},
                                         {0}};
 
-const struct row_kind tally_rows[] = {[ROW_TALLY] = {.name = "tally",
+const struct row_kind tally_rows[] = {EXPIRY_ROW_KINDS,
+                                      [ROW_TALLY] = {.name = "tally",
                                                      .prefix = 't',
                                                      .type = RECORD_OPTION_TALLY,
                                                      .key = "item, option"},

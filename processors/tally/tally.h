@@ -1,10 +1,10 @@
 #ifndef HOLDFAST_TALLY_H
 #define HOLDFAST_TALLY_H
 
-#include "processor.h"
+#include "expiry.h"
 #include "records.h"
 
-enum { ROW_TALLY, ROW_ENTRY };
+enum { ROW_TALLY = EXPIRY_ROWS, ROW_ENTRY };
 enum { TO_TALLIES, TO_EVENTS };
 
 extern const struct row_kind tally_rows[];
