@@ -117,13 +117,14 @@ static struct str as_first_version(struct sim *sim, struct str value) {
   uint64_t first = 0;
   if (record.type == RECORD_REQUEST_CHARGE)
     ((struct request_charge *)(uintptr_t)record.value)->attempt = 0;
-  else if (record.type == RECORD_COMMAND_REFUSED)
+  else if (record.type == RECORD_COMMAND_REFUSED &&
+           ((const struct command_refused *)record.value)->refusal < REFUSAL_TOO_OLD)
     ((struct command_refused *)(uintptr_t)record.value)->place = STR("");
   else
     return (struct str){0};
   for (size_t i = 0; i < holdfast_schemas.version_count; i++) {
     const struct schema_version *version = &holdfast_schemas.versions[i];
-    if (version->type == record.type && !version->current) first = version->fingerprint;
+    if (version->type == record.type && !first) first = version->fingerprint;
   }
   struct str old = codec_encode(sim->codec, record, &sim->arena);
   char *bytes = (char *)(uintptr_t)old.data;

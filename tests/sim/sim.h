@@ -81,9 +81,10 @@ struct sim {
   uint64_t seed;
   struct chance chance;
   struct faults faults;
-  bool quiet; /* faults have stopped */
-  bool tell;  /* print the story as it happens */
-  bool mixed; /* some processes are of an older build */
+  bool quiet;   /* faults have stopped */
+  bool tell;    /* print the story as it happens */
+  bool forgets; /* what settled goes from the stores within the run */
+  bool mixed;   /* some processes are of an older build */
   struct memory_cluster *cluster;
   struct codec *codec;
   struct arena arena;
@@ -157,7 +158,7 @@ extern const struct world sim_receiver;
 /* workload.c */
 struct workload *workload_new(struct sim *sim);
 void workload_free(struct workload *workload);
-bool workload_turn(struct workload *workload); /* false: everything was sent */
+bool workload_turn(struct workload *workload, int parts); /* false: everything was sent */
 
 /* check.c */
 void check_world(struct sim *sim);

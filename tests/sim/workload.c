@@ -1,7 +1,9 @@
 /* What clients send: five kinds of items, reservations for them, and whatever clients get wrong. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "expiry.h"
 #include "line.h"
 #include "sim.h"
 
@@ -12,6 +14,7 @@ struct sent {
   char id[16], customer[16];
   struct reserve reserve;
   struct str seats[2];
+  int64_t at;
 };
 
 struct workload {
@@ -111,12 +114,21 @@ static struct sent *any_sent(struct workload *workload) {
   return &workload->sent[chance_below(&workload->sim->chance, (uint64_t)workload->reservation)];
 }
 
+/* A client that is not sure says it again within the window, and not for ever. */
+static struct sent *any_recent(struct workload *workload) {
+  struct sent *sent = any_sent(workload);
+  for (int i = workload->reservation; sent->at + EXPIRY_WINDOW_MS < workload->sim->now && i > 0;)
+    sent = &workload->sent[--i];
+  return sent->at + EXPIRY_WINDOW_MS < workload->sim->now ? NULL : sent;
+}
+
 static void send_reserve(struct workload *workload) {
   struct sim *sim = workload->sim;
   struct sent *sent = &workload->sent[workload->reservation];
   snprintf(sent->id, sizeof sent->id, "r%d", workload->reservation++);
   snprintf(sent->customer, sizeof sent->customer, "c%d", (int)chance_below(&sim->chance, 5));
   fill(workload, sent);
+  sent->at = sim->now;
   send_command(sim, RECORD_RESERVE, &sent->reserve);
   if (chance_of(&sim->chance, 150)) send_command(sim, RECORD_RESERVE, &sent->reserve);
 }
@@ -137,17 +149,25 @@ static void send_cancel(struct workload *workload) {
 }
 
 static void send_reused_id(struct workload *workload) {
-  struct sent *sent = any_sent(workload), other = *sent;
+  struct sent *sent = any_recent(workload), other;
+  if (!sent) return;
+  other = *sent;
   if (chance_of(&workload->sim->chance, 500))
     snprintf(other.customer, sizeof other.customer, "thief");
   fill(workload, &other);
   send_command(workload->sim, RECORD_RESERVE, &other.reserve);
 }
 
+static void send_again(struct workload *workload) {
+  const struct sent *sent = any_recent(workload);
+  if (sent) send_command(workload->sim, RECORD_RESERVE, &sent->reserve);
+}
+
 static void send_stock(struct workload *workload) {
   struct sim *sim = workload->sim;
-  static char receipt[8];
-  snprintf(receipt, sizeof receipt, "d%d", (int)chance_below(&sim->chance, 3));
+  static char receipt[32]; /* one is said again within the window, and not for ever */
+  snprintf(receipt, sizeof receipt, "d%d-%" PRId64, (int)chance_below(&sim->chance, 3),
+           sim->now / EXPIRY_WINDOW_MS);
   send_command(sim, RECORD_RECEIVE_STOCK,
                &(struct receive_stock){.item_id = str_of(item_names[chance_below(&sim->chance, 4)]),
                                        .receipt_id = str_of(receipt),
@@ -168,8 +188,7 @@ static void send_extra(struct workload *workload) {
   if (kind < 42) return send_pay(workload);
   if (kind < 62) return send_cancel(workload);
   if (kind < 72) return send_reused_id(workload);
-  if (kind < 78)
-    return send_command(sim, RECORD_RESERVE, &any_sent(workload)->reserve); /* sent again, later */
+  if (kind < 78) return send_again(workload);
   if (kind < 86) return send_stock(workload);
   if (kind < 91) return send_item(workload, (int)chance_below(&sim->chance, ITEMS), kind % 2);
   if (kind < 95) return send_garbage(workload);
@@ -196,17 +215,18 @@ void workload_free(struct workload *workload) {
   free(workload);
 }
 
-bool workload_turn(struct workload *workload) {
+bool workload_turn(struct workload *workload, int parts) {
   struct sim *sim = workload->sim;
+  int reservations = workload->reservations / parts, extras = workload->extras / parts;
   if (workload->item < ITEMS) {
     send_item(workload, workload->item++, false);
     return true;
   }
-  if (workload->reservation < workload->reservations &&
+  if (workload->reservation < reservations &&
       (workload->reservation == 0 || chance_of(&sim->chance, 550))) {
     send_reserve(workload);
-  } else if (workload->extra < workload->extras) {
+  } else if (workload->extra < extras) {
     send_extra(workload);
   }
-  return workload->reservation < workload->reservations || workload->extra < workload->extras;
+  return workload->reservation < reservations || workload->extra < extras;
 }

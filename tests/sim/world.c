@@ -12,6 +12,7 @@
 #include "pipe.h"
 #include "recovery.h"
 #include "charge/charge.h"
+#include "expiry.h"
 #include "sim.h"
 
 #define CHAOS_TICKS 1200
@@ -160,6 +161,20 @@ static void lose_disk(const struct filter *filter, struct disk *disk, int32_t pa
     sim_give_store(filter->processor.name, disk->store, partitions);
   }
   disk->store = NULL;
+}
+
+/* ---- what goes from the stores ---- */
+
+int64_t expiry_window_ms, expiry_slack_ms;
+
+#define DAY_MS (INT64_C(86400) * 1000)
+
+/* In some worlds the window is a few days, and after a while as many days pass: the rows of before
+ * go while others come. No outage is as long, as the window's rule has it. */
+static void choose_window(struct sim *sim) {
+  sim->forgets = chance_of(&sim->chance, 250);
+  expiry_window_ms = (sim->forgets ? 3 : 400) * DAY_MS;
+  expiry_slack_ms = (sim->forgets ? 3 : 35) * DAY_MS;
 }
 
 /* ---- processes ---- */
@@ -612,6 +627,22 @@ static void check_reset(struct sim *sim) {
   staging_free(&after);
 }
 
+/* Until the clients have sent a part of what they will: all, or half. */
+static void chaos(struct sim *sim, int parts) {
+  int commands = 20 + (int)chance_below(&sim->chance, 80);
+  bool sending = true;
+  for (int64_t until = sim->tick + CHAOS_TICKS; (sending || sim->tick < until) && !sim->failed;) {
+    if (sending && chance_of(&sim->chance, commands)) sending = workload_turn(sim->workload, parts);
+    chaos_tick(sim);
+  }
+}
+
+/* Faults come back. */
+static void begin_again(struct sim *sim) {
+  sim->quiet = false;
+  memory_cluster_set_time(sim->cluster, sim->now);
+}
+
 void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   *sim = (struct sim){.seed = seed, .tell = tell, .chance = {seed}, .now = 1000000};
   sim->cluster = memory_cluster_new();
@@ -619,6 +650,7 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   sim->partitions = 1 + (int32_t)chance_below(&sim->chance, 3);
   sim->batch_records = 1 + chance_below(&sim->chance, 12);
   sim->tombstone_retention_ms = chance_of(&sim->chance, 300) ? 20000 : INT64_MAX;
+  choose_window(sim);
   sim->mixed = chance_of(&sim->chance, 150);
   sim->provider = provider_new(sim);
   provider_use(sim);
@@ -629,16 +661,19 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   choose_disks(sim);
   sim->workload = workload_new(sim);
   memory_delay_markers(sim->cluster, chance_of(&sim->chance, 700));
-  int commands = 20 + (int)chance_below(&sim->chance, 80);
-  bool sending = true;
-  while ((sending || sim->tick < CHAOS_TICKS) && !sim->failed) {
-    if (sending && chance_of(&sim->chance, commands)) sending = workload_turn(sim->workload);
-    chaos_tick(sim);
-  }
+  chaos(sim, sim->forgets ? 2 : 1);
   settle(sim);
+  if (sim->forgets && !sim->failed) {
+    sim->now += expiry_window_ms + expiry_slack_ms + DAY_MS;
+    sim_tell(sim, "a week passes");
+    begin_again(sim);
+    chaos(sim, 1);
+    settle(sim);
+  }
   if (!sim->failed) check_world(sim);
   /* What an older build wrote does not say what tells a repeat. */
-  if (!sim->failed && !sim->mixed && chance_of(&sim->chance, 250)) check_reset(sim);
+  if (!sim->failed && !sim->mixed && !sim->forgets && chance_of(&sim->chance, 250))
+    check_reset(sim);
 }
 
 void sim_close(struct sim *sim) {
