@@ -152,24 +152,3 @@ def test_a_second_instance_joins_and_leaves_without_a_second_effect(shared):
         wait_until(lambda: shared.filters[name, 0].metric("partitions_assigned") == 4, "the first to have all again")
         del shared.filters[name, 1]
     sold(shared, "share", 30, 180)
-
-
-def test_the_broker_killed_and_back_loses_nothing(broker, pipeline):
-    pipeline.start_all()
-    pipeline.send(book("bounce", 20))
-    pipeline.wait_item("bounce")
-    pipeline.send(*reservations("bounce", 30, "before"))
-    broker.kill()
-    broker.start()
-    for name in FILTERS:  # a producer may find that it cannot go on: it says so, and is restarted as a supervisor would
-        if pipeline.filters[name, 0].process.poll() is not None:
-            assert pipeline.filters[name, 0].process.returncode in (69, 75), pipeline.filters[name, 0].text()[-1000:]
-    pipeline.send(*reservations("bounce", 30, "after"))
-
-    def restart_the_dead():
-        for name in FILTERS:
-            if pipeline.filters[name, 0].process.poll() is not None:
-                pipeline.start(name, wait=False)
-        return pipeline.item("bounce") and len({line["value"]["reservation_id"] for line in pipeline.read("reservation-outcomes")}) == 60
-    wait_until(restart_the_dead, "60 outcomes", 180)
-    sold(pipeline, "bounce", 20, 60)
