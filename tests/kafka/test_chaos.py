@@ -168,21 +168,17 @@ def test_killed_at_random_under_load_everything_still_adds_up(pipeline, seed):
     sender.join()
 
     def settled():
-        for name in FILTERS:  # as a supervisor would
-            if pipeline.filters[name, 0].process.poll() is not None:
-                pipeline.start(name, wait=False)
-        outcomes = [line["value"] for line in pipeline.read("reservation-outcomes")]
-        items = [pipeline.item("book"), pipeline.item("show")]
-        refunding = pipeline.filters["history", 0].get("/reservations?status=REFUNDING")
-        quiet = all(item and item["held"] == 0 for item in items) and refunding[0] == 200 and not refunding[1]["reservations"]
-        return outcomes if quiet and len({o["reservation_id"] for o in outcomes}) == len(ids) else None
-    outcomes = wait_until(settled, "every reservation to be settled", 180)
+        supervise(pipeline)
+        summary = pipeline.settled()
+        return summary and summary["reservations"] == len(ids)
+    wait_until(settled, "every reservation to be settled", 240)
+    outcomes = [line["value"] for line in pipeline.read("reservation-outcomes")]
     seen = one_outcome_each(outcomes)
     quantities = {o["reservation_id"]: o["quantity"] for o in outcomes}
     for item_id in ("book", "show"):
         sold = sum(quantities[rid] for rid, statuses in seen.items() if rid[0] == item_id[0] and statuses == ["APPROVED"])
-        item = wait_until(lambda: pipeline.item(item_id), item_id)
-        assert (item["sold"], item["held"]) == (sold, 0) and item["available"] >= 0, item
+        item = pipeline.wait_item(item_id, sold=sold, held=0)
+        assert item["available"] >= 0, item
     paid = collections.Counter(tuple(statuses) for rid, statuses in seen.items() if rid[0] == "s")
     stats = json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
     assert stats["charges"] == paid["APPROVED",] + paid["APPROVED", "CANCELLED"], (stats, paid)

@@ -51,7 +51,8 @@ def test_each_filter_killed_in_the_middle_of_a_batch_goes_on(shared, name):
     item_id = "kill-" + name
     shared.send(book(item_id, 20))
     shared.wait_item(item_id)
-    victim = shared.restart(name, signal.SIGKILL, environment={"HOLDFAST_FAILPOINT": "state-written:2"}, flags=["--batch-records", "7"])
+    victim = shared.restart(name, signal.SIGKILL, environment={"HOLDFAST_FAILPOINT": "state-written:2"}, flags=["--batch-records", "7"],
+                            wait=name != "notify")  # what that has still to tell may kill it before it is asked whether it is ready
     shared.send(*reservations(item_id, 60, name))
     assert victim.process.wait(timeout=60) == -signal.SIGKILL
     shared.start(name)
