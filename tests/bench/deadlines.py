@@ -21,9 +21,11 @@ PARTITIONS, KILLS = 4, 5
 def produce(address, topic, count, due_at, stretch_ms):
     producer = Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "compression.type": "lz4", "linger.ms": 20,
                          "queue.buffering.max.messages": 500000})
+    values = [encode_value({"type": "SetDeadline", "reservation_id": "d-0000000", "kind": "HOLD_END", "due_at": due_at + second * 1000})
+              for second in range(stretch_ms // 1000 + 1)]
     for i in range(count):
-        value = encode_value({"type": "SetDeadline", "reservation_id": "d-%07d" % i, "kind": "HOLD_END", "due_at": due_at + i * stretch_ms // count})
-        producer.produce(topic, value, "d-%07d" % i)
+        name = b"d-%07d" % i
+        producer.produce(topic, values[i * stretch_ms // count // 1000].replace(b"d-0000000", name), name)
         if i % 10000 == 0:
             producer.poll(0.01)
     producer.flush()
