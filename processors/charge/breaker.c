@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include "back_off.h"
 #include "charge.h"
 
 static struct str key_of(struct context *context) {
@@ -29,19 +30,14 @@ static void change(struct context *context, const struct breaker *before,
                  ? before->calls - before->good
                  : __builtin_popcountll((unsigned long long)before->bad),
       .next_at = after->state == BREAKER_STATE_OPEN ? after->due_at : 0};
-  emit(context, 1, changed.breaker, RECORD_BREAKER_CHANGED, &changed);
-}
-
-static int64_t open_ms(int32_t openings) {
-  int64_t wait = BREAKER_OPEN_MS;
-  for (int32_t i = 0; i < openings && wait < BREAKER_OPEN_MS_MAX; i++) wait *= 2;
-  return wait < BREAKER_OPEN_MS_MAX ? wait : BREAKER_OPEN_MS_MAX;
+  emit(context, TO_BREAKER_EVENTS, changed.breaker, RECORD_BREAKER_CHANGED, &changed);
 }
 
 static void open_it(struct context *context, const struct breaker *row, int64_t now) {
-  const struct breaker opened = {.state = BREAKER_STATE_OPEN,
-                                 .openings = row->openings + 1,
-                                 .due_at = now + open_ms(row->openings)};
+  const int32_t openings = row->openings + 1;
+  const int64_t wait = back_off(BREAKER_OPEN_MS, BREAKER_OPEN_MS_MAX, openings);
+  const struct breaker opened = {
+      .state = BREAKER_STATE_OPEN, .openings = openings, .due_at = now + wait};
   change(context, row, &opened);
 }
 

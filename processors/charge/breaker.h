@@ -2,11 +2,9 @@
  * resilience4j has them). It is a row of the partition, so it moves with it and outlives the
  * process, and its changes are records on breaker-events.
  *
- * | state     | a call is                      | becomes |
- * |-----------|--------------------------------|-------------------------------------------------------|
- * | CLOSED    | made                           | OPEN when half of the last calls failed or were
- * slow  | | OPEN      | not made: deferred             | HALF_OPEN when its time has passed | |
- * HALF_OPEN | made for a few, else deferred  | CLOSED when they went well, OPEN when one did not |
+ * CLOSED: calls are made; half of the last ones bad, failed or slow, opens it.
+ * OPEN: calls are deferred, until its time has passed.
+ * HALF_OPEN: a few calls are made, the others deferred. All good closes it, one bad opens it again.
  */
 #ifndef HOLDFAST_BREAKER_H
 #define HOLDFAST_BREAKER_H

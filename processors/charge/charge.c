@@ -3,13 +3,12 @@
  * provider's own answer, by the same key, ends it. */
 #include "charge.h"
 
+#include "back_off.h"
 #include "breaker.h"
 #include "mutant.h"
 
 int64_t charge_back_off(int32_t attempts) {
-  int64_t wait = 500;
-  for (int32_t i = 1; i < attempts && wait < 30000; i++) wait *= 2;
-  return wait < 30000 ? wait : 30000;
+  return back_off(500, 30000, attempts);
 }
 
 static void put(struct context *context, struct str key, struct charge *row,
@@ -35,7 +34,7 @@ static void tell_settled(struct context *context, struct str key, const struct c
                                          .charge_key = charge_key_of(key),
                                          .kind = row->kind,
                                          .approved = row->state == CHARGE_STATE_APPROVED};
-  emit(context, 0, row->reservation_id, RECORD_CHARGE_SETTLED, &settled);
+  emit(context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_SETTLED, &settled);
 }
 
 static void defer(struct context *context, struct str key, struct charge *row, int64_t retry_at) {
@@ -44,7 +43,7 @@ static void defer(struct context *context, struct str key, struct charge *row, i
                                            .charge_key = charge_key_of(key),
                                            .kind = row->kind,
                                            .retry_at = retry_at};
-  emit(context, 0, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
+  emit(context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
 static void request(struct expiry_turn *expiry, const struct event *event) {

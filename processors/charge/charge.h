@@ -19,6 +19,7 @@ enum call_result {
 #define CALL_LIMIT_MS INT64_C(15000)
 
 enum { ROW_CHARGE = EXPIRY_ROWS, ROW_BREAKER };
+enum { TO_LEDGER, TO_BREAKER_EVENTS };
 
 extern const struct row_kind charge_rows[];
 extern const struct world provider_world;

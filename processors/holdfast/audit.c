@@ -159,44 +159,39 @@ static bool find_topics(struct audit *audit) {
   return true;
 }
 
-/* What each consumer has processed: before anything is read, so that all its effects are there. */
-static bool ask_consumers(struct audit *audit) {
-  for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
-    const struct audit_source *source = &audit_topics[topic];
-    struct log_offset offsets[AUDIT_PARTITIONS_MAX];
-    if (!source->consumer) continue;
-    if (!kafka_admin_committed(audit->admin, source->consumer, source->topic, offsets,
-                               audit->partitions[topic], &audit->failure))
-      return false;
-    for (int32_t p = 0; p < audit->partitions[topic]; p++) {
-      struct commit_metadata metadata;
-      if (offsets[p].offset < 0 || !commit_metadata_parse(offsets[p].metadata, &metadata))
-        return log_fail(
-            &audit->failure, EX_UNAVAILABLE,
-            "the group '%s' has no committed offset of this pipeline for partition %" PRId32
-            " of '%s': 'holdfast topics apply' makes the first",
-            source->consumer, p, source->topic);
+/* How far one consumer of a topic is. judged: the audit waits for its effects. */
+static bool ask_group(struct audit *audit, int topic, const char *group, bool judged) {
+  const char *name = audit_topics[topic].topic;
+  struct log_offset offsets[AUDIT_PARTITIONS_MAX];
+  if (!kafka_admin_committed(audit->admin, group, name, offsets, audit->partitions[topic],
+                             &audit->failure))
+    return false;
+  for (int32_t p = 0; p < audit->partitions[topic]; p++) {
+    struct commit_metadata metadata;
+    bool said = offsets[p].offset >= 0 && commit_metadata_parse(offsets[p].metadata, &metadata);
+    if (judged && !said)
+      return log_fail(&audit->failure, EX_UNAVAILABLE,
+                      "the group '%s' has no committed offset of this pipeline for partition "
+                      "%" PRId32 " of '%s': 'holdfast topics apply' makes the first",
+                      group, p, name);
+    if (judged) {
       auditor_committed(audit->auditor, (enum audit_topic)topic, p, offsets[p].offset,
                         metadata.epoch);
+    } else if (said) {
+      auditor_epoch(audit->auditor, metadata.epoch);
     }
   }
   return true;
 }
 
-/* Nobody waits for these; but whether one was reset tells why something comes again. */
-static bool ask_others(struct audit *audit) {
+/* What each consumer has processed: before anything is read, so that all its effects are there. For
+ * those that also read a topic nobody waits; but whether one was reset tells why something comes
+ * again. */
+static bool ask_consumers(struct audit *audit) {
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
     const struct audit_source *source = &audit_topics[topic];
-    struct log_offset offsets[AUDIT_PARTITIONS_MAX];
-    if (!source->also) continue;
-    if (!kafka_admin_committed(audit->admin, source->also, source->topic, offsets,
-                               audit->partitions[topic], &audit->failure))
-      return false;
-    for (int32_t p = 0; p < audit->partitions[topic]; p++) {
-      struct commit_metadata metadata;
-      if (offsets[p].offset >= 0 && commit_metadata_parse(offsets[p].metadata, &metadata))
-        auditor_epoch(audit->auditor, metadata.epoch);
-    }
+    if (source->consumer && !ask_group(audit, topic, source->consumer, true)) return false;
+    if (source->also && !ask_group(audit, topic, source->also, false)) return false;
   }
   return true;
 }
@@ -281,9 +276,7 @@ static bool read_all(struct audit *audit, bool mark_only) {
 
 static bool audit_round(struct audit *audit, struct audit_summary *summary) {
   auditor_begin(audit->auditor, clock_wall_ms());
-  if (!ask_consumers(audit) || !ask_others(audit) || !read_all(audit, false) ||
-      !read_all(audit, true))
-    return false;
+  if (!ask_consumers(audit) || !read_all(audit, false) || !read_all(audit, true)) return false;
   auditor_judge(audit->auditor, summary, judging, audit);
   return true;
 }

@@ -4,12 +4,11 @@
  * same. */
 #include "notify.h"
 
+#include "back_off.h"
 #include "mutant.h"
 
 int64_t notice_back_off(int32_t attempts) {
-  int64_t wait = 1000;
-  for (int32_t i = 1; i < attempts && wait < 900000; i++) wait *= 2;
-  return wait < 900000 ? wait : 900000;
+  return back_off(1000, 900000, attempts);
 }
 
 static struct str recipient_key(struct context *context, struct str customer_id) {

@@ -408,15 +408,14 @@ static void gone(struct context *context, struct str key, int64_t at) {
 }
 
 /* Whose row may have gone is not opened as new. */
-static bool is_too_old(const struct expiry_turn *expiry, const struct turn *turn, bool known) {
-  if (known || turn->event->type != RECORD_OPEN_RESERVATION ||
-      !expiry_is_old(expiry, turn->event->time))
-    return false;
+static bool is_too_old(const struct expiry_turn *expiry, const struct event *event, bool known) {
+  return !known && event->type == RECORD_OPEN_RESERVATION && expiry_is_old(expiry, event->time);
+}
+
+static void refuse_too_old(struct turn *turn) {
   const struct open_reservation *open = turn->event->value;
-  refuse((struct turn *)(uintptr_t)turn, "Reserve", open->customer_id, open->item_id,
-         open->content_hash, REFUSAL_TOO_OLD,
+  refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_TOO_OLD,
          "it lay for longer than reservations are remembered: reserve again under another id");
-  return true;
 }
 
 /* What was sold is given back within the window: after it, the rows of the hold go. */
@@ -435,7 +434,11 @@ static void decide(struct turn *turn, struct expiry_turn *expiry) {
   const struct ledger *known = row_get(turn->context, &payment_rows[ROW_LEDGER], turn->row_key);
   if (known) turn->row = *known;
   if (turn->event->type == RECORD_OPEN_RESERVATION) expiry_see(expiry, turn->event->time);
-  if (was_decided(turn, known != NULL) || is_too_old(expiry, turn, known != NULL)) return;
+  if (was_decided(turn, known != NULL)) return;
+  if (is_too_old(expiry, turn->event, known != NULL)) {
+    refuse_too_old(turn);
+    return;
+  }
   act(turn, action_of(turn));
   if (!has_changed(known, &turn->row)) return;
   bool rests = is_settled(turn->row.state) && (!known || known->state != turn->row.state);

@@ -33,6 +33,11 @@ bool piece_from_json(json_t *json, struct piece *piece) {
   return piece->status > 0;
 }
 
+void piece_free(struct piece *piece) {
+  json_decref(piece->body);
+  json_decref(piece->keys);
+}
+
 /* ---- asking ---- */
 
 struct asked {
@@ -85,7 +90,13 @@ static void hear(struct calls *calls, struct asked *asked) {
     struct piece piece;
     json_t *json =
         answer.status == 200 ? json_loadb(answer.body.data, answer.body.size, 0, NULL) : NULL;
-    if (json && asked->count < PIECES_MAX && piece_from_json(json, &piece)) add(asked, &piece);
+    if (!json) continue;
+    bool heard = piece_from_json(json, &piece);
+    if (heard && asked->count < PIECES_MAX) {
+      add(asked, &piece);
+    } else {
+      piece_free(&piece);
+    }
   }
 }
 
@@ -189,9 +200,6 @@ void fan_out(struct owners *owners, struct calls *calls, const struct route *rou
     hear(calls, asked);
   }
   answer(asked, owners_partitions(owners), route, request);
-  for (size_t i = 0; i < asked->count; i++) {
-    json_decref(asked->pieces[i].body);
-    json_decref(asked->pieces[i].keys);
-  }
+  for (size_t i = 0; i < asked->count; i++) piece_free(&asked->pieces[i]);
   free(asked);
 }

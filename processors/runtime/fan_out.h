@@ -9,8 +9,6 @@
 #include "processor.h"
 #include "view.h"
 
-#define VIEW_PARTITIONS_MAX 256
-
 /* What one instance says: its answer for the partitions that it has. */
 struct piece {
   int status;
@@ -19,9 +17,11 @@ struct piece {
   size_t partition_count;
 };
 
-/* As it goes from an instance to another, and back. Both take what they are given. */
+/* As it goes from an instance to another, and back. Both take what they are given; a piece that
+ * says nothing (false) is freed as any other. */
 json_t *piece_to_json(struct piece *piece);
 bool piece_from_json(json_t *json, struct piece *piece);
+void piece_free(struct piece *piece);
 
 /* Asks the owners of the partitions that `own` does not cover, and makes *request's answer of all.
  * path_and_query is what was asked. Takes own. */

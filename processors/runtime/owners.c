@@ -54,8 +54,8 @@ static void say(struct owners *self, int32_t partition) {
 /* Says what is ready here and is not known to be; what somebody else said since is said again, a
  * second later. */
 static void say_ready(struct owners *self) {
-  int32_t ready[256];
-  size_t count = runtime_ready_partitions(self->runtime, ready, sizeof ready / sizeof *ready);
+  int32_t ready[VIEW_PARTITIONS_MAX];
+  size_t count = runtime_ready_partitions(self->runtime, ready, VIEW_PARTITIONS_MAX);
   for (size_t i = 0; i < count; i++) {
     if (ready[i] >= self->count) continue;
     struct owner *owner = &self->owners[ready[i]];

@@ -10,6 +10,7 @@
 #include "runtime.h"
 
 #define OWNER_URL_MAX 128
+#define VIEW_PARTITIONS_MAX 256
 
 struct owners;
 

@@ -4,23 +4,19 @@ Usage: scripts/bench deadlines [N]     [1000000]
 
 N deadlines are produced to `deadlines`, due in a stretch that begins when all are stored. While they fire, deadline is killed with -9 five times,
 once with its disk lost. Printed: how fast they are stored and fired, start to the first firing, memory, and what is missing or doubled."""
-import json
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from pipeline import HERE, ROOT, Run, metrics
-from recovery import encode_value
+from confluent_kafka import Consumer, TopicPartition
+from rig import HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics
 
 PARTITIONS, KILLS = 4, 5
 
 
 def produce(address, topic, count, due_at, stretch_ms):
-    producer = Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "compression.type": "lz4", "linger.ms": 20,
-                         "queue.buffering.max.messages": 500000})
+    producer = bulk_producer(address)
     values = [encode_value({"type": "SetDeadline", "reservation_id": "d-0000000", "kind": "HOLD_END", "due_at": due_at + second * 1000})
               for second in range(stretch_ms // 1000 + 1)]
     for i in range(count):
@@ -47,12 +43,7 @@ def fired(address, topic, count, limit):
 
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000000
-    shutil.rmtree(HERE, ignore_errors=True)
-    HERE.mkdir(parents=True)
-    address = subprocess.run([ROOT / "scripts/kafka", "start", "--dir", HERE / "kafka", "--port", "free"], check=True, capture_output=True,
-                             text=True).stdout.strip().splitlines()[-1]
-    run = Run(address, "deadlines-")
-    try:
+    with broker() as address, Run(address, "deadlines-") as run:
         run.holdfast("topics", "apply", "--topics", ROOT / "topics")
         stretch = max(10, count // 40000)
         due_at = int((time.time() + 20 + count / 15000) * 1000)
@@ -75,9 +66,6 @@ def main():
         print("killed %d times, once with its disk lost: %d fired, %d missing, %d twice; the last %.1f s after it was due" % (
             KILLS, len(times), count - len(times), sum(n > 1 for n in times.values()), time.time() - 5 - due_at / 1000 - stretch))
         ok = len(times) == count and all(n == 1 for n in times.values())
-    finally:
-        run.stop()
-        subprocess.run([ROOT / "scripts/kafka", "stop", "--dir", HERE / "kafka"], capture_output=True)
     sys.exit(0 if ok else 1)
 
 

@@ -1,68 +1,12 @@
 """Preloads commands, starts every filter, and measures until each reservation has its outcome. See scripts/bench."""
 import json
-import os
-import pathlib
-import shutil
-import signal
-import subprocess
 import sys
 import time
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = ROOT / "build/bin"
-HERE = ROOT / "build/bench"
+from confluent_kafka import Consumer, Producer
+from rig import HERE, Run, broker, encode_value, metrics
+
 FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog"]
-
-
-def metrics(port):
-    values = {}
-    for line in urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port, timeout=10).read().decode().splitlines():
-        if line.startswith("holdfast_"):
-            name, value = line.rsplit(" ", 1)
-            values[name.split("{")[0][len("holdfast_"):]] = float(value)
-    return values
-
-
-def port_of(log, process):
-    until = time.time() + 60
-    while time.time() < until:
-        assert process.poll() is None, log.read_text()
-        for line in log.read_text().splitlines():
-            if "listening on port" in line:
-                return int(line.rsplit(" ", 1)[1])
-        time.sleep(0.02)
-    raise SystemExit("bench: no port in " + str(log))
-
-
-class Run:
-    def __init__(self, address, prefix):
-        self.environment = {**os.environ, "HOLDFAST_BROKERS": address, "HOLDFAST_PREFIX": prefix, "HOLDFAST_STATE_DIR": str(HERE / prefix)}
-        self.processes, self.ports = {}, {}
-
-    def holdfast(self, *arguments):
-        subprocess.run([BIN / "holdfast", *arguments], env=self.environment, check=True, capture_output=True)
-
-    def start(self, name, slot=0):
-        """Its process and port go by the filter's name, or NAME-SLOT for more than one instance."""
-        key = "%s-%d" % (name, slot) if slot else name
-        log = HERE / (self.environment["HOLDFAST_PREFIX"] + key + ".log")
-        command = [BIN / name, "--http", "127.0.0.1:0", "--slot", str(slot)]
-        self.processes[key] = subprocess.Popen(command, stderr=open(log, "w"), env=self.environment)
-        self.ports[key] = port_of(log, self.processes[key])
-
-    def wait(self, name, records, limit=600):
-        until = time.time() + limit
-        while metrics(self.ports[name])["records_total"] < records:
-            if time.time() > until:
-                raise SystemExit("bench: %s did not get through" % name)
-            time.sleep(0.02)
-
-    def stop(self):
-        for process in self.processes.values():
-            process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
-            process.wait(timeout=60)
 
 
 def commands(count, prefix):
@@ -127,24 +71,17 @@ def low_load(address):
     run.holdfast("topics", "apply")
     for name in FILTERS:
         run.start(name)
-    from confluent_kafka import Consumer
-    import fastavro
-    import io
     run.holdfast("send", "RegisterItem", "item_id=i", "title=t", "kind=BOOK", "capacity=1000000", "payment=NONE")
     run.wait("stock-check", 1)
-    schema = fastavro.schema.load_schema(str(ROOT / "avro/history/Reserve.1.avsc"))
-    fingerprint = bytes.fromhex(fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO"))
-    from confluent_kafka import Producer
     producer = Producer({"bootstrap.servers": address, "linger.ms": 0})
     consumer = Consumer({"bootstrap.servers": address, "group.id": "low-bench", "isolation.level": "read_committed", "auto.offset.reset": "earliest",
                          "fetch.wait.max.ms": 10})
     consumer.subscribe(["low-reservation-outcomes"])
     times = []
     for i in range(60):
-        body = io.BytesIO()
-        fastavro.schemaless_writer(body, schema, {"reservation_id": "l%d" % i, "customer_id": "c", "item_id": "i", "quantity": 1})
+        value = encode_value({"type": "Reserve", "reservation_id": "l%d" % i, "customer_id": "c", "item_id": "i", "quantity": 1})
         began = time.time()
-        producer.produce("low-reservation-commands", key="l%d" % i, value=b"\xc3\x01" + fingerprint + body.getvalue())
+        producer.produce("low-reservation-commands", key="l%d" % i, value=value)
         producer.poll(0)
         while True:
             message = consumer.poll(5)
@@ -160,16 +97,10 @@ def low_load(address):
 
 def main():
     count = int(sys.argv[1])
-    shutil.rmtree(HERE, ignore_errors=True)
-    HERE.mkdir(parents=True)
-    kafka = ROOT / "scripts/kafka"
-    address = subprocess.run([kafka, "start", "--dir", HERE / "kafka", "--port", "free"], check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
-    try:
+    with broker() as address:
         alone(address, count)
         whole(address, count)
         low_load(address)
-    finally:
-        subprocess.run([kafka, "stop", "--dir", HERE / "kafka"], check=True)
 
 
 if __name__ == "__main__":

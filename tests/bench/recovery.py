@@ -6,7 +6,6 @@ Usage: scripts/bench recovery [ROWS]     [1000000]
 The rows come from that many Reserves of one item, produced straight to stock-requests with the project's own codec (holdfast encode), so
 that stock-check alone is measured. A pause is the longest time in which a reader of committed records saw none of a partition, at 200 requests/s."""
 import json
-import os
 import shutil
 import signal
 import statistics
@@ -16,7 +15,7 @@ import threading
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from pipeline import BIN, HERE, ROOT, Run, metrics
+from rig import BIN, HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics
 
 KILLS = 5
 PARTITIONS = 4
@@ -33,18 +32,6 @@ def requests(rows):
     return [line for line in lines if line["topic"] == "stock-requests"]
 
 
-def encode_value(value):
-    """Single-object encoding with fastavro: the fingerprint is that of the released schema."""
-    import fastavro
-    import io
-    schema = json.loads(max((ROOT / "avro/history").glob(value["type"] + ".*.avsc"), key=lambda p: int(p.stem.rsplit(".", 1)[1])).read_text())
-    parsed = fastavro.parse_schema(schema)
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, parsed, {k: v for k, v in value.items() if k != "type"})
-    fingerprint = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO")
-    return b"\xc3\x01" + bytes.fromhex(fingerprint) + body.getvalue()
-
-
 def make_holds(rows):
     lines = requests(rows)
     items = [(line["key"], encode_value(line["value"])) for line in lines if line["value"]["type"] == "RegisterItem"]
@@ -53,8 +40,7 @@ def make_holds(rows):
 
 def fill(address, topic, rows):
     items, holds = make_holds(rows)
-    producer = Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "compression.type": "lz4", "linger.ms": 20,
-                         "queue.buffering.max.messages": 500000})
+    producer = bulk_producer(address)
     for key, value in items:
         producer.produce(topic, value, key)
     producer.flush()
@@ -159,12 +145,7 @@ def scale_out(run, address, rows):
 
 def main():
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1000000
-    shutil.rmtree(HERE, ignore_errors=True)
-    HERE.mkdir(parents=True)
-    address = subprocess.run([ROOT / "scripts/kafka", "start", "--dir", HERE / "kafka", "--port", "free"], check=True, capture_output=True,
-                             text=True).stdout.strip().splitlines()[-1]
-    run = Run(address, "recovery-")
-    try:
+    with broker() as address, Run(address, "recovery-") as run:
         run.holdfast("topics", "apply", "--topics", ROOT / "topics")
         print("filling stock-requests with %d requests" % rows, flush=True)
         fill(address, "recovery-stock-requests", rows)
@@ -193,9 +174,6 @@ def main():
         took, restored = time.time() - begun, metrics(run.ports["stock-check"])["restored_records_total"]
         print("empty disk: %d rows restored in %.2f s, %d rows/s" % (restored, took, restored / took))
         scale_out(run, address, rows)
-    finally:
-        run.stop()
-        subprocess.run([ROOT / "scripts/kafka", "stop", "--dir", HERE / "kafka"], capture_output=True)
 
 
 if __name__ == "__main__":

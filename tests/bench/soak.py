@@ -5,14 +5,10 @@ Usage: scripts/bench soak [DAYS]     [2000]
 Reservations that are opened and sold are produced straight to payment-requests with the times they would have, PER_DAY a day, and payment takes
 them. From day 435 on (a window of 400 days and a slack of 35) rows go as fast as others come. Printed every hundred days: rows, disk, memory."""
 import pathlib
-import shutil
-import subprocess
 import sys
 import time
 
-from confluent_kafka import Producer
-from pipeline import HERE, ROOT, Run, metrics
-from recovery import encode_value
+from rig import HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics
 
 PER_DAY, STEP = 400, 100
 DAY_MS = 86400 * 1000
@@ -49,14 +45,8 @@ def disk_mib():
 
 def main():
     days = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    shutil.rmtree(HERE, ignore_errors=True)
-    HERE.mkdir(parents=True)
-    address = subprocess.run([ROOT / "scripts/kafka", "start", "--dir", HERE / "kafka", "--port", "free"], check=True, capture_output=True,
-                             text=True).stdout.strip().splitlines()[-1]
-    run = Run(address, "soak-")
-    producer = Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "compression.type": "lz4", "linger.ms": 20,
-                         "queue.buffering.max.messages": 500000})
-    try:
+    with broker() as address, Run(address, "soak-") as run:
+        producer = bulk_producer(address)
         run.holdfast("topics", "apply", "--topics", ROOT / "topics")
         run.start("payment")
         number = 0
@@ -68,9 +58,6 @@ def main():
             took = time.time() - began
             print("%6d %14d %10.1f %12.1f %14.0f" % (day + STEP, number, disk_mib(), metrics(run.ports["payment"])["process_resident_bytes"] / 2**20,
                                                     2 * STEP * PER_DAY / took), flush=True)
-    finally:
-        run.stop()
-        subprocess.run([ROOT / "scripts/kafka", "stop", "--dir", HERE / "kafka"], capture_output=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import confluent_kafka
 import confluent_kafka.admin
 import fastavro
 import pytest
-from conftest import BIN, FILTERS, ROOT, Filter, wait_until
+from conftest import BIN, FILTERS, ROOT, Filter
 
 
 def produce(pipeline, topic, key, value, headers=()):

@@ -94,13 +94,17 @@ def supervise(pipeline):
     return codes
 
 
-def settle(pipeline, sent, seconds=240):
-    """Waits until every reservation has its outcome and none is on its way; then the proof."""
+def wait_settled(pipeline, sent, seconds=240):
+    """Until every reservation has its outcome and none is on its way."""
     def settled():
         supervise(pipeline)
         summary = pipeline.settled()
         return summary and summary["reservations"] == sent
     wait_until(settled, "every reservation to be settled", seconds)
+
+
+def settle(pipeline, sent, seconds=240):
+    wait_settled(pipeline, sent, seconds)
     return pipeline.prove()
 
 
@@ -166,12 +170,7 @@ def test_killed_at_random_under_load_everything_still_adds_up(pipeline, seed):
     sender.start()
     kills = kill_at_random(pipeline, random.Random(seed), seconds)
     sender.join()
-
-    def settled():
-        supervise(pipeline)
-        summary = pipeline.settled()
-        return summary and summary["reservations"] == len(ids)
-    wait_until(settled, "every reservation to be settled", 240)
+    wait_settled(pipeline, len(ids))
     outcomes = [line["value"] for line in pipeline.read("reservation-outcomes")]
     seen = one_outcome_each(outcomes)
     quantities = {o["reservation_id"]: o["quantity"] for o in outcomes}

@@ -70,22 +70,25 @@ def test_an_audit_tells_what_is_on_its_way_from_what_is_lost(sold):
     settle(sold)
 
 
-def test_an_audit_finds_a_record_that_was_written_twice(broker, sold):
-    """A second copy of one outcome, as a producer without transactions would leave it."""
-    topic = sold.prefix + "reservation-outcomes"
-    line = sold.read("reservation-outcomes", "-c", "1")[0]
+def write_outcome_twice(broker, of, to):
+    """Two copies of one pipeline's outcome in another's log, as a producer without transactions would leave them."""
+    line = of.read("reservation-outcomes", "-c", "1")[0]
     consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "test"})
-    consumer.assign([TopicPartition(topic, line["partition"], line["offset"])])
+    consumer.assign([TopicPartition(of.prefix + "reservation-outcomes", line["partition"], line["offset"])])
     record = wait_until(lambda: consumer.poll(1), "the record")
     consumer.close()
+    producer = Producer({"bootstrap.servers": broker.address})
+    for _ in range(2):
+        producer.produce(to.prefix + "reservation-outcomes", record.value(), record.key(), partition=0, headers=record.headers())
+    producer.flush()
+
+
+def test_an_audit_finds_a_record_that_was_written_twice(broker, sold):
     # To a pipeline of its own: the log of the others stays clean.
     other = type(sold)(broker, sold.folder / "other")
     other.folder.mkdir()
     other.apply()
-    producer = Producer({"bootstrap.servers": broker.address})
-    for _ in range(2):
-        producer.produce(other.prefix + "reservation-outcomes", record.value(), record.key(), partition=0, headers=record.headers())
-    producer.flush()
+    write_outcome_twice(broker, sold, other)
     result = other.holdfast("audit", check=False)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "repeated" in result.stdout and "outcome-twice" in result.stdout and "reservation-outcomes-0@1" in result.stdout
@@ -96,19 +99,11 @@ def test_an_audit_that_follows_alarms_when_it_happens(broker, sold, tmp_path):
     """Clean round by round; then somebody writes an outcome past the filters, twice, and the next round says so."""
     other = type(sold)(broker, tmp_path)
     other.apply()
-    line = sold.read("reservation-outcomes", "-c", "1")[0]
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "test"})
-    consumer.assign([TopicPartition(sold.prefix + "reservation-outcomes", line["partition"], line["offset"])])
-    record = wait_until(lambda: consumer.poll(1), "the record")
-    consumer.close()
     audit = subprocess.Popen([BIN / "holdfast", "audit", "-b", broker.address, "--prefix", other.prefix, "--follow", "--interval", "1", "-o", "json"],
                              stdout=subprocess.PIPE, text=True)
     try:
         assert json.loads(audit.stdout.readline())["clean"]
-        producer = Producer({"bootstrap.servers": broker.address})
-        for _ in range(2):
-            producer.produce(other.prefix + "reservation-outcomes", record.value(), record.key(), partition=0, headers=record.headers())
-        producer.flush()
+        write_outcome_twice(broker, sold, other)
         rounds = (json.loads(line) for line in audit.stdout)
         alarm = next(round_ for round_ in rounds if not round_["clean"])
         assert {"repeated", "outcome-twice"} <= {violation["rule"] for violation in alarm["violations"]}, alarm
