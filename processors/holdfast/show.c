@@ -106,8 +106,8 @@ static void show_item(const json_t *json) {
       number_of(json, "sold"), number_of(json, "price"), text_of(json, "payment"),
       number_of(json, "max_per_reservation"));
   if (*text_of(json, "screen")) printf("    screen %s\n", text_of(json, "screen"));
-  json_array_foreach(json_object_get(json, "seats"), i, row)
-      printf("    %6s  %s\n", text_of(row, "row"), text_of(row, "seats"));
+  json_array_foreach(json_object_get(json, "seats"), i, row) printf(
+      "    %6s %4lld  %s\n", text_of(row, "row"), number_of(row, "first"), text_of(row, "seats"));
   if (json_is_string(json_object_get(json, "next"))) printf("    ... and more rows of seats\n");
 }
 

@@ -12,6 +12,7 @@
 #define ROWS_MAX 1000
 #define ROW_NAME_MAX 16
 #define SEATS_PER_ROW_MAX 1000
+#define SEAT_FIRST_MAX 9000
 #define PRICE_MAX INT64_C(1000000000000)
 #define QUANTITY_MAX 1000000 /* of one reservation: with PRICE_MAX no product leaves 64 bits */
 #define HOLD_SECONDS_MAX 31536000
@@ -48,6 +49,7 @@ static const char *wrong_rows(const struct register_item *item) {
     if (row->row.size < 1 || row->row.size > ROW_NAME_MAX || !printable(row->row))
       return "a row's name must have 1 to 16 bytes";
     if (row->seats < 1 || row->seats > SEATS_PER_ROW_MAX) return "a row has 1 to 1000 seats";
+    if (row->first < 1 || row->first > SEAT_FIRST_MAX) return "a row's first seat is 1 to 9000";
     for (size_t j = 0; j < i; j++) {
       if (str_equal(item->rows.items[j].row, row->row)) return "a row is named twice";
     }

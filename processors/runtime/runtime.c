@@ -230,8 +230,8 @@ static void collect_due(struct runtime *runtime, struct timers *timers) {
     struct partition *partition = &runtime->partitions[i];
     if (partition->phase != PHASE_READY || partition->next_due > runtime->batch_time) continue;
     timers->partition = partition;
-    partition->next_due =
-        store_due(runtime->store, partition->id, runtime->batch_time, take_due, timers);
+    partition->next_due = store_due(runtime->store, partition->id, partition->next_due,
+                                    runtime->batch_time, take_due, timers);
   }
 }
 

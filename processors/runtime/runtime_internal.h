@@ -28,7 +28,7 @@ struct partition {
   int64_t next_changelog; /* position of the store */
   int64_t staged_input; /* next_input with the batch; -1: the batch does not touch this partition */
   int64_t acknowledged; /* last changelog record of the batch; -1: none yet */
-  int64_t next_due;     /* when the due index wants to be read again */
+  int64_t next_due;     /* no entry of the due index lies before it */
   int64_t written_at;   /* of the store, kept while catching up */
   bool rebuilding;
 };

@@ -71,14 +71,19 @@ static struct str due_key(struct store *store, int32_t partition, struct str key
 
 /* ---- opening ---- */
 
-/* Bounded memory: one strict cache with index and filter blocks in it, few open files, small write
- * buffers. */
+/* Bounded memory: one cache with index and filter blocks in it, few open files, small write
+ * buffers. Index and filters are in pieces: the filter of a table of millions of rows is as large
+ * as a shard of the cache, and in one piece would be read from the disk for every row. */
 static void configure(struct store *store, size_t cache_bytes) {
   store->cache = rocksdb_cache_create_lru(cache_bytes);
   store->table = rocksdb_block_based_options_create();
   rocksdb_block_based_options_set_block_cache(store->table, store->cache);
   rocksdb_block_based_options_set_cache_index_and_filter_blocks(store->table, 1);
   rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(store->table, 1);
+  rocksdb_block_based_options_set_index_type(
+      store->table, rocksdb_block_based_table_index_type_two_level_index_search);
+  rocksdb_block_based_options_set_partition_filters(store->table, 1);
+  rocksdb_block_based_options_set_pin_top_level_index_and_filter(store->table, 1);
   rocksdb_block_based_options_set_filter_policy(store->table,
                                                 rocksdb_filterpolicy_create_bloom_full(10));
   store->options = rocksdb_options_create();
@@ -367,14 +372,14 @@ bool store_intent(struct store *store, int32_t partition, struct arena *arena, s
   return true;
 }
 
-int64_t store_due(struct store *store, int32_t partition, int64_t now,
+int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *, struct str, int64_t), void *user) {
   int64_t next = INT64_MAX;
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, store->read);
-  struct str start = make_key(store, partition, SECTION_DUE, STR(""));
+  struct str start = due_key(store, partition, STR(""), from);
   char head[KEY_HEAD];
   memcpy(head, start.data, KEY_HEAD);
-  for (rocksdb_iter_seek(iterator, head, KEY_HEAD); rocksdb_iter_valid(iterator);
+  for (rocksdb_iter_seek(iterator, start.data, start.size); rocksdb_iter_valid(iterator);
        rocksdb_iter_next(iterator)) {
     struct str key;
     key.data = rocksdb_iter_key(iterator, &key.size);

@@ -61,10 +61,11 @@ bool store_meta(struct store *store, int32_t partition,
                 struct store_meta *out); /* false: the partition has never been here */
 bool store_intent(struct store *store, int32_t partition, struct arena *arena, struct intent *out);
 
-/* Calls each index entry with due_at <= now, oldest first, until visit returns false. Returns the
- * due time of the first entry not visited, or INT64_MAX. An entry can be stale: the row says what
- * is true. */
-int64_t store_due(struct store *store, int32_t partition, int64_t now,
+/* Calls each index entry with from <= due_at <= now, oldest first, until visit returns false.
+ * Returns the due time of the first entry not visited, or INT64_MAX. An entry can be stale: the row
+ * says what is true. Where no entry lies before from, it spares the way over what was dropped since
+ * the last compaction. */
+int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *user, struct str key, int64_t due_at), void *user);
 
 /* Asked before every write: true, and it is not made. For tests of a death at any write; NULL: all

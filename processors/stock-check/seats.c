@@ -27,9 +27,11 @@ static bool find_seat(const struct stock_level *item, struct str seat, struct st
   }
   if (number == 0 || seat.data[dash] == '0') return false; /* A-01 is not another name of A-1 */
   *row = (struct str){seat.data, dash - 1};
-  *place = (size_t)number - 1;
   for (size_t i = 0; i < item->rows.count; i++) {
-    if (str_equal(item->rows.items[i].row, *row)) return number <= item->rows.items[i].seats;
+    const struct seat_row_plan *plan = &item->rows.items[i];
+    if (!str_equal(plan->row, *row)) continue;
+    *place = (size_t)(number - plan->first);
+    return number >= plan->first && number - plan->first < plan->seats;
   }
   return false;
 }
@@ -76,14 +78,15 @@ enum reason seats_choose(struct context *context, const struct stock_level *item
                          struct seat_list *seats) {
   if (count > SEATS_CHOSEN_MAX) return REASON_OVER_LIMIT;
   for (size_t i = 0; i < item->rows.count; i++) {
-    struct str name = item->rows.items[i].row;
+    const struct seat_row_plan *plan = &item->rows.items[i];
     size_t start;
-    if (item->rows.items[i].seats < count ||
-        !best_run(seats_of(context, item->item_id, name)->seats, (size_t)count, &start))
+    if (plan->seats < count ||
+        !best_run(seats_of(context, item->item_id, plan->row)->seats, (size_t)count, &start))
       continue;
     struct str *chosen = scratch(context, (size_t)count * sizeof *chosen);
     for (size_t j = 0; j < (size_t)count; j++)
-      chosen[j] = scratch_format(context, STR_FORMAT "-%zu", STR_ARGS(name), start + j + 1);
+      chosen[j] = scratch_format(context, STR_FORMAT "-%zu", STR_ARGS(plan->row),
+                                 (size_t)plan->first + start + j);
     *seats = (struct seat_list){(size_t)count, chosen};
     return REASON_NONE;
   }

@@ -173,7 +173,7 @@ static bool same_rows(const struct stock_level *item, const struct register_item
   if (item->rows.count != command->rows.count) return false;
   for (size_t i = 0; i < item->rows.count; i++) {
     const struct seat_row_plan *a = &item->rows.items[i], *b = &command->rows.items[i];
-    if (a->seats != b->seats || !str_equal(a->row, b->row)) return false;
+    if (a->seats != b->seats || a->first != b->first || !str_equal(a->row, b->row)) return false;
   }
   return true;
 }
@@ -217,8 +217,10 @@ static void register_item(struct context *context, const struct event *event) {
   for (size_t i = 0; i < command->rows.count; i++) {
     const struct seat_row_plan *plan = &command->rows.items[i];
     char *free_seats = memset(scratch(context, (size_t)plan->seats), '.', (size_t)plan->seats);
-    const struct seat_row row = {
-        .item_id = command->item_id, .row = plan->row, .seats = {free_seats, (size_t)plan->seats}};
+    const struct seat_row row = {.item_id = command->item_id,
+                                 .row = plan->row,
+                                 .seats = {free_seats, (size_t)plan->seats},
+                                 .first = plan->first};
     seats_put(context, &row);
     item.capacity += plan->seats;
   }

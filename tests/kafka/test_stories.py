@@ -95,16 +95,16 @@ def test_sports_S3_S4_S5_team_and_amount(shared):
 
 def test_movie_M2_M5_seats_have_one_holder_and_declined_ones_are_free_again(shared):
     shared.send(item("film", "MOVIE", title="분노의 질주", screen="2", payment="AT_ONCE", price=12000, max_per_reservation=4,
-                     rows=[{"row": "A", "seats": 5}, {"row": "B", "seats": 5}]))
+                     rows=[{"row": "A", "seats": 5}, {"row": "B", "seats": 5, "first": 6}]))
     shared.wait_item("film", available=10)
     shared.send(reserve("film-1", "kim", "film", seats=["A-1", "A-2"]))
     shared.wait_status("film-1", "APPROVED")
     shared.send(reserve("film-2", "lee", "film", seats=["A-2", "A-3"]))
     shared.wait_status("film-2", "FAILED", "SEAT_TAKEN")
-    shared.send(reserve("film-3", "declined-choi", "film", seats=["B-1"]))
+    shared.send(reserve("film-3", "declined-choi", "film", seats=["B-6"]))
     shared.wait_status("film-3", "FAILED", "DECLINED")
     found = shared.wait_item("film", available=8, sold=2, held=0)
-    assert {row["row"]: row["seats"] for row in found["seats"]} == {"A": "xx...", "B": "....."}
+    assert {row["row"]: (row["first"], row["seats"]) for row in found["seats"]} == {"A": (1, "xx..."), "B": (6, ".....")}
 
 
 def test_movie_M3_the_outcome_carries_screen_and_seats_keyed_by_item(shared):

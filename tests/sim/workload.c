@@ -44,7 +44,7 @@ static const char *const item_names[ITEMS] = {"book", "concert", "match", "film"
 static void send_item(struct workload *workload, int number, bool changed) {
   struct sim *sim = workload->sim;
   static const struct str teams[] = {{"red", 3}, {"blue", 4}};
-  static const struct seat_row_plan rows[] = {{{"A", 1}, 4}, {{"B", 1}, 3}};
+  static const struct seat_row_plan rows[] = {{{"A", 1}, 4, 1}, {{"B", 1}, 3, 5}};
   struct register_item item = {.item_id = str_of(item_names[number]),
                                .title = str_of(changed ? "another title" : item_names[number]),
                                .max_per_reservation = 2,
@@ -82,7 +82,7 @@ static void send_item(struct workload *workload, int number, bool changed) {
 }
 
 static struct str any_seat(struct sim *sim) {
-  static const char *const seats[] = {"A-1", "A-2", "A-3", "A-4", "B-1", "B-2", "B-3", "C-9"};
+  static const char *const seats[] = {"A-1", "A-2", "A-3", "A-4", "B-5", "B-6", "B-7", "C-9"};
   return str_of(seats[chance_below(&sim->chance, chance_of(&sim->chance, 50) ? 8 : 7)]);
 }
 

@@ -97,6 +97,10 @@ static void commands_are_checked_at_the_entrance(void **unused) {
       {0,
        ITEM("\"kind\":\"BOOK\",\"rows\":[{\"row\":\"A\",\"seats\":5},{\"row\":\"A\",\"seats\":5}]"),
        "dead-letter(a row is named twice) CommandRefused(RegisterItem,INVALID)"},
+      {0, ITEM("\"kind\":\"BOOK\",\"rows\":[{\"row\":\"A\",\"seats\":5,\"first\":9001}]"),
+       "dead-letter(a row's first seat is 1 to 9000) CommandRefused(RegisterItem,INVALID)"},
+      {0, ITEM("\"kind\":\"BOOK\",\"rows\":[{\"row\":\"A\",\"seats\":5,\"first\":0}]"),
+       "dead-letter(a row's first seat is 1 to 9000) CommandRefused(RegisterItem,INVALID)"},
       {0, ITEM("\"kind\":\"SPORTS\",\"options\":[\"KT\",\"KT\"]"),
        "dead-letter(an option is named twice) CommandRefused(RegisterItem,INVALID)"},
       {0, "{\"type\":\"ReceiveStock\",\"item_id\":\"i\",\"receipt_id\":\"q\",\"quantity\":0}",
@@ -224,16 +228,19 @@ static void a_seat_has_one_holder_at_a_time(void **unused) {
   const struct line_of_play steps[] = {
       {0,
        ITEM("\"kind\":\"MUSICAL\",\"max_per_reservation\":3,\"rows\":[{\"row\":\"A\",\"seats\":2},{"
-            "\"row\":\"B-1\",\"seats\":12}]"),
+            "\"row\":\"B-1\",\"seats\":12,\"first\":101}]"),
        "StockLevel SeatRow SeatRow"},
-      {0, HOLD("r1", "\"quantity\":2,\"seats\":[\"A-1\",\"B-1-12\"]"),
+      {0, HOLD("r1", "\"quantity\":2,\"seats\":[\"A-1\",\"B-1-112\"]"),
        "StockHeld SeatRow SeatRow StockLevel"},
+      {0, HOLD("r12", "\"quantity\":1,\"seats\":[\"B-1-100\"]"), "StockRefused(UNKNOWN_SEAT)"},
+      {0, HOLD("r13", "\"quantity\":1,\"seats\":[\"B-1-113\"]"), "StockRefused(UNKNOWN_SEAT)"},
+      {0, HOLD("r14", "\"quantity\":1,\"seats\":[\"B-1-1\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r2", "\"quantity\":2,\"seats\":[\"A-2\",\"A-1\"]"), "StockRefused(SEAT_TAKEN)"},
       {0, HOLD("r3", "\"quantity\":1,\"seats\":[\"A-3\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r4", "\"quantity\":1,\"seats\":[\"A-01\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r5", "\"quantity\":1,\"seats\":[\"A-\"]"), "StockRefused(UNKNOWN_SEAT)"},
       {0, HOLD("r6", "\"quantity\":1,\"seats\":[\"-1\"]"), "StockRefused(UNKNOWN_SEAT)"},
-      {0, HOLD("r8", "\"quantity\":4,\"seats\":[\"A-1\",\"A-2\",\"B-1-1\",\"B-1-2\"]"),
+      {0, HOLD("r8", "\"quantity\":4,\"seats\":[\"A-1\",\"A-2\",\"B-1-101\",\"B-1-102\"]"),
        "StockRefused(OVER_LIMIT)"},
       {0, HOLD("r9", "\"quantity\":1,\"seats\":[\"A-2\"]"), "StockHeld StockLevel SeatRow"},
       {0, RELEASE("r1"), "SeatRow SeatRow StockLevel"},
@@ -273,12 +280,12 @@ static void the_best_seats_are_together_in_the_first_row_that_has_them_near_its_
       {{0}, 2, "A-2 A-3", 0},
       {{0}, 3, "A-2 A-3 A-4", 0},
       {{0}, 5, "A-1 A-2 A-3 A-4 A-5", 0},
-      {{0}, 6, "B-1 B-2 B-3 B-4 B-5 B-6", 0}, /* the first row is too short */
+      {{0}, 6, "B-9 B-10 B-11 B-12 B-13 B-14", 0}, /* the first row is too short */
       {{"A-3"}, 1, "A-2", 0},
       {{"A-3"}, 2, "A-1 A-2", 0},
-      {{"A-3"}, 3, "B-2 B-3 B-4", 0},
-      {{"A-2", "A-4", "B-3", "B-4"}, 2, "B-1 B-2", 0},
-      {{"A-2", "A-4", "B-2", "B-5"}, 3, NULL, "StockRefused(NOT_ADJACENT)"},
+      {{"A-3"}, 3, "B-10 B-11 B-12", 0},
+      {{"A-2", "A-4", "B-11", "B-12"}, 2, "B-9 B-10", 0},
+      {{"A-2", "A-4", "B-10", "B-13"}, 3, NULL, "StockRefused(NOT_ADJACENT)"},
       {{0}, 7, NULL, "StockRefused(NOT_ADJACENT)"},
       {{0}, 12, NULL, "StockRefused(SOLD_OUT)"},
       {{0}, 13, NULL, "StockRefused(OVER_LIMIT)"},
@@ -288,7 +295,7 @@ static void the_best_seats_are_together_in_the_first_row_that_has_them_near_its_
     harness_open(&h, "stock-check");
     harness_json(&h, 1000,
                  ITEM("\"kind\":\"MUSICAL\",\"max_per_reservation\":12,\"rows\":[{\"row\":\"A\","
-                      "\"seats\":5},{\"row\":\"B\",\"seats\":6}]"));
+                      "\"seats\":5},{\"row\":\"B\",\"seats\":6,\"first\":9}]"));
     for (int t = 0; t < 4 && table[i].taken[t]; t++) {
       struct request_hold hold = {.reservation_id = str_of(table[i].taken[t]),
                                   .customer_id = STR("c"),
