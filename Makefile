@@ -77,6 +77,10 @@ $(BUILD)/bin/holdfast: $(call filter_objects,holdfast) $(ALL_FILTER_OBJECTS) $(B
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
+$(BUILD)/bin/pass-through: $(BUILD)/tests/bench/pass-through.o
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
+
 $(BUILD)/bin/provider-simulator: $(BUILD)/tests/lib/provider-simulator.o
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@

@@ -73,7 +73,6 @@ rd_kafka_conf_t *kafka_conf(const struct options *options, const char *client_id
 
 rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct log_failure *failure) {
   char error[256];
-  rd_kafka_conf_set(conf, "log.configuration.warnings", "false", error, sizeof error);
   rd_kafka_t *handle = rd_kafka_new(type, conf, error, sizeof error);
   if (handle) return handle;
   rd_kafka_conf_destroy(conf);

@@ -21,32 +21,28 @@ KILLS = 5
 PARTITIONS = 4
 
 
-def requests(rows):
-    """(key, value) of RegisterItem and the RequestHolds, by reserve-requested in a pipe: one example of each, then the id is put in."""
-    commands = [{"type": "RegisterItem", "item_id": "item-%02d" % i, "title": "t", "kind": "BOOK", "capacity": rows, "payment": "NONE"} for i in range(16)]
-    commands += [{"type": "Reserve", "reservation_id": "r-00000000", "customer_id": "c", "item_id": "item-%02d" % i, "quantity": 1} for i in range(16)]
+def make_holds(rows, items=16):
+    """(key, value) of RegisterItem and of the RequestHolds, an example for each item: the id is put in."""
+    commands = [{"type": "RegisterItem", "item_id": "item-%05d" % i, "title": "t", "kind": "BOOK", "capacity": rows, "payment": "NONE"} for i in range(items)]
+    commands += [{"type": "Reserve", "reservation_id": "r-00000000", "customer_id": "c", "item_id": "item-%05d" % i, "quantity": 1} for i in range(items)]
     text = "".join(json.dumps(c) + "\n" for c in commands)
     encoded = subprocess.run([BIN / "holdfast", "encode"], input=text, capture_output=True, text=True, check=True).stdout
     decided = subprocess.run([BIN / "reserve-requested", "--pipe"], input=encoded, capture_output=True, text=True, check=True).stdout
-    lines = [json.loads(line) for line in decided.splitlines()]
-    return [line for line in lines if line["topic"] == "stock-requests"]
+    lines = [line for line in map(json.loads, decided.splitlines()) if line["topic"] == "stock-requests"]
+    return tuple([(line["key"], encode_value(line["value"])) for line in lines if line["value"]["type"] == kind] for kind in ("RegisterItem", "RequestHold"))
 
 
-def make_holds(rows):
-    lines = requests(rows)
-    items = [(line["key"], encode_value(line["value"])) for line in lines if line["value"]["type"] == "RegisterItem"]
-    return items, [(line["key"], encode_value(line["value"])) for line in lines if line["value"]["type"] == "RequestHold"]
-
-
-def fill(address, topic, rows):
-    items, holds = make_holds(rows)
+def fill(address, topic, rows, items=16):
+    registered, holds = make_holds(rows, items)
     producer = bulk_producer(address)
-    for key, value in items:
+    for key, value in registered:
         producer.produce(topic, value, key)
     producer.flush()
+    headers = [("correlation-id", b"r-00000000"), ("causation", b"reservation-commands-0-000000"), ("source", b"reserve-requested/1"),
+               ("produced-at", b"1760000000000")]
     for i in range(rows):
         key, value = holds[i % len(holds)]
-        producer.produce(topic, value.replace(b"r-00000000", b"r-%08d" % i), key)
+        producer.produce(topic, value.replace(b"r-00000000", b"r-%08d" % i), key, headers=headers)
         if i % 10000 == 0:
             producer.poll(0.01)
     producer.flush()

@@ -1,5 +1,6 @@
 """What every benchmark stands on: a broker of its own, the filters as processes, and what they say of themselves."""
 import contextlib
+import functools
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import time
 import urllib.request
 
 import fastavro
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / "build/bin"
@@ -34,16 +35,24 @@ def broker():
 
 def bulk_producer(address):
     return Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "compression.type": "lz4", "linger.ms": 20,
-                     "queue.buffering.max.messages": 500000})
+                     "queue.buffering.max.messages": 500000, "log_level": 0})
+
+
+@functools.cache
+def released(record):
+    """The newest schema of a record, and what its encodings begin with."""
+    newest = max((ROOT / "avro/history").glob(record + ".*.avsc"), key=lambda path: int(path.stem.rsplit(".", 1)[1]))
+    schema = json.loads(newest.read_text())
+    fingerprint = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    return fastavro.parse_schema(schema), b"\xc3\x01" + bytes.fromhex(fingerprint)
 
 
 def encode_value(value):
     """Single-object encoding with fastavro: the fingerprint is that of the released schema."""
-    schema = json.loads(max((ROOT / "avro/history").glob(value["type"] + ".*.avsc"), key=lambda p: int(p.stem.rsplit(".", 1)[1])).read_text())
+    schema, head = released(value["type"])
     body = io.BytesIO()
-    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), {k: v for k, v in value.items() if k != "type"})
-    fingerprint = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO")
-    return b"\xc3\x01" + bytes.fromhex(fingerprint) + body.getvalue()
+    fastavro.schemaless_writer(body, schema, {k: v for k, v in value.items() if k != "type"})
+    return head + body.getvalue()
 
 
 def metrics(port):
@@ -74,11 +83,11 @@ class Run:
     def holdfast(self, *arguments):
         subprocess.run([BIN / "holdfast", *arguments], env=self.environment, check=True, capture_output=True)
 
-    def start(self, name, slot=0):
+    def start(self, name, slot=0, options=()):
         """Its process and port go by the filter's name, or NAME-SLOT for more than one instance."""
         key = "%s-%d" % (name, slot) if slot else name
         log = HERE / (self.environment["HOLDFAST_PREFIX"] + key + ".log")
-        command = [BIN / name, "--http", "127.0.0.1:0", "--slot", str(slot)]
+        command = [BIN / name, "--http", "127.0.0.1:0", "--slot", str(slot), *options]
         self.processes[key] = subprocess.Popen(command, stderr=open(log, "w"), env=self.environment)
         self.ports[key] = port_of(log, self.processes[key])
 
@@ -100,3 +109,52 @@ class Run:
 
     def __exit__(self, *failure):
         self.stop()
+
+
+# ---- what is measured of a process ----
+
+def cpu_seconds(pid):
+    """User and system time so far, of a process that runs."""
+    fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mib(pid):
+    return int(next(line for line in pathlib.Path("/proc/%d/status" % pid).read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def written_bytes(pid):
+    """What it handed to the kernel to be written to files (and sockets are not in it)."""
+    return int(next(line for line in pathlib.Path("/proc/%d/io" % pid).read_text().splitlines() if line.startswith("write_bytes")).split()[1])
+
+
+def broker_pid():
+    return int((HERE / "kafka/broker.pid").read_text())
+
+
+class Progress:
+    """How much of a topic a group has committed: the same question to whatever consumes it."""
+
+    def __init__(self, address, group, topic, partitions=4):
+        self.consumer = Consumer({"bootstrap.servers": address, "group.id": group, "isolation.level": "read_committed", "log_level": 0})
+        self.partitions = [TopicPartition(topic, p) for p in range(partitions)]
+
+    def committed(self):
+        return sum(max(p.offset, 0) for p in self.consumer.committed(self.partitions, timeout=20))
+
+    def reach(self, count, limit=600, alive=lambda: True):
+        """Waits until so much is committed, and returns when that was, between two answers."""
+        before, at = 0, time.time()
+        until = time.time() + limit
+        while time.time() < until:
+            now, asked = self.committed(), time.time()
+            if now >= count:
+                return asked if now == before else at + (asked - at) * (count - before) / (now - before)
+            before, at = now, asked
+            if not alive():
+                raise SystemExit("bench: it ended before its time")
+            time.sleep(0.01)
+        raise SystemExit("bench: %d of %d were committed in %d s" % (self.committed(), count, limit))
+
+    def close(self):
+        self.consumer.close()
