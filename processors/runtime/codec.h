@@ -1,9 +1,8 @@
 /* Avro's single-object encoding (Avro specification, "Single-object encoding"): C3 01, the
- * CRC-64-AVRO fingerprint of the writer's schema, the body. Decoding checks the bytes against the
- * writer's schema within bounds before avro-c reads them, then takes each field over by its name;
- * fields the writer did not know get their defaults.
+ * CRC-64-AVRO fingerprint of the writer's schema, the body. Decoding takes each
+ * field over by its name; fields the writer did not know get their defaults.
  *
- * A codec belongs to one thread: the values it reuses are not shared. */
+ * A codec belongs to one thread: its buffer is not shared. */
 #ifndef HOLDFAST_CODEC_H
 #define HOLDFAST_CODEC_H
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "avro_type.h"
+#include "avro_binary.h"
 
 json_t *json_text(struct str text) {
   json_t *result = json_stringn(text.data ? text.data : "", text.size);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 // cmocka wants the four above first
+#include <avro.h>
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,6 +213,74 @@ static void a_record_past_the_limit_is_not_encoded(void **unused) {
   assert_non_null(codec_encode(codec, (struct record){RECORD_PAY, &pay}, &arena).data);
 }
 
+static struct str random_text(unsigned *seed) {
+  char text[300];
+  size_t size = (size_t)rand_r(seed) % (rand_r(seed) % 8 ? 12 : sizeof text);
+  for (size_t i = 0; i < size; i++) text[i] = (char)(rand_r(seed) % 128);
+  return arena_copy(&arena, (struct str){text, size});
+}
+
+static int64_t random_number(unsigned *seed) {
+  uint64_t bits =
+      (uint64_t)rand_r(seed) << 33 ^ (uint64_t)rand_r(seed) << 11 ^ (uint64_t)rand_r(seed);
+  return (int64_t)(bits >> rand_r(seed) % 64);
+}
+
+static struct sample random_sample(unsigned *seed) {
+  struct sample sample = {.color = (enum color)(rand_r(seed) % 2),
+                          .name = random_text(seed),
+                          .count = random_number(seed) * (rand_r(seed) % 2 ? 1 : -1),
+                          .note = random_text(seed),
+                          .limit = (int32_t)random_number(seed),
+                          .on = rand_r(seed) % 2,
+                          .raw = random_text(seed)};
+  struct str *tags = arena_alloc(&arena, 100 * sizeof *tags);
+  struct spot *spots = arena_alloc(&arena, 100 * sizeof *spots);
+  sample.tags.count = (size_t)rand_r(seed) % 100;
+  sample.spots.count = (size_t)rand_r(seed) % 3;
+  for (size_t i = 0; i < sample.tags.count; i++) tags[i] = random_text(seed);
+  for (size_t i = 0; i < sample.spots.count; i++)
+    spots[i] = (struct spot){.x = (int32_t)random_number(seed), .label = random_text(seed)};
+  sample.tags.items = tags;
+  sample.spots.items = spots;
+  return sample;
+}
+
+/* avro-c takes what is written here for the same value: it reads it and writes the same bytes. */
+static void avro_c_reads_what_is_written_and_writes_what_is_read(void **unused) {
+  (void)unused;
+  const char *given = getenv("SEED");
+  unsigned seed = given ? (unsigned)atoi(given) : (unsigned)time(NULL);
+  printf("seed %u (repeat with SEED=%u)\n", seed, seed);
+  const struct schema_version *version = sample_schemas.versions;
+  while (!version->current) version++;
+  avro_schema_t schema;
+  assert_int_equal(avro_schema_from_json_length(version->json, strlen(version->json), &schema), 0);
+  avro_value_iface_t *class = avro_generic_class_from_schema(schema);
+  for (int i = 0; i < 2000; i++) {
+    struct sample in = random_sample(&seed);
+    struct str bytes = codec_encode(samples, (struct record){0, &in}, &arena);
+    static char again[RECORD_SIZE_MAX];
+    avro_value_t value;
+    avro_generic_value_new(class, &value);
+    avro_reader_t reader = avro_reader_memory(bytes.data + 10, (int64_t)bytes.size - 10);
+    avro_writer_t writer = avro_writer_memory(again, sizeof again);
+    assert_int_equal(avro_value_read(reader, &value), 0);
+    assert_int_equal(avro_value_write(writer, &value), 0);
+    assert_int_equal(avro_writer_tell(writer), bytes.size - 10);
+    assert_memory_equal(again, bytes.data + 10, bytes.size - 10);
+    struct record out;
+    assert_true(codec_decode(samples, bytes, &arena, &out, error));
+    assert_true(str_equal(codec_encode(samples, out, &arena), bytes));
+    avro_value_decref(&value);
+    avro_reader_free(reader);
+    avro_writer_free(writer);
+    arena_reset(&arena);
+  }
+  avro_value_iface_decref(class);
+  avro_schema_decref(schema);
+}
+
 /* Any bytes: decoded or refused, within bounds (the sanitizers look), and what is decoded can be
  * encoded again. */
 static void random_damage_never_harms(void **unused) {
@@ -292,6 +361,7 @@ int main(void) {
       cmocka_unit_test(bytes_that_lie_are_refused_with_the_place),
       cmocka_unit_test(what_is_not_single_object_encoding_is_refused),
       cmocka_unit_test(a_record_past_the_limit_is_not_encoded),
+      cmocka_unit_test(avro_c_reads_what_is_written_and_writes_what_is_read),
       cmocka_unit_test(random_damage_never_harms),
       cmocka_unit_test(every_record_survives_json),
       cmocka_unit_test(json_that_does_not_fit_is_refused_with_the_field),
