@@ -48,8 +48,9 @@ struct str audit_hold_key(struct auditor *auditor, struct str item, struct str r
 }
 
 size_t audit_load(struct auditor *auditor, struct str key, void *out, size_t size) {
-  const struct change *staged = staging_find(&auditor->staging, 0, 0, key);
-  struct str bytes = staged ? staged->value : store_get(auditor->store, 0, key, &auditor->scratch);
+  const struct staged *staged = staging_find(&auditor->staging, 0, 0, key);
+  struct str bytes =
+      staged ? staged->change.value : store_get(auditor->store, 0, key, &auditor->scratch);
   memset(out, 0, size);
   if (!bytes.data) return 0;
   memcpy(out, bytes.data, bytes.size < size ? bytes.size : size);

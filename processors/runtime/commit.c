@@ -1,6 +1,7 @@
 /* The commit protocol: steps 2 to 6 of README.md, in their order, and the only way back. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <sysexits.h>
 
 #include "clock.h"
 #include "logging.h"
@@ -44,21 +45,39 @@ static enum log_status decide_batch(struct runtime *runtime, const struct timer_
   return LOG_OK;
 }
 
-/* Step 3: the last value of each changed key, to the changelog and to the tables, each to the
- * partition of its input. */
+/* Where the last value of a changed key goes: to the changelog, or to a table. */
+static struct log_output change_output(struct runtime *runtime, const struct staged *staged) {
+  bool row = staged->group == ROWS_GROUP;
+  struct log_output output = {
+      .topic = row ? runtime->changelog_topic : runtime->output_topics[staged->group],
+      .partition = staged->partition,
+      .key = staged->change.key,
+      .value = staged->change.value,
+      .timestamp = staged->timestamp};
+  if (row) output.acknowledged = &partition_find(runtime, staged->partition)->acknowledged;
+  return output;
+}
+
+/* What was staged as a struct becomes bytes. */
+static bool encode(struct runtime *runtime, struct staged *staged) {
+  if (!staged->row || staged->change.value.data) return true;
+  staged->change.value =
+      codec_encode(runtime->codec, (struct record){staged->type, staged->row}, &runtime->arena);
+  return staged->change.value.data ||
+         runtime_fail(runtime, EX_SOFTWARE, "a %s would be larger than a record may be",
+                      codec_schemas(runtime->codec)->records[staged->type]->name);
+}
+
+/* Step 3: the last value of each changed key, each to the partition of its input. */
 static enum log_status produce_changes(struct runtime *runtime) {
   for (size_t i = 0; i < runtime->staging.count; i++) {
-    const struct staged *staged = &runtime->staging.entries[i];
+    struct staged *staged = &runtime->staging.entries[i];
+    if (!staged->changed) continue;
+    if (!encode(runtime, staged)) return LOG_FATAL;
     bool row = staged->group == ROWS_GROUP;
     if (row && runtime->processor->input_is_changelog) continue;
     if (MUTANT("tombstone-forgotten") && row && !staged->change.value.data) continue;
-    struct log_output output = {
-        .topic = row ? runtime->changelog_topic : runtime->output_topics[staged->group],
-        .partition = staged->partition,
-        .key = staged->change.key,
-        .value = staged->change.value,
-        .timestamp = staged->timestamp};
-    if (row) output.acknowledged = &partition_find(runtime, staged->partition)->acknowledged;
+    const struct log_output output = change_output(runtime, staged);
     enum log_status status = runtime->log->class->produce(runtime->log, &output);
     if (status != LOG_OK) return status;
     atomic_fetch_add_explicit(&runtime->metrics.changes, 1, memory_order_relaxed);
@@ -73,32 +92,35 @@ static int64_t last_changelog(const struct runtime *runtime, const struct partit
                                                              : partition->last_changelog;
 }
 
-static size_t changes_of(const struct runtime *runtime, const struct partition *partition,
-                         struct change *out) {
-  size_t count = 0;
-  for (size_t i = 0; i < runtime->staging.count; i++) {
-    const struct staged *staged = &runtime->staging.entries[i];
-    if (staged->group != ROWS_GROUP || staged->partition != partition->id) continue;
-    out[count++] = staged->change;
-  }
-  return count;
-}
-
 /* The changes of each partition of the batch, by the partition's place in the array. */
 struct partition_changes {
   struct change *changes;
   size_t count;
 };
 
+static bool is_row_change(const struct staged *staged) {
+  return staged->changed && staged->group == ROWS_GROUP;
+}
+
 static struct partition_changes *group_changes(struct runtime *runtime) {
+  const struct staging *staging = &runtime->staging;
   struct partition_changes *groups =
       arena_zalloc(&runtime->arena, runtime->partition_count * sizeof *groups);
-  struct change *room = arena_alloc(&runtime->arena, runtime->staging.count * sizeof *room);
+  size_t *group_of = arena_alloc(&runtime->arena, staging->count * sizeof *group_of);
+  for (size_t i = 0; i < staging->count; i++) {
+    if (!is_row_change(&staging->entries[i])) continue;
+    group_of[i] =
+        (size_t)(partition_find(runtime, staging->entries[i].partition) - runtime->partitions);
+    groups[group_of[i]].count++;
+  }
   for (size_t i = 0; i < runtime->partition_count; i++) {
-    if (runtime->partitions[i].staged_input < 0) continue;
-    groups[i].changes = room;
-    groups[i].count = changes_of(runtime, &runtime->partitions[i], room);
-    room += groups[i].count;
+    groups[i].changes = arena_alloc(&runtime->arena, groups[i].count * sizeof *groups[i].changes);
+    groups[i].count = 0;
+  }
+  for (size_t i = 0; i < staging->count; i++) {
+    if (!is_row_change(&staging->entries[i])) continue;
+    struct partition_changes *group = &groups[group_of[i]];
+    group->changes[group->count++] = staging->entries[i].change;
   }
   return groups;
 }
@@ -178,14 +200,10 @@ static void promote(struct runtime *runtime, const struct partition_changes *gro
 static void start_calls(struct runtime *runtime) {
   for (size_t i = 0; i < runtime->call_count; i++) {
     const struct pending_call *call = &runtime->calls[i];
-    const struct change *change =
+    const struct staged *staged =
         staging_find(&runtime->staging, ROWS_GROUP, call->partition, call->key);
-    struct record row;
-    char error[CODEC_ERROR_SIZE];
-    /* The row was encoded in this batch. */
-    if (!change || !codec_decode(runtime->codec, change->value, &runtime->arena, &row, error))
-      continue;
-    runtime->processor->world->start(runtime->world, call->partition, call->key, row.value);
+    if (staged && staged->row)
+      runtime->processor->world->start(runtime->world, call->partition, call->key, staged->row);
   }
 }
 

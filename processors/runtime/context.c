@@ -80,25 +80,20 @@ bool row_bytes_due(struct runtime *runtime, struct str key, struct str value, in
   return true;
 }
 
-static struct str row_bytes(struct runtime *runtime, int32_t partition, struct str key) {
-  const struct change *staged = staging_find(&runtime->staging, ROWS_GROUP, partition, key);
-  if (MUTANT("own-writes-unseen")) staged = NULL;
-  return staged ? staged->value : store_get(runtime->store, partition, key, &runtime->arena);
-}
-
 static void context_fail(struct context *context, int exit_code, const char *what,
                          const char *why) {
   runtime_fail(context->runtime, exit_code, "%s: %s", what, why);
   context->status = LOG_FATAL;
 }
 
-const void *row_get(struct context *context, const struct row_kind *kind, struct str key) {
-  struct str bytes = row_bytes(context->runtime, context->partition->id, key);
+/* Deciding on without the row would be deciding wrongly. */
+static const void *read_row(struct context *context, const struct row_kind *kind, struct str key) {
+  struct runtime *runtime = context->runtime;
+  struct str bytes = store_get(runtime->store, context->partition->id, key, &runtime->arena);
   if (!bytes.data) return NULL;
   char error[CODEC_ERROR_SIZE];
-  const void *row = row_decode(context->runtime, kind, bytes, error);
+  const void *row = row_decode(runtime, kind, bytes, error);
   if (row) return row;
-  /* Deciding on without the row would be deciding wrongly. */
   log_error(
       "a row of the store is damaged: %s; remove the state directory, it is rebuilt from the "
       "changelog",
@@ -106,28 +101,43 @@ const void *row_get(struct context *context, const struct row_kind *kind, struct
   _exit(EX_DATAERR);
 }
 
+const void *row_get(struct context *context, const struct row_kind *kind, struct str key) {
+  bool fresh;
+  struct staged *entry =
+      staging_entry(&context->runtime->staging, ROWS_GROUP, context->partition->id, key, &fresh);
+  if (MUTANT("own-writes-unseen") && entry->changed) return read_row(context, kind, key);
+  if (fresh) entry->row = read_row(context, kind, key);
+  return entry->row;
+}
+
+/* The struct is kept as it is now, in the arena: a row that is put again is another struct, and
+ * what was read of the former stays as it was. */
+static struct staged *stage(struct context *context, int group, struct str key, int type,
+                            const void *value) {
+  bool fresh;
+  struct runtime *runtime = context->runtime;
+  struct staged *entry =
+      staging_entry(&runtime->staging, group, context->partition->id, key, &fresh);
+  size_t size = value ? codec_schemas(runtime->codec)->records[type]->size : 0;
+  entry->row = value ? memcpy(arena_alloc(&runtime->arena, size), value, size) : NULL;
+  entry->type = type;
+  entry->change = (struct change){.key = entry->change.key};
+  entry->changed = true;
+  entry->timestamp = context->event->time;
+  return entry;
+}
+
 void row_put(struct context *context, const struct row_kind *kind, struct str key,
              const void *row) {
   struct runtime *runtime = context->runtime;
-  struct change change = {.key = key, .due_at = row_due_at(runtime, kind, row)};
-  if (runtime->processor->input_is_changelog) {
-    change.value =
-        arena_copy(&runtime->arena,
-                   context->record->value); /* as it came, so that a restore makes the same rows */
-  } else {
-    change.value = codec_encode(runtime->codec, (struct record){kind->type, row}, &runtime->arena);
-  }
-  if (!change.value.data)
-    return context_fail(context, EX_SOFTWARE, kind->name,
-                        "a row would be larger than a record may be");
-  staging_put(&runtime->staging, ROWS_GROUP, context->partition->id, &change, context->event->time);
+  struct staged *entry = stage(context, ROWS_GROUP, key, kind->type, row);
+  entry->change.due_at = row_due_at(runtime, kind, row);
+  if (runtime->processor->input_is_changelog) /* as it came: a restore makes the same rows */
+    entry->change.value = arena_copy(&runtime->arena, context->record->value);
 }
 
 void row_delete(struct context *context, const struct row_kind *kind, struct str key) {
-  (void)kind;
-  struct change change = {.key = key};
-  staging_put(&context->runtime->staging, ROWS_GROUP, context->partition->id, &change,
-              context->event->time);
+  stage(context, ROWS_GROUP, key, kind ? kind->type : -1, NULL);
 }
 
 static void produce(struct context *context, struct log_output *output) {
@@ -147,16 +157,14 @@ static void produce(struct context *context, struct log_output *output) {
 void emit(struct context *context, size_t output, struct str key, int type, const void *value) {
   struct runtime *runtime = context->runtime;
   const struct output *to = &runtime->processor->outputs[output];
+  if (to->table) {
+    stage(context, (int)output, key, type, value);
+    return;
+  }
   struct str bytes = codec_encode(runtime->codec, (struct record){type, value}, &runtime->arena);
   if (!bytes.data)
     return context_fail(context, EX_SOFTWARE, to->topic,
                         "an output would be larger than a record may be");
-  if (to->table) {
-    struct change change = {.key = key, .value = bytes};
-    staging_put(&runtime->staging, (int)output, context->partition->id, &change,
-                context->event->time);
-    return;
-  }
   struct log_output out = {
       .topic = runtime->output_topics[output], .partition = -1, .key = key, .value = bytes};
   produce(context, &out);

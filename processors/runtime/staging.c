@@ -22,12 +22,12 @@ static size_t probe(const struct staging *staging, uint64_t hash, int group, int
   }
 }
 
-const struct change *staging_find(const struct staging *staging, int group, int32_t partition,
+const struct staged *staging_find(const struct staging *staging, int group, int32_t partition,
                                   struct str key) {
   if (staging->count == 0) return NULL;
   uint32_t number =
       staging->slots[probe(staging, hash_of(group, partition, key), group, partition, key)];
-  return number ? &staging->entries[number - 1].change : NULL;
+  return number ? &staging->entries[number - 1] : NULL;
 }
 
 static void grow(struct staging *staging) {
@@ -41,21 +41,30 @@ static void grow(struct staging *staging) {
   }
 }
 
-void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change,
-                 int64_t timestamp) {
+struct staged *staging_entry(struct staging *staging, int group, int32_t partition, struct str key,
+                             bool *fresh) {
   if (staging->count * 2 >= staging->slot_count) grow(staging);
-  uint64_t hash = hash_of(group, partition, change->key);
-  size_t at = probe(staging, hash, group, partition, change->key);
-  if (!staging->slots[at]) {
+  uint64_t hash = hash_of(group, partition, key);
+  size_t at = probe(staging, hash, group, partition, key);
+  *fresh = !staging->slots[at];
+  if (*fresh) {
     staging->entries =
         xgrow(staging->entries, &staging->capacity, staging->count + 1, sizeof *staging->entries);
+    staging->entries[staging->count] = (struct staged){
+        .partition = partition, .group = group, .hash = hash, .change = {.key = key}};
     staging->slots[at] = (uint32_t)++staging->count;
   }
-  staging->entries[staging->slots[at] - 1] = (struct staged){.partition = partition,
-                                                             .group = group,
-                                                             .hash = hash,
-                                                             .change = *change,
-                                                             .timestamp = timestamp};
+  return &staging->entries[staging->slots[at] - 1];
+}
+
+void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change,
+                 int64_t timestamp) {
+  bool fresh;
+  struct staged *entry = staging_entry(staging, group, partition, change->key, &fresh);
+  entry->change = *change;
+  entry->changed = true;
+  entry->row = NULL;
+  entry->timestamp = timestamp;
 }
 
 void staging_clear(struct staging *staging) {

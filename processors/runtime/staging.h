@@ -1,6 +1,7 @@
-/* What a batch has changed and not yet committed: the last value of each key, in the order of their
- * first change. Reads of the batch look here before they look in the store. Keys and values live in
- * the batch's arena. */
+/* The rows of a batch: what it has read, and the last value of each key that it has changed, in the
+ * order in which keys were first met. A row is read from the store and decoded once a batch, and
+ * what changes again and again is encoded once, at the end. Keys, values and structs live in the
+ * batch's arena. */
 #ifndef HOLDFAST_STAGING_H
 #define HOLDFAST_STAGING_H
 
@@ -10,8 +11,11 @@ struct staged {
   int32_t partition;
   int group; /* keys of different groups do not meet: rows, or the number of a table output */
   uint64_t hash;
-  struct change change;
-  int64_t timestamp; /* of the event that changed it last */
+  bool changed;         /* else it was only read */
+  struct change change; /* value: NULL where there is no row, or it is not encoded yet */
+  const void *row;      /* the value as a struct; NULL: there is no row, or nobody asked for it */
+  int type;             /* of the struct */
+  int64_t timestamp;    /* of the event that changed it last */
 };
 
 struct staging {
@@ -21,11 +25,16 @@ struct staging {
   size_t slot_count;
 };
 
-/* The change staged for the key, or NULL. Valid until the next staging_put. */
-const struct change *staging_find(const struct staging *staging, int group, int32_t partition,
+/* The entry of the key, or NULL. Valid until the next one is made. */
+const struct staged *staging_find(const struct staging *staging, int group, int32_t partition,
                                   struct str key);
 
-/* change.key and change.value are borrowed until staging_clear. */
+/* The entry of the key, made where there is none (*fresh, and it is as unchanged as empty). The key
+ * is borrowed until staging_clear. Valid until the next one is made. */
+struct staged *staging_entry(struct staging *staging, int group, int32_t partition, struct str key,
+                             bool *fresh);
+
+/* A change in bytes. change.key and change.value are borrowed until staging_clear. */
 void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change,
                  int64_t timestamp);
 void staging_clear(struct staging *staging);

@@ -84,9 +84,9 @@ static void fold_changelog(struct comparison *c) {
 
 static bool row_is_in_changelog(void *user, struct str key, struct str value) {
   struct comparison *c = user;
-  const struct change *last = staging_find(&c->last, 0, 0, key);
+  const struct staged *last = staging_find(&c->last, 0, 0, key);
   c->rows++;
-  if (last && last->value.data && str_equal(last->value, value)) return true;
+  if (last && last->change.value.data && str_equal(last->change.value, value)) return true;
   sim_fail(c->sim, "%s: its store has a row '%.*s' that %s-%d %s", node_name(c->node),
            STR_ARGS(key), c->changelog, (int)c->partition,
            last ? "has otherwise" : "does not have");
@@ -149,8 +149,8 @@ enum { BALANCE, SEEN, LAST };
 
 /* A count for each key. */
 static int64_t *counter(struct sim *sim, struct staging *counts, int group, struct str key) {
-  const struct change *found = staging_find(counts, group, 0, key);
-  if (found) return (int64_t *)(uintptr_t)found->value.data;
+  const struct staged *found = staging_find(counts, group, 0, key);
+  if (found) return (int64_t *)(uintptr_t)found->change.value.data;
   int64_t *count = arena_zalloc(&sim->arena, sizeof *count);
   const struct change change = {.key = key, .value = {(const char *)count, sizeof *count}};
   staging_put(counts, group, 0, &change, 0);
@@ -234,9 +234,10 @@ static void count_sold(struct sim *sim, struct staging *counts, struct str key,
 static void count_tally(struct sim *sim, struct staging *counts, struct str key,
                         struct record record) {
   const struct option_tally *tally = record.value;
-  const struct change *known = staging_find(counts, LAST, 0, key);
-  struct option_tally before = known ? *(const struct option_tally *)(const void *)known->value.data
-                                     : (struct option_tally){0};
+  const struct staged *known = staging_find(counts, LAST, 0, key);
+  struct option_tally before =
+      known ? *(const struct option_tally *)(const void *)known->change.value.data
+            : (struct option_tally){0};
   const struct change change = {.key = key, .value = {(const char *)tally, sizeof *tally}};
   staging_put(counts, LAST, 0, &change, 0);
   tally_add(sim, counts, tally->item_id, tally->option, before.count - tally->count,
@@ -299,8 +300,8 @@ void tables_fold(struct sim *sim, struct staging *out) {
 }
 
 static void compare_one(struct sim *sim, const struct staged *row, const struct staging *other) {
-  const struct change *found = staging_find(other, row->group, row->partition, row->change.key);
-  struct str value = found ? found->value : (struct str){0};
+  const struct staged *found = staging_find(other, row->group, row->partition, row->change.key);
+  struct str value = found ? found->change.value : (struct str){0};
   if (!row->change.value.data == !value.data && str_equal(row->change.value, value)) return;
   sim_fail(sim, "after the reset %s-%d has another value of '%.*s'",
            table_of(&sim->filters[row->group].processor), (int)row->partition,

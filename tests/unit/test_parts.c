@@ -124,7 +124,7 @@ static void staging_keeps_the_last_value_in_the_order_of_first_change(void **unu
   }
   assert_int_equal(staging.count, 5000);
   assert_true(str_equal(staging.entries[4999].change.key, STR("k4999")));
-  assert_true(str_equal(staging_find(&staging, -1, 1, STR("k4"))->value, STR("new")));
+  assert_true(str_equal(staging_find(&staging, -1, 1, STR("k4"))->change.value, STR("new")));
   assert_null(staging_find(&staging, -1, 0, STR("k4")));
   assert_null(staging_find(&staging, 0, 1, STR("k4")));
   staging_clear(&staging);
