@@ -15,7 +15,9 @@ WARNINGS := -Wall -Wextra -Wconversion -Wswitch-enum -Wshadow -Wstrict-prototype
 CPPFLAGS += -D_GNU_SOURCE -Itests/lib -Iprocessors -Iprocessors/holdfast -I$(BUILD)/gen -Iprocessors/runtime $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
-LDLIBS := -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -linih -lxxhash -lpthread
+# The sanitizers have an allocator of their own.
+ALLOCATOR := $(if $(findstring -fsanitize,$(EXTRA_CFLAGS)),,-ljemalloc)
+LDLIBS := $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -linih -lxxhash -lpthread
 
 FILTERS := $(patsubst processors/%/main.c,%,$(filter-out processors/runtime/% processors/holdfast/%,$(wildcard processors/*/main.c)))
 NOT_LIBRARY := processors/runtime/filter.c

@@ -31,6 +31,14 @@ static void fire(struct context *context, const struct event *event) {
   row_delete(context, &deadline_rows[0], event->key);
 }
 
+void deadline_prefetch(struct context *context, const struct event *event) {
+  if (event->type != RECORD_CLEAR_DEADLINES) return;
+  const struct clear_deadlines *clear = event->value;
+  for (int kind = 0; kind < DEADLINE_KIND_COUNT; kind++)
+    row_want(context, &deadline_rows[0],
+             key_of(context, clear->reservation_id, (enum deadline_kind)kind));
+}
+
 void deadline_decide(struct context *context, const struct event *event) {
   if (event->source == EVENT_DUE) {
     fire(context, event);

@@ -7,5 +7,6 @@
 extern const struct row_kind deadline_rows[];
 
 void deadline_decide(struct context *context, const struct event *event);
+void deadline_prefetch(struct context *context, const struct event *event);
 
 #endif

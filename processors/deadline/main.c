@@ -19,4 +19,5 @@ const struct processor deadline = {
     .rows = deadline_rows,
     .changelog = "deadline-changelog",
     .decide = deadline_decide,
+    .prefetch = deadline_prefetch,
 };

@@ -158,6 +158,13 @@ static void gone(struct context *context, struct str key, int64_t at) {
   row_delete(context, &history_rows[ROW_RESERVATION], key);
 }
 
+void history_prefetch(struct context *context, const struct event *event) {
+  if (event->type != RECORD_STATUS_CHANGED) return;
+  const struct status_changed *changed = event->value;
+  row_want(context, &history_rows[ROW_RESERVATION],
+           two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id));
+}
+
 void history_decide(struct context *context, const struct event *event) {
   struct expiry_turn expiry;
   expiry_begin(&expiry, context, history_rows);

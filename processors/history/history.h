@@ -10,5 +10,6 @@ extern const struct row_kind history_rows[];
 extern const struct route history_routes[];
 
 void history_decide(struct context *context, const struct event *event);
+void history_prefetch(struct context *context, const struct event *event);
 
 #endif

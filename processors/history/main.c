@@ -26,5 +26,6 @@ const struct processor history = {
     .rows = history_rows,
     .changelog = "history-changelog",
     .decide = history_decide,
+    .prefetch = history_prefetch,
     .routes = history_routes,
 };

@@ -16,7 +16,7 @@ static struct str recipient_key(struct context *context, struct str customer_id)
 }
 
 static struct str notice_key(struct context *context, struct str customer_id, int64_t number) {
-  struct str parts[] = {customer_id, scratch_format(context, "%016llx", (long long)number)};
+  struct str parts[] = {customer_id, scratch_hex(context, (uint64_t)number)};
   return row_key(context, &notify_rows[ROW_NOTICE], parts, 2);
 }
 

@@ -30,4 +30,5 @@ const struct processor payment = {
     .rows = payment_rows,
     .changelog = "payment-changelog",
     .decide = payment_decide,
+    .prefetch = payment_prefetch,
 };

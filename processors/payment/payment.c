@@ -449,6 +449,11 @@ static void decide(struct turn *turn, struct expiry_turn *expiry) {
   row_put(turn->context, &payment_rows[ROW_LEDGER], turn->row_key, &turn->row);
 }
 
+void payment_prefetch(struct context *context, const struct event *event) {
+  row_want(context, &payment_rows[ROW_LEDGER],
+           row_key(context, &payment_rows[ROW_LEDGER], &event->key, 1));
+}
+
 void payment_decide(struct context *context, const struct event *event) {
   struct turn turn = {.context = context, .event = event, .reservation_id = event->key};
   struct expiry_turn expiry;

@@ -10,6 +10,7 @@ enum { TO_CHARGE, TO_DEADLINES, TO_RESULTS };
 extern const struct row_kind payment_rows[];
 
 void payment_decide(struct context *context, const struct event *event);
+void payment_prefetch(struct context *context, const struct event *event);
 
 /* What an event means to the ledger. OWN: of the reservation's customer; OTHER: of another. SAME:
  * of the Reserve that opened it. */

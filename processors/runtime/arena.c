@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #define BLOCK_SIZE ((size_t)64 * 1024)
+#define SPARE_MAX 64 /* blocks: 4 MiB */
 #define ALIGNMENT _Alignof(max_align_t)
 
 struct arena_block {
@@ -45,12 +46,23 @@ void *xgrow(void *old, size_t *capacity, size_t need, size_t size) {
   return xrealloc(old, larger * size);
 }
 
+static struct arena_block *new_block(struct arena *arena, size_t size) {
+  struct arena_block *block = arena->spare;
+  if (block && size <= BLOCK_SIZE) {
+    arena->spare = block->next;
+    arena->spare_count--;
+    return block;
+  }
+  size_t capacity = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+  block = xmalloc(sizeof *block + capacity);
+  block->capacity = capacity;
+  return block;
+}
+
 void *arena_alloc(struct arena *arena, size_t size) {
   size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
   if (!arena->blocks || arena->blocks->capacity - arena->used < size) {
-    size_t capacity = size > BLOCK_SIZE ? size : BLOCK_SIZE;
-    struct arena_block *block = xmalloc(sizeof *block + capacity);
-    block->capacity = capacity;
+    struct arena_block *block = new_block(arena, size);
     block->next = arena->blocks;
     arena->blocks = block;
     arena->used = 0;
@@ -85,22 +97,28 @@ struct str arena_format(struct arena *arena, const char *format, ...) {
   return (struct str){text, (size_t)size};
 }
 
+/* Blocks of the usual size are kept for the next round, up to a limit. */
 void arena_reset(struct arena *arena) {
-  struct arena_block *kept = NULL;
+  struct arena_block *spare = arena->spare;
+  size_t kept = arena->spare_count;
   for (struct arena_block *block = arena->blocks, *next; block; block = next) {
     next = block->next;
-    if (!kept && block->capacity == BLOCK_SIZE) {
-      kept = block;
+    if (block->capacity == BLOCK_SIZE && kept < SPARE_MAX) {
+      block->next = spare;
+      spare = block;
+      kept++;
     } else {
       free(block);
     }
   }
-  if (kept) kept->next = NULL;
-  *arena = (struct arena){.blocks = kept};
+  *arena = (struct arena){.spare = spare, .spare_count = kept};
 }
 
 void arena_free(struct arena *arena) {
   arena_reset(arena);
-  free(arena->blocks);
+  for (struct arena_block *block = arena->spare, *next; block; block = next) {
+    next = block->next;
+    free(block);
+  }
   *arena = (struct arena){0};
 }

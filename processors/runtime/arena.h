@@ -9,8 +9,10 @@ struct arena_block;
 
 struct arena {
   struct arena_block *blocks; /* newest first; owned */
-  size_t used;                /* of the newest block */
-  size_t total;               /* bytes handed out since the last reset */
+  struct arena_block *spare;  /* of former rounds; owned */
+  size_t spare_count;
+  size_t used;  /* of the newest block */
+  size_t total; /* bytes handed out since the last reset */
 };
 
 /* Never NULL: a process without memory ends here. Aligned for every type. The bytes are not zeroed.
@@ -25,7 +27,7 @@ struct str arena_copy(struct arena *arena, struct str bytes);
 struct str arena_format(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Takes everything back and keeps one block, so that a steady load allocates nothing. */
+/* Takes everything back and keeps some MiB of blocks, so that a steady load allocates nothing. */
 void arena_reset(struct arena *arena);
 void arena_free(struct arena *arena);
 

@@ -25,10 +25,12 @@ static enum log_status stop_before(struct runtime *runtime, size_t index) {
 /* Step 2: read rows, decide, stage, produce. */
 static enum log_status decide_batch(struct runtime *runtime, const struct timer_event *timers,
                                     size_t timer_count) {
+  struct event *events = arena_zalloc(&runtime->arena, runtime->batch_count * sizeof *events);
+  prefetch_batch(runtime, events);
   for (size_t i = 0; i < runtime->batch_count; i++) {
     const struct log_record *record = &runtime->batch[i];
     struct partition *partition = partition_find(runtime, record->partition);
-    enum log_status status = decide_record(runtime, partition, record);
+    enum log_status status = decide_record(runtime, partition, record, &events[i]);
     if (status == LOG_FATAL) status = stop_before(runtime, i);
     if (status != LOG_OK) return status;
     if (i < runtime->batch_count) touch(partition, runtime->batch[i].offset + 1);

@@ -10,6 +10,7 @@
 #include "logging.h"
 #include "mutant.h"
 #include "runtime_internal.h"
+#include "text.h"
 
 void *scratch(struct context *context, size_t size) {
   return arena_zalloc(&context->runtime->arena, size);
@@ -36,6 +37,34 @@ struct str row_key(struct context *context, const struct row_kind *kind, const s
     at += parts[i].size;
   }
   return (struct str){key, size};
+}
+
+struct str scratch_hex(struct context *context, uint64_t number) {
+  char *text = arena_alloc(&context->runtime->arena, TEXT_HEX_SIZE);
+  text_hex(text, number);
+  return (struct str){text, TEXT_HEX_SIZE};
+}
+
+/* "topic-partition-offset" */
+static struct str place_of(struct runtime *runtime, const struct log_record *record) {
+  struct str topic = str_of(runtime->processor->input);
+  char *text = arena_alloc(&runtime->arena, topic.size + 2 * (1 + TEXT_NUMBER_MAX));
+  char *at = text_put(text, topic);
+  *at++ = '-';
+  at = text_number(at, record->partition);
+  *at++ = '-';
+  at = text_number(at, record->offset);
+  return (struct str){text, (size_t)(at - text)};
+}
+
+/* "filter/number" of an event's output. */
+static struct str source_of(struct runtime *runtime, int number) {
+  struct str name = str_of(runtime->processor->name);
+  char *text = arena_alloc(&runtime->arena, name.size + 1 + TEXT_NUMBER_MAX);
+  char *at = text_put(text, name);
+  *at++ = '/';
+  at = text_number(at, number);
+  return (struct str){text, (size_t)(at - text)};
 }
 
 const struct row_kind *row_kind_of(const struct processor *processor, struct str key) {
@@ -87,10 +116,8 @@ static void context_fail(struct context *context, int exit_code, const char *wha
 }
 
 /* Deciding on without the row would be deciding wrongly. */
-static const void *read_row(struct context *context, const struct row_kind *kind, struct str key) {
-  struct runtime *runtime = context->runtime;
-  struct str bytes = store_get(runtime->store, context->partition->id, key, &runtime->arena);
-  if (!bytes.data) return NULL;
+static const void *must_decode(struct runtime *runtime, const struct row_kind *kind,
+                               struct str bytes) {
   char error[CODEC_ERROR_SIZE];
   const void *row = row_decode(runtime, kind, bytes, error);
   if (row) return row;
@@ -101,13 +128,64 @@ static const void *read_row(struct context *context, const struct row_kind *kind
   _exit(EX_DATAERR);
 }
 
+static const void *read_row(struct context *context, const struct row_kind *kind, struct str key) {
+  struct runtime *runtime = context->runtime;
+  struct str bytes = store_get(runtime->store, context->partition->id, key, &runtime->arena);
+  return bytes.data ? must_decode(runtime, kind, bytes) : NULL;
+}
+
 const void *row_get(struct context *context, const struct row_kind *kind, struct str key) {
   bool fresh;
   struct staged *entry =
       staging_entry(&context->runtime->staging, ROWS_GROUP, context->partition->id, key, &fresh);
   if (MUTANT("own-writes-unseen") && entry->changed) return read_row(context, kind, key);
-  if (fresh) entry->row = read_row(context, kind, key);
+  if (!entry->known) entry->row = read_row(context, kind, key);
+  entry->known = true;
   return entry->row;
+}
+
+void row_want(struct context *context, const struct row_kind *kind, struct str key) {
+  bool fresh;
+  struct staged *entry =
+      staging_entry(&context->runtime->staging, ROWS_GROUP, context->partition->id, key, &fresh);
+  if (fresh) entry->type = kind->type;
+}
+
+static int by_place(const void *a, const void *b) {
+  const struct staged *x = *(struct staged *const *)a, *y = *(struct staged *const *)b;
+  if (x->partition != y->partition) return x->partition < y->partition ? -1 : 1;
+  return str_compare(x->change.key, y->change.key);
+}
+
+struct wanted {
+  struct runtime *runtime;
+  struct staged **entries;
+};
+
+static void take_wanted(void *user, size_t number, struct str bytes) {
+  const struct wanted *wanted = user;
+  struct staged *entry = wanted->entries[number];
+  entry->known = true;
+  if (bytes.data)
+    entry->row = must_decode(wanted->runtime,
+                             row_kind_of(wanted->runtime->processor, entry->change.key), bytes);
+}
+
+/* Reads what was wanted, in the order in which it lies in the store. */
+static void read_wanted(struct runtime *runtime) {
+  struct staging *staging = &runtime->staging;
+  struct wanted wanted = {
+      .runtime = runtime,
+      .entries = arena_alloc(&runtime->arena, staging->count * sizeof(struct staged *))};
+  size_t count = 0;
+  for (size_t i = 0; i < staging->count; i++) {
+    if (!staging->entries[i].known) wanted.entries[count++] = &staging->entries[i];
+  }
+  if (count) qsort(wanted.entries, count, sizeof(struct staged *), by_place);
+  struct store_place *places = arena_alloc(&runtime->arena, count * sizeof *places);
+  for (size_t i = 0; i < count; i++)
+    places[i] = (struct store_place){wanted.entries[i]->partition, wanted.entries[i]->change.key};
+  store_get_many(runtime->store, places, count, take_wanted, &wanted);
 }
 
 /* The struct is kept as it is now, in the arena: a row that is put again is another struct, and
@@ -122,7 +200,7 @@ static struct staged *stage(struct context *context, int group, struct str key, 
   entry->row = value ? memcpy(arena_alloc(&runtime->arena, size), value, size) : NULL;
   entry->type = type;
   entry->change = (struct change){.key = entry->change.key};
-  entry->changed = true;
+  entry->known = entry->changed = true;
   entry->timestamp = context->event->time;
   return entry;
 }
@@ -142,12 +220,10 @@ void row_delete(struct context *context, const struct row_kind *kind, struct str
 
 static void produce(struct context *context, struct log_output *output) {
   struct runtime *runtime = context->runtime;
-  char source[96];
-  int size = snprintf(source, sizeof source, "%s/%d", runtime->processor->name, context->number++);
   output->timestamp = context->event->time;
   output->correlation_id = context->correlation_id.size ? context->correlation_id : output->key;
   output->causation = context->causation;
-  output->source = (struct str){source, (size_t)size};
+  output->source = source_of(runtime, context->number++);
   output->traceparent = context->event->traceparent;
   atomic_fetch_add_explicit(&runtime->metrics.outputs, 1, memory_order_relaxed);
   enum log_status status = runtime->log->class->produce(runtime->log, output);
@@ -229,37 +305,57 @@ static enum log_status unreadable(struct context *context, const char *reason) {
   return LOG_FATAL;
 }
 
+/* The record as an event. False: why it is none. */
+static bool decode(struct runtime *runtime, const struct log_record *record, struct event *event,
+                   char *error) {
+  struct record decoded;
+  if (!codec_decode(runtime->codec, record->value, &runtime->arena, &decoded, error)) return false;
+  if (!accepted(runtime->processor, decoded.type)) {
+    snprintf(error, CODEC_ERROR_SIZE, "a %s does not belong on this topic",
+             codec_schemas(runtime->codec)->records[decoded.type]->name);
+    return false;
+  }
+  *event = (struct event){.source = EVENT_RECORD,
+                          .type = decoded.type,
+                          .value = decoded.value,
+                          .key = record->key,
+                          .time = record->timestamp,
+                          .traceparent = record->traceparent,
+                          .cause = record->causation};
+  return true;
+}
+
+void prefetch_batch(struct runtime *runtime, struct event *events) {
+  char error[CODEC_ERROR_SIZE];
+  if (!runtime->processor->prefetch) return;
+  for (size_t i = 0; i < runtime->batch_count; i++) {
+    const struct log_record *record = &runtime->batch[i];
+    struct context context = {.runtime = runtime,
+                              .partition = partition_find(runtime, record->partition),
+                              .record = record,
+                              .event = &events[i]};
+    if (record->value.data && decode(runtime, record, &events[i], error))
+      runtime->processor->prefetch(&context, &events[i]);
+  }
+  read_wanted(runtime);
+}
+
 enum log_status decide_record(struct runtime *runtime, struct partition *partition,
-                              const struct log_record *record) {
+                              const struct log_record *record, struct event *event) {
   struct context context = {.runtime = runtime, .partition = partition, .record = record};
   context.correlation_id = record->correlation_id.data ? record->correlation_id : record->key;
-  context.causation = arena_format(&runtime->arena, "%s-%" PRId32 "-%" PRId64,
-                                   runtime->processor->input, record->partition, record->offset);
+  context.causation = place_of(runtime, record);
   atomic_fetch_add_explicit(&runtime->metrics.records, 1, memory_order_relaxed);
   char error[CODEC_ERROR_SIZE];
-  struct record decoded;
   if (!record->value.data) {
     if (!runtime->processor->input_is_changelog)
       return unreadable(&context, "a record without a value");
     row_delete(&context, NULL, arena_copy(&runtime->arena, record->key));
     return LOG_OK;
   }
-  if (!codec_decode(runtime->codec, record->value, &runtime->arena, &decoded, error))
-    return unreadable(&context, error);
-  if (!accepted(runtime->processor, decoded.type)) {
-    snprintf(error, sizeof error, "a %s does not belong on this topic",
-             codec_schemas(runtime->codec)->records[decoded.type]->name);
-    return unreadable(&context, error);
-  }
-  struct event event = {.source = EVENT_RECORD,
-                        .type = decoded.type,
-                        .value = decoded.value,
-                        .key = record->key,
-                        .time = record->timestamp,
-                        .traceparent = record->traceparent,
-                        .place = context.causation,
-                        .cause = record->causation};
-  return decide(&context, &event);
+  if (!event->value && !decode(runtime, record, event, error)) return unreadable(&context, error);
+  event->place = context.causation;
+  return decide(&context, event);
 }
 
 /* The row of an event that no record caused, as it stands now: NULL if it has gone. */

@@ -2,11 +2,12 @@
 
 #include "mutant.h"
 
-#define PAGE_ENTRIES 64
+/* A note rewrites its page: with many entries in one, a note at a time would write much. */
+#define PAGE_ENTRIES 16
 #define SWEEP_MAX 4 /* at each decision: more than one can add */
 
 static struct str page_key(const struct expiry_turn *turn, int64_t number) {
-  struct str text = scratch_format(turn->context, "%016llx", (long long)(number / PAGE_ENTRIES));
+  struct str text = scratch_hex(turn->context, (uint64_t)(number / PAGE_ENTRIES));
   return row_key(turn->context, turn->page, &text, 1);
 }
 

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "log_kafka_internal.h"
 #include "logging.h"
+#include "text.h"
 
 /* Of retriable errors: far past the transaction's own time-out. */
 #define TRANSACTION_GIVE_UP_S 60
@@ -83,9 +84,8 @@ static rd_kafka_headers_t *make_headers(const struct log_output *output) {
   add_header(headers, "traceparent", output->traceparent);
   add_header(headers, "error", output->error);
   /* Records carry the time of what caused them; this one is for people who ask where time went. */
-  char now[24];
-  int size = snprintf(now, sizeof now, "%" PRId64, clock_wall_ms());
-  add_header(headers, "produced-at", (struct str){now, (size_t)size});
+  char now[TEXT_NUMBER_MAX], *end = text_number(now, clock_wall_ms());
+  add_header(headers, "produced-at", (struct str){now, (size_t)(end - now)});
   return headers;
 }
 
@@ -130,10 +130,11 @@ enum log_status kafka_produce(struct log *log, const struct log_output *output) 
   }
 }
 
-/* Polls in steps of a millisecond: rd_kafka_flush would wait in steps of ten. */
+/* Lingering ends with the batch: a flush sends what waits. In steps of a millisecond, since one
+ * that is told to wait longer waits in steps of ten. */
 enum log_status kafka_settle(struct log *log) {
   struct log_kafka *self = self_of(log);
-  while (self->outstanding) rd_kafka_poll(self->producer, 1);
+  while (self->outstanding) rd_kafka_flush(self->producer, 1);
   if (!self->delivery_error[0]) return LOG_OK;
   char reason[256];
   if (rd_kafka_fatal_error(self->producer, reason, sizeof reason)) {

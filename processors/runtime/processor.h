@@ -91,6 +91,10 @@ struct processor {
                               value as they come */
   bool wants_now;          /* event.now is set: for filters that touch the world */
   void (*decide)(struct context *context, const struct event *event);
+  /* Says with row_want() which rows decide() will read for a record, so that the rows of a whole
+   * batch are read at once, in their order. Only for speed: what it leaves out is read when it is
+   * asked for. NULL: it names none. */
+  void (*prefetch)(struct context *context, const struct event *event);
   const struct world *world;         /* NULL: calls nobody */
   const struct option_desc *options; /* of this filter alone; NULL: none */
   const struct route *routes;        /* ended by a NULL path; NULL: none */
@@ -107,6 +111,9 @@ const void *row_get(struct context *context, const struct row_kind *kind, struct
 void row_put(struct context *context, const struct row_kind *kind, struct str key, const void *row);
 void row_delete(struct context *context, const struct row_kind *kind, struct str key);
 
+/* In prefetch(): this row will be asked for. */
+void row_want(struct context *context, const struct row_kind *kind, struct str key);
+
 /* Produces a record to outputs[output]. */
 void emit(struct context *context, size_t output, struct str key, int type, const void *value);
 
@@ -120,5 +127,6 @@ void call_world(struct context *context, struct str key);
 void *scratch(struct context *context, size_t size);
 struct str scratch_format(struct context *context, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+struct str scratch_hex(struct context *context, uint64_t number); /* sixteen digits */
 
 #endif

@@ -99,10 +99,16 @@ bool partitions_recover(struct runtime *runtime, bool *busy);
 
 /* ---- context.c ---- */
 
+/* Decodes the batch's records into events (by place; those that cannot be read stay empty, with a
+ * NULL value) and reads the rows that the processor wants for them. Does nothing where it names
+ * none. */
+void prefetch_batch(struct runtime *runtime, struct event *events);
+
+/* Decides a record, whose event is made here unless prefetch_batch has made it. */
 /* Reads the rows of due and answered events and lets the processor decide each; stages and produces
  * what comes of it. */
 enum log_status decide_record(struct runtime *runtime, struct partition *partition,
-                              const struct log_record *record);
+                              const struct log_record *record, struct event *event);
 enum log_status decide_due(struct runtime *runtime, struct partition *partition, struct str key,
                            int64_t due_at);
 enum log_status decide_answer(struct runtime *runtime, struct partition *partition, struct str key,

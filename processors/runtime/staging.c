@@ -62,7 +62,7 @@ void staging_put(struct staging *staging, int group, int32_t partition, const st
   bool fresh;
   struct staged *entry = staging_entry(staging, group, partition, change->key, &fresh);
   entry->change = *change;
-  entry->changed = true;
+  entry->known = entry->changed = true;
   entry->row = NULL;
   entry->timestamp = timestamp;
 }

@@ -11,7 +11,8 @@ struct staged {
   int32_t partition;
   int group; /* keys of different groups do not meet: rows, or the number of a table output */
   uint64_t hash;
-  bool changed;         /* else it was only read */
+  bool known; /* read from the store, or changed: row says what it is */
+  bool changed;
   struct change change; /* value: NULL where there is no row, or it is not encoded yet */
   const void *row;      /* the value as a struct; NULL: there is no row, or nobody asked for it */
   int type;             /* of the struct */

@@ -19,10 +19,12 @@ enum section { SECTION_DUE = 'd', SECTION_INTENT = 'i', SECTION_META = 'm', SECT
 #define FORMAT_VERSION 1
 #define READ_ONLY_CACHE_BYTES ((size_t)8 << 20)
 #define COPY_BATCH 1000
+#define GET_MANY 256 /* keys at once: their blocks are pinned together */
 #define DUE_HEAD (KEY_HEAD + 8)
 
 struct store {
   rocksdb_t *db;
+  rocksdb_column_family_handle_t *family; /* the only one; NULL: opened only to be read */
   rocksdb_options_t *options;
   rocksdb_block_based_table_options_t *table;
   rocksdb_cache_t *cache;
@@ -91,7 +93,7 @@ static void configure(struct store *store, size_t cache_bytes) {
   rocksdb_options_set_block_based_table_factory(store->options, store->table);
   rocksdb_options_set_memtable_whole_key_filtering(store->options, 1);
   rocksdb_options_set_memtable_prefix_bloom_size_ratio(store->options, 0.05);
-  rocksdb_options_set_write_buffer_size(store->options, (size_t)4 << 20);
+  rocksdb_options_set_write_buffer_size(store->options, (size_t)16 << 20);
   rocksdb_options_set_max_write_buffer_number(store->options, 2);
   rocksdb_options_set_max_open_files(store->options, 256);
   rocksdb_options_set_max_total_wal_size(store->options, (uint64_t)32 << 20);
@@ -162,7 +164,10 @@ struct store *store_open(const char *directory, const char *owner, size_t cache_
     rocksdb_options_set_env(store->options, store->memory);
   }
   char *failed = NULL;
-  store->db = rocksdb_open(store->options, directory ? directory : "/memory", &failed);
+  const char *family = "default";
+  const rocksdb_options_t *options = store->options;
+  store->db = rocksdb_open_column_families(store->options, directory ? directory : "/memory", 1,
+                                           &family, &options, &store->family, &failed);
   if (failed) {
     bool locked = strstr(failed, "lock") != NULL;
     snprintf(error, size,
@@ -230,6 +235,7 @@ bool store_copy(const char *from, const char *to, char *error, size_t size) {
 
 void store_close(struct store *store) {
   if (!store) return;
+  if (store->family) rocksdb_column_family_handle_destroy(store->family);
   if (store->db) rocksdb_close(store->db);
   free(store->sorted);
   rocksdb_writebatch_destroy(store->batch);
@@ -264,6 +270,41 @@ struct str store_get(struct store *store, int32_t partition, struct str key, str
   key_head(full, partition, SECTION_ROW);
   memcpy(full + KEY_HEAD, key.data, key.size);
   return get(store, (struct str){full, KEY_HEAD + key.size}, arena);
+}
+
+static void get_some(struct store *store, const struct store_place *places, size_t count,
+                     size_t first, void (*take)(void *, size_t, struct str), void *user) {
+  const char *keys[GET_MANY];
+  size_t sizes[GET_MANY], used = 0;
+  rocksdb_pinnableslice_t *values[GET_MANY];
+  char *errors[GET_MANY] = {0};
+  for (size_t i = 0; i < count; i++) used += KEY_HEAD + places[i].key.size;
+  store->key = xgrow(store->key, &store->key_capacity, used, 1);
+  char *at = store->key;
+  for (size_t i = 0; i < count; i++) {
+    keys[i] = at;
+    sizes[i] = KEY_HEAD + places[i].key.size;
+    key_head(at, places[i].partition, SECTION_ROW);
+    memcpy(at + KEY_HEAD, places[i].key.data, places[i].key.size);
+    at += sizes[i];
+  }
+  rocksdb_batched_multi_get_cf(store->db, store->read, store->family, count, keys, sizes, values,
+                               errors, true);
+  for (size_t i = 0; i < count; i++) {
+    struct str value = {0};
+    must(errors[i], "reading");
+    if (values[i]) value.data = rocksdb_pinnableslice_value(values[i], &value.size);
+    take(user, first + i, value);
+    if (values[i]) rocksdb_pinnableslice_destroy(values[i]);
+  }
+}
+
+void store_get_many(struct store *store, const struct store_place *places, size_t count,
+                    void (*take)(void *, size_t, struct str), void *user) {
+  for (size_t first = 0; first < count; first += GET_MANY) {
+    size_t some = count - first < GET_MANY ? count - first : GET_MANY;
+    get_some(store, places + first, some, first, take, user);
+  }
 }
 
 void store_scan(struct store *store, int32_t partition, struct str prefix, struct str after,

@@ -61,6 +61,17 @@ bool store_meta(struct store *store, int32_t partition,
                 struct store_meta *out); /* false: the partition has never been here */
 bool store_intent(struct store *store, int32_t partition, struct arena *arena, struct intent *out);
 
+struct store_place {
+  int32_t partition;
+  struct str key;
+};
+
+/* Gives the value of each place (data NULL: there is none) to take() with its number, in their
+ * order, which is that of (partition, key), without repeats: so a file's filter, index and blocks
+ * are looked at once for many keys. bytes are valid until take() returns. */
+void store_get_many(struct store *store, const struct store_place *places, size_t count,
+                    void (*take)(void *user, size_t number, struct str bytes), void *user);
+
 /* Calls each index entry with from <= due_at <= now, oldest first, until visit returns false.
  * Returns the due time of the first entry not visited, or INT64_MAX. An entry can be stale: the row
  * says what is true. Where no entry lies before from, it spares the way over what was dropped since

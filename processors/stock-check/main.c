@@ -35,4 +35,5 @@ const struct processor stock_check = {
     .rows = stock_check_rows,
     .changelog = "stock-check-changelog",
     .decide = stock_check_decide,
+    .prefetch = stock_check_prefetch,
 };

@@ -9,7 +9,7 @@
 static struct str hold_key(struct context *context, struct str item_id, struct str reservation_id,
                            int64_t content_hash) {
   if (MUTANT("hold-named-by-reservation")) content_hash = 0;
-  struct str hash = scratch_format(context, "%016llx", (unsigned long long)content_hash);
+  struct str hash = scratch_hex(context, (uint64_t)content_hash);
   return row_key(context, &stock_check_rows[ROW_HOLD],
                  (struct str[]){item_id, reservation_id, hash}, 3);
 }
@@ -284,6 +284,26 @@ static void gone(struct context *context, struct str key, int64_t at) {
   int64_t settled_at =
       is_hold ? ((const struct hold *)row)->settled_at : ((const struct receipt *)row)->settled_at;
   if (settled_at == at) row_delete(context, kind, key);
+}
+
+static void want_hold(struct context *context, struct str item_id, struct str reservation_id,
+                      int64_t content_hash) {
+  row_want(context, &stock_check_rows[ROW_HOLD],
+           hold_key(context, item_id, reservation_id, content_hash));
+  row_want(context, &stock_check_rows[ROW_ITEM], item_key(context, item_id));
+}
+
+void stock_check_prefetch(struct context *context, const struct event *event) {
+  const struct request_hold *request = event->value;
+  const struct confirm_hold *confirm = event->value;
+  const struct release_hold *release = event->value;
+  if (event->type == RECORD_REQUEST_HOLD) {
+    want_hold(context, request->item_id, request->reservation_id, request->content_hash);
+  } else if (event->type == RECORD_CONFIRM_HOLD) {
+    want_hold(context, confirm->item_id, confirm->reservation_id, confirm->content_hash);
+  } else if (event->type == RECORD_RELEASE_HOLD) {
+    want_hold(context, release->item_id, release->reservation_id, release->content_hash);
+  }
 }
 
 void stock_check_decide(struct context *context, const struct event *event) {

@@ -10,5 +10,6 @@ enum { ROW_ITEM = EXPIRY_ROWS, ROW_SEATS, ROW_HOLD, ROW_RECEIPT };
 extern const struct row_kind stock_check_rows[];
 
 void stock_check_decide(struct context *context, const struct event *event);
+void stock_check_prefetch(struct context *context, const struct event *event);
 
 #endif

@@ -55,7 +55,7 @@ static rd_kafka_t *open_producer(const char *brokers, const char *group) {
   rd_kafka_conf_t *conf = common(brokers);
   set(conf, "transactional.id", group);
   set(conf, "compression.codec", "lz4");
-  set(conf, "linger.ms", "1");
+  set(conf, "linger.ms", "50");
   set(conf, "partitioner", "murmur2_random");
   rd_kafka_t *producer = client(RD_KAFKA_PRODUCER, conf);
   must(rd_kafka_init_transactions(producer, 30000), "init_transactions");

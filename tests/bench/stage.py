@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from recovery import fill
-from rig import BIN, ROOT, Progress, Run, broker, broker_pid, cpu_seconds, peak_mib, written_bytes
+from rig import BIN, ROOT, Progress, Run, broker, broker_pid, cpu_seconds, metrics, peak_mib, written_bytes
 
 
 class Holdfast(Run):
@@ -42,6 +42,10 @@ def measure(kind, address, prefix, records, warm, items=1000):
         result = {"records/s": records / (ended - began), "CPU us": cpu / records * 1e6, "broker CPU us": broker_cpu / records * 1e6,
                   "peak MiB": peak_mib(process.pid), "written B": (written_bytes(process.pid) - wrote) / records}
         progress.close()
+        if kind is Holdfast:
+            m = metrics(run.ports["stock-check"])
+            result["per transaction"] = m["records_total"] / m["transactions_total"]
+            result["changes per record"] = m["changes_total"] / m["records_total"]
     return result
 
 
@@ -50,7 +54,7 @@ def main():
     with broker() as address:
         for turn in range(int(sys.argv[2])):
             for kind in (PassThrough, Holdfast):
-                result = measure(kind, address, "s%d%s-" % (turn, kind.__name__.lower()), records, records * 3 // 10)
+                result = measure(kind, address, "%s-%d-%s-" % (os.getpid(), turn, kind.__name__.lower()), records, records * 3 // 10)
                 print("%-14s" % kind.__name__, "  ".join("%s %.1f" % item for item in result.items()), flush=True)
 
 

@@ -145,7 +145,7 @@ static void with_a_moving_window_the_store_stays_as_large_as_it_is(void **unused
     if (rows > largest) largest = rows;
   }
   /* Those of the window, the pages of their queue, and the time of the partition. */
-  assert_in_range(largest, within, within + within / 64 + 4);
+  assert_in_range(largest, within, within + within / 16 + 4);
   harness_close(&h);
 }
 
