@@ -1,7 +1,6 @@
 #include "filter_main.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +43,7 @@ const struct option_desc filter_options[] = {
     {.name = "batch-records",
      .kind = OPTION_NUMBER,
      .metavar = "N",
-     .value = "1000",
+     .value = "10000",
      .min = 1,
      .max = 100000,
      .help = "records of a transaction at most"},
@@ -213,8 +212,6 @@ static int run(const struct processor *processor, const struct options *options)
 
 int filter_main(const struct processor *processor, int argc, char **argv) {
   struct options options = {0};
-  mallopt(M_ARENA_MAX, 2); /* an arena for each of RocksDB's and librdkafka's threads would hold
-                              memory that nobody uses */
   options_add(&options, kafka_options);
   options_add(&options, filter_options);
   options_add(&options, processor->options);

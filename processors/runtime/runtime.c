@@ -112,6 +112,13 @@ static bool join(struct runtime *runtime) {
   return false;
 }
 
+static bool has_due_rows(const struct processor *processor) {
+  for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
+    if (kind->due_field) return true;
+  }
+  return false;
+}
+
 struct runtime *runtime_new(const struct runtime_config *config, struct log_failure *failure) {
   struct runtime *runtime = xcalloc(1, sizeof *runtime);
   runtime->config = *config;
@@ -121,6 +128,8 @@ struct runtime *runtime_new(const struct runtime_config *config, struct log_fail
   pthread_mutex_init(&runtime->partitions_lock, NULL);
   runtime->codec = codec_new(&holdfast_schemas);
   runtime->batch = xcalloc(runtime->config.batch_records, sizeof *runtime->batch);
+  if (runtime->processor->world || has_due_rows(runtime->processor))
+    runtime->timers = xcalloc(2 * runtime->config.batch_records, sizeof *runtime->timers);
   uint64_t random;
   if (getrandom(&random, sizeof random, 0) != sizeof random) abort();
   snprintf(runtime->process_id, sizeof runtime->process_id, "%016" PRIx64, random);
@@ -150,6 +159,7 @@ void runtime_free(struct runtime *runtime) {
   free(runtime->partitions);
   free(runtime->batch);
   free(runtime->calls);
+  free(runtime->timers);
   free(runtime);
 }
 
@@ -215,13 +225,6 @@ static bool take_due(void *user, struct str key, int64_t due_at) {
                            .key = arena_copy(&timers->runtime->arena, key),
                            .due_at = due_at};
   return true;
-}
-
-static bool has_due_rows(const struct processor *processor) {
-  for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
-    if (kind->due_field) return true;
-  }
-  return false;
 }
 
 static void collect_due(struct runtime *runtime, struct timers *timers) {
@@ -305,7 +308,7 @@ enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   wait_ms = patience(runtime, wait_ms, busy);
   struct timers timers = {.runtime = runtime};
   size_t most = runtime->config.batch_records;
-  timers.events = arena_alloc(&runtime->arena, 2 * most * sizeof *timers.events);
+  timers.events = runtime->timers;
   runtime->batch_time = runtime->log->class->now(runtime->log);
   /* Without room for calls nothing is polled: a call ends within its own deadline, long before the
    * group would miss this member. */

@@ -70,6 +70,8 @@ struct runtime {
   size_t batch_count;
   struct pending_call *calls;
   size_t call_count, call_capacity;
+  struct timer_event
+      *timers;        /* room for due rows and as many answers; NULL: it has neither. Owned */
   int64_t batch_time; /* the clock at the batch's start */
   char process_id[24];
   uint64_t counter;

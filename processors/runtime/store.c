@@ -93,7 +93,7 @@ static void configure(struct store *store, size_t cache_bytes) {
   rocksdb_options_set_block_based_table_factory(store->options, store->table);
   rocksdb_options_set_memtable_whole_key_filtering(store->options, 1);
   rocksdb_options_set_memtable_prefix_bloom_size_ratio(store->options, 0.05);
-  rocksdb_options_set_write_buffer_size(store->options, (size_t)16 << 20);
+  rocksdb_options_set_write_buffer_size(store->options, (size_t)8 << 20);
   rocksdb_options_set_max_write_buffer_number(store->options, 2);
   rocksdb_options_set_max_open_files(store->options, 256);
   rocksdb_options_set_max_total_wal_size(store->options, (uint64_t)32 << 20);
