@@ -54,6 +54,13 @@ const struct option_desc filter_options[] = {
      .min = 1,
      .max = 65536,
      .help = "block cache of the store"},
+    {.name = "write-buffer-kib",
+     .kind = OPTION_NUMBER,
+     .metavar = "KIB",
+     .value = "8192",
+     .min = 64,
+     .max = 1048576,
+     .help = "what the store collects in memory before it writes a file; twice that is used at most"},
     {.name = "log-level",
      .kind = OPTION_NUMBER,
      .metavar = "N",
@@ -196,6 +203,7 @@ static int run(const struct processor *processor, const struct options *options)
   config.prefix = options_text(options, "prefix");
   config.batch_records = (size_t)options_number(options, "batch-records");
   config.cache_bytes = (size_t)options_number(options, "cache-mib") << 20;
+  config.write_buffer_bytes = (size_t)options_number(options, "write-buffer-kib") << 10;
   snprintf(directory, sizeof directory, "%s/%s-%d", options_text(options, "state-dir"),
            processor->name, config.slot);
   config.state_directory = directory;

@@ -90,7 +90,10 @@ static bool open_store(struct runtime *runtime) {
   runtime->store = store_open(config->state_directory, owner,
                               config->cache_bytes ? config->cache_bytes : DEFAULT_CACHE_BYTES,
                               error, sizeof error, &exit_code);
-  return runtime->store || runtime_fail(runtime, exit_code, "%s", error);
+  if (!runtime->store) return runtime_fail(runtime, exit_code, "%s", error);
+  if (config->write_buffer_bytes)
+    store_set_write_buffer(runtime->store, config->write_buffer_bytes);
+  return true;
 }
 
 static bool open_world(struct runtime *runtime) {

@@ -105,6 +105,14 @@ static void configure(struct store *store, size_t cache_bytes) {
   rocksdb_options_set_compression(store->options, rocksdb_lz4_compression);
 }
 
+void store_set_write_buffer(struct store *store, size_t bytes) {
+  char text[24], *failed = NULL;
+  const char *name = "write_buffer_size", *value = text;
+  snprintf(text, sizeof text, "%zu", bytes);
+  rocksdb_set_options(store->db, 1, &name, &value, &failed);
+  must(failed, "setting its write buffer");
+}
+
 static bool make_directories(const char *path) {
   char *copy = xstrdup(path);
   bool made = true;

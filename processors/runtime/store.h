@@ -79,6 +79,9 @@ void store_get_many(struct store *store, const struct store_place *places, size_
 int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *user, struct str key, int64_t due_at), void *user);
 
+/* The size of a write buffer from now on; two may be in use. Without it: 8 MiB. */
+void store_set_write_buffer(struct store *store, size_t bytes);
+
 /* Asked before every write: true, and it is not made. For tests of a death at any write; NULL: all
  * are made. */
 void store_set_failpoint(struct store *store, bool (*dies)(void *user), void *user);

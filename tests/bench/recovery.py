@@ -1,7 +1,7 @@
 """How fast a filter is back: stock-check with a million rows, killed with -9 and started again, started on an empty disk, and joined by a
 second instance whose disk is empty.
 
-Usage: scripts/bench recovery [ROWS]     [1000000]
+Usage: scripts/bench recovery-alone [ROWS]     [1000000]
 
 The rows come from that many Reserves of one item, produced straight to stock-requests with the project's own codec (holdfast encode), so
 that stock-check alone is measured. A pause is the longest time in which a reader of committed records saw none of a partition, at 200 requests/s."""
@@ -63,7 +63,8 @@ def first_commit(run, begun):
 class Trickle:
     """New requests at 200/s over all partitions, and when the changelog of each partition got a committed record."""
 
-    def __init__(self, address, prefix, rows):
+    def __init__(self, address, prefix, rows, changelog="stock-check-changelog"):
+        self.changelog = prefix + changelog
         self.address, self.prefix, self.holds, self.stopping = address, prefix, make_holds(rows)[1], threading.Event()
         self.seen = {p: [] for p in range(PARTITIONS)}
         self.threads = [threading.Thread(target=self.produce), threading.Thread(target=self.consume)]
@@ -81,7 +82,7 @@ class Trickle:
 
     def consume(self):
         consumer = Consumer({"bootstrap.servers": self.address, "group.id": "bench", "isolation.level": "read_committed", "fetch.wait.max.ms": 10})
-        topic = self.prefix + "stock-check-changelog"
+        topic = self.changelog
         consumer.assign([TopicPartition(topic, p, consumer.get_watermark_offsets(TopicPartition(topic, p))[1]) for p in range(PARTITIONS)])
         while not self.stopping.is_set():
             for message in consumer.consume(100, 0.1):
