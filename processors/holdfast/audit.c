@@ -356,7 +356,8 @@ static bool open_spill(struct audit *audit) {
                     options_text(audit->options, "spill-dir"));
   char facts[320];
   snprintf(facts, sizeof facts, "%s/facts", audit->directory);
-  audit->store = store_open(facts, "audit", CACHE_BYTES, error, sizeof error, &code);
+  audit->store = store_open(facts, "audit", (struct store_memory){.cache = CACHE_BYTES}, error,
+                            sizeof error, &code);
   if (!audit->store) return log_fail(&audit->failure, EX_UNAVAILABLE, "%s", error);
   audit->auditor = auditor_new(audit->store, report, audit);
   return true;

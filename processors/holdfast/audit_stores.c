@@ -107,7 +107,8 @@ static bool compare_store(struct comparison *c, const char *path, const char *sp
     snprintf(failure->text, sizeof failure->text, "%s", error);
     return false;
   }
-  c->fold = store_open(fold, "audit", CACHE_BYTES, error, sizeof error, &code);
+  c->fold = store_open(fold, "audit", (struct store_memory){.cache = CACHE_BYTES}, error,
+                       sizeof error, &code);
   bool fine = c->fold != NULL, equal = true;
   for (int32_t p = 0; fine && p < AUDIT_PARTITIONS_MAX; p++) {
     c->partition = p;

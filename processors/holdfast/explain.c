@@ -275,7 +275,8 @@ static bool see_stock(struct story *story) {
     return false;
   }
   snprintf(path, sizeof path, "%s/stock", directory);
-  struct store *store = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
+  struct store *store = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
+                                   sizeof error, &code);
   bool fine = store != NULL;
   /* Steps are in the order of time, and so are those of one partition. */
   for (size_t i = 0; fine && i < story->count; i++) {

@@ -462,11 +462,13 @@ static bool open_stores(struct replay *replay) {
     return log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
   int code;
   if (replay->processor->rows)
-    replay->store = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
+    replay->store = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
+                               sizeof error, &code);
   if (replay->processor->rows && !replay->store)
     return log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
   snprintf(path, sizeof path, "%s/expected", replay->directory);
-  replay->expected = store_open(path, "replay", CACHE_BYTES, error, sizeof error, &code);
+  replay->expected = store_open(path, "replay", (struct store_memory){.cache = CACHE_BYTES}, error,
+                                sizeof error, &code);
   return replay->expected || log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
 }
 

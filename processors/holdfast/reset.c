@@ -208,10 +208,12 @@ static bool prepare(struct reset *reset) {
     return log_fail(&reset->failure, EX_CANTCREAT, "cannot make a folder in '%s': see --spill-dir",
                     options_text(reset->options, "spill-dir"));
   snprintf(path, sizeof path, "%s/state", reset->directory);
-  reset->state = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
+  reset->state = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
+                            sizeof error, &code);
   snprintf(path, sizeof path, "%s/recorded", reset->directory);
   if (reset->state)
-    reset->recorded = store_open(path, NULL, CACHE_BYTES, error, sizeof error, &code);
+    reset->recorded = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
+                                 sizeof error, &code);
   if (!reset->recorded) return log_fail(&reset->failure, code, "%s", error);
   for (int32_t p = 0; p < reset->partitions; p++) {
     if (!make_state(reset, p) || !fold_changelog(reset, p)) return false;

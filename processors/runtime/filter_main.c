@@ -60,7 +60,8 @@ const struct option_desc filter_options[] = {
      .value = "8192",
      .min = 64,
      .max = 1048576,
-     .help = "what the store collects in memory before it writes a file; twice that is used at most"},
+     .help =
+         "what the store collects in memory before it writes a file; twice that is used at most"},
     {.name = "log-level",
      .kind = OPTION_NUMBER,
      .metavar = "N",

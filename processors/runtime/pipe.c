@@ -119,7 +119,8 @@ static int open_runtime(struct pipe *pipe, const struct options *options, struct
     snprintf(directory, sizeof directory, "%s/%s-pipe", options_text(options, "state-dir"),
              pipe->processor->name);
     snprintf(owner, sizeof owner, "%s in a pipe", pipe->processor->name);
-    if (!(*store = store_open(directory, owner, (size_t)16 << 20, error, sizeof error, &code))) {
+    if (!(*store = store_open(directory, owner, (struct store_memory){.cache = (size_t)16 << 20},
+                              error, sizeof error, &code))) {
       log_error("%s", error);
       return code;
     }

@@ -87,13 +87,12 @@ static bool open_store(struct runtime *runtime) {
   int exit_code;
   snprintf(owner, sizeof owner, "%s%s of cluster %s", config->prefix ? config->prefix : "",
            runtime->processor->name, config->cluster ? config->cluster : "none");
-  runtime->store = store_open(config->state_directory, owner,
-                              config->cache_bytes ? config->cache_bytes : DEFAULT_CACHE_BYTES,
-                              error, sizeof error, &exit_code);
-  if (!runtime->store) return runtime_fail(runtime, exit_code, "%s", error);
-  if (config->write_buffer_bytes)
-    store_set_write_buffer(runtime->store, config->write_buffer_bytes);
-  return true;
+  const struct store_memory memory = {
+      .cache = config->cache_bytes ? config->cache_bytes : DEFAULT_CACHE_BYTES,
+      .write_buffer = config->write_buffer_bytes};
+  runtime->store =
+      store_open(config->state_directory, owner, memory, error, sizeof error, &exit_code);
+  return runtime->store || runtime_fail(runtime, exit_code, "%s", error);
 }
 
 static bool open_world(struct runtime *runtime) {

@@ -50,8 +50,8 @@ struct runtime_config {
   const char *cluster;           /* part of the store's owner */
   const char *prefix;            /* of topics; NULL: none */
   int slot;
-  size_t batch_records; /* at most; 0: 1000 */
-  size_t cache_bytes;   /* 0: 8 MiB */
+  size_t batch_records;      /* at most; 0: 1000 */
+  size_t cache_bytes;        /* 0: 8 MiB */
   size_t write_buffer_bytes; /* of the store; 0: its own default */
   int64_t tombstone_retention_ms;
   bool (*failpoint)(void *user, enum step step); /* true: stop here, as kill -9 would. NULL: none */

@@ -19,6 +19,7 @@ enum section { SECTION_DUE = 'd', SECTION_INTENT = 'i', SECTION_META = 'm', SECT
 #define FORMAT_VERSION 1
 #define READ_ONLY_CACHE_BYTES ((size_t)8 << 20)
 #define COPY_BATCH 1000
+#define WRITE_BUFFER_BYTES ((size_t)8 << 20)
 #define GET_MANY 256 /* keys at once: their blocks are pinned together */
 #define DUE_HEAD (KEY_HEAD + 8)
 
@@ -76,8 +77,8 @@ static struct str due_key(struct store *store, int32_t partition, struct str key
 /* Bounded memory: one cache with index and filter blocks in it, few open files, small write
  * buffers. Index and filters are in pieces: the filter of a table of millions of rows is as large
  * as a shard of the cache, and in one piece would be read from the disk for every row. */
-static void configure(struct store *store, size_t cache_bytes) {
-  store->cache = rocksdb_cache_create_lru(cache_bytes);
+static void configure(struct store *store, struct store_memory memory) {
+  store->cache = rocksdb_cache_create_lru(memory.cache);
   store->table = rocksdb_block_based_options_create();
   rocksdb_block_based_options_set_block_cache(store->table, store->cache);
   rocksdb_block_based_options_set_cache_index_and_filter_blocks(store->table, 1);
@@ -93,7 +94,8 @@ static void configure(struct store *store, size_t cache_bytes) {
   rocksdb_options_set_block_based_table_factory(store->options, store->table);
   rocksdb_options_set_memtable_whole_key_filtering(store->options, 1);
   rocksdb_options_set_memtable_prefix_bloom_size_ratio(store->options, 0.05);
-  rocksdb_options_set_write_buffer_size(store->options, (size_t)8 << 20);
+  rocksdb_options_set_write_buffer_size(
+      store->options, memory.write_buffer ? memory.write_buffer : WRITE_BUFFER_BYTES);
   rocksdb_options_set_max_write_buffer_number(store->options, 2);
   rocksdb_options_set_max_open_files(store->options, 256);
   rocksdb_options_set_max_total_wal_size(store->options, (uint64_t)32 << 20);
@@ -103,14 +105,6 @@ static void configure(struct store *store, size_t cache_bytes) {
   rocksdb_options_set_stats_persist_period_sec(store->options, 0);
   rocksdb_options_set_paranoid_checks(store->options, 1);
   rocksdb_options_set_compression(store->options, rocksdb_lz4_compression);
-}
-
-void store_set_write_buffer(struct store *store, size_t bytes) {
-  char text[24], *failed = NULL;
-  const char *name = "write_buffer_size", *value = text;
-  snprintf(text, sizeof text, "%zu", bytes);
-  rocksdb_set_options(store->db, 1, &name, &value, &failed);
-  must(failed, "setting its write buffer");
 }
 
 static bool make_directories(const char *path) {
@@ -150,23 +144,23 @@ static bool check_owner(struct store *store, const char *directory, const char *
   return same;
 }
 
-static struct store *new_store(size_t cache_bytes) {
+static struct store *new_store(struct store_memory memory) {
   struct store *store = xcalloc(1, sizeof *store);
-  configure(store, cache_bytes);
+  configure(store, memory);
   store->read = rocksdb_readoptions_create();
   store->write = rocksdb_writeoptions_create();
   store->batch = rocksdb_writebatch_create();
   return store;
 }
 
-struct store *store_open(const char *directory, const char *owner, size_t cache_bytes, char *error,
-                         size_t size, int *exit_code) {
+struct store *store_open(const char *directory, const char *owner, struct store_memory memory,
+                         char *error, size_t size, int *exit_code) {
   if (directory && !make_directories(directory)) {
     snprintf(error, size, "cannot make the state directory '%s': %s", directory, strerror(errno));
     *exit_code = EX_CANTCREAT;
     return NULL;
   }
-  struct store *store = new_store(cache_bytes);
+  struct store *store = new_store(memory);
   if (!directory) {
     store->memory = rocksdb_create_mem_env();
     rocksdb_options_set_env(store->options, store->memory);
@@ -196,7 +190,7 @@ struct store *store_open(const char *directory, const char *owner, size_t cache_
 }
 
 struct store *store_open_read_only(const char *directory, char *error, size_t size) {
-  struct store *store = new_store(READ_ONLY_CACHE_BYTES);
+  struct store *store = new_store((struct store_memory){.cache = READ_ONLY_CACHE_BYTES});
   rocksdb_options_set_create_if_missing(store->options, 0);
   char *failed = NULL;
   store->db = rocksdb_open_for_read_only(store->options, directory, 0, &failed);
@@ -234,7 +228,8 @@ bool store_copy(const char *from, const char *to, char *error, size_t size) {
   }
   struct store *source = store_open_read_only(from, error, size);
   if (!source) return false;
-  struct store *copy = store_open(to, NULL, READ_ONLY_CACHE_BYTES, error, size, &code);
+  struct store *copy = store_open(to, NULL, (struct store_memory){.cache = READ_ONLY_CACHE_BYTES},
+                                  error, size, &code);
   if (copy) copy_all(source, copy);
   store_close(copy);
   store_close(source);

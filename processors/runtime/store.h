@@ -34,12 +34,18 @@ struct intent {
   size_t change_count;
 };
 
+/* Bytes. write_buffer: what is collected before it becomes a file, two of them at most; 0: 8 MiB.
+ */
+struct store_memory {
+  size_t cache, write_buffer;
+};
+
 /* An opened store, or NULL with a sentence in error (size bytes). directory NULL: in memory. Who it
  * belongs to (filter, cluster) is written at the first opening; another owner is refused. owner
  * NULL: whoever it is.
  * *exit_code is set with the error. */
-struct store *store_open(const char *directory, const char *owner, size_t cache_bytes, char *error,
-                         size_t size, int *exit_code);
+struct store *store_open(const char *directory, const char *owner, struct store_memory memory,
+                         char *error, size_t size, int *exit_code);
 void store_close(struct store *store);
 
 /* A copy of a store as it stands, also while its filter runs, in a new directory. False with a
@@ -78,9 +84,6 @@ void store_get_many(struct store *store, const struct store_place *places, size_
  * the last compaction. */
 int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *user, struct str key, int64_t due_at), void *user);
-
-/* The size of a write buffer from now on; two may be in use. Without it: 8 MiB. */
-void store_set_write_buffer(struct store *store, size_t bytes);
 
 /* Asked before every write: true, and it is not made. For tests of a death at any write; NULL: all
  * are made. */

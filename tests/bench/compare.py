@@ -3,7 +3,7 @@
 Usage: scripts/bench [--quick] [--turns N] [SCENARIO]...     scenarios: stage pipeline latency recovery right views growth
 
 Every figure is the median over the turns; each turn takes the contenders one after another, in an order that changes. The broker is warmed up first
-with runs that do not count: it gets faster for a dozen of them. Written to build/bench/results: report.txt, results.csv, throughput.png."""
+with runs that do not count: it gets faster for a dozen of them. Written to build/bench-results: report.txt, results.csv, throughput.png."""
 import argparse
 import csv
 import io
@@ -26,7 +26,7 @@ from rig import BIN, HERE, ROOT, Progress, Run, broker, broker_pid, bulk_produce
 
 PIPELINE = ["reserve-requested", "stock-check", "payment", "deadline", "approved-failed", "history", "catalog"]
 STREAMS = ROOT / "build/kafka-streams"
-RESULTS = HERE / "results"
+RESULTS = ROOT / "build/bench-results"
 
 
 def say(text):
@@ -229,12 +229,12 @@ class Bench:
                     "written B": (run.written() - wrote) / records, "disk B": run.disk() / (records + warm)}
 
     def stage(self):
-        records = 150000 if self.quick else 1000000
+        records, warm = (150000, 50000) if self.quick else (500000, 300000)
         for _ in range(1 if self.quick else 4):
-            self.stage_once(PassThrough, records, records * 3 // 10)
+            self.stage_once(PassThrough, records, warm)
         contenders = [PassThrough, Holdfast, Streams] if self.quick else [PassThrough, Holdfast, Streams, StreamsParallel, StreamsTwo]
         for kind in self.in_turns(contenders):
-            self.table.add("stock-check alone, warm, a record", kind.title, **self.stage_once(kind, records, records * 3 // 10))
+            self.table.add("stock-check alone, warm, a record", kind.title, **self.stage_once(kind, records, warm))
 
     def report(self):
         """For scripts/test: is the stage still near the limit? A ratio of one run, on a broker that is not warm."""
@@ -281,7 +281,7 @@ class Bench:
             return result
 
     def pipeline(self):
-        count = 30000 if self.quick else 200000
+        count = 30000 if self.quick else 100000
         for kind in self.in_turns([Holdfast, Streams] if self.quick else [Holdfast, Streams, StreamsTwo]):
             self.table.add("whole pipeline, reserve to approved, a reservation", kind.title, **self.pipeline_once(kind, count, count // 2))
 
@@ -306,7 +306,7 @@ class Bench:
             return Paced(self.address, prefix, work, rate).run(8, seconds)
 
     def latency(self):
-        seconds = 8 if self.quick else 20
+        seconds = 8 if self.quick else 10
         for work in ("stage", "pipeline"):
             for kind in self.in_turns([Holdfast, Streams]):
                 title = "latency at 1,000/s, %s, ms" % ("stock-check alone" if work == "stage" else "command to outcome")

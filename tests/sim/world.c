@@ -122,7 +122,8 @@ struct store *sim_take_store(const char *owner) {
   }
   char error[300];
   int code;
-  struct store *store = store_open(NULL, owner, CACHE_BYTES, error, sizeof error, &code);
+  struct store *store = store_open(NULL, owner, (struct store_memory){.cache = CACHE_BYTES}, error,
+                                   sizeof error, &code);
   if (!store) abort();
   return store;
 }
@@ -147,8 +148,8 @@ static bool open_disk(struct sim *sim, const struct filter *filter, struct disk 
   if (disk->store) return true;
   char error[300];
   int code;
-  disk->store =
-      store_open(disk->directory, filter->processor.name, CACHE_BYTES, error, sizeof error, &code);
+  disk->store = store_open(disk->directory, filter->processor.name,
+                           (struct store_memory){.cache = CACHE_BYTES}, error, sizeof error, &code);
   if (!disk->store) sim_fail(sim, "%s", error);
   return disk->store != NULL;
 }

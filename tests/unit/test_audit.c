@@ -146,7 +146,8 @@ static bool fits(struct shop *shop, const struct tampering *tampering, int topic
 static void audit(struct shop *shop, const struct tampering *tampering) {
   char error[200];
   int code, seen = 0;
-  struct store *store = store_open(NULL, "audit", 1 << 20, error, sizeof error, &code);
+  struct store *store = store_open(NULL, "audit", (struct store_memory){.cache = 1 << 20}, error,
+                                   sizeof error, &code);
   struct auditor *auditor = auditor_new(store, report, NULL);
   memset(broken, 0, sizeof broken);
   violations = 0;
@@ -195,7 +196,8 @@ static void what_a_consumer_has_not_read_is_on_its_way(void **unused) {
   open_shop(&shop);
   char error[200];
   int code;
-  struct store *store = store_open(NULL, "audit", 1 << 20, error, sizeof error, &code);
+  struct store *store = store_open(NULL, "audit", (struct store_memory){.cache = 1 << 20}, error,
+                                   sizeof error, &code);
   struct auditor *auditor = auditor_new(store, report, NULL);
   violations = 0;
   auditor_begin(auditor, 1000);

@@ -14,7 +14,8 @@ static char error[512];
 static int code;
 
 static struct store *open_memory(void) {
-  struct store *store = store_open(NULL, "test", 1 << 20, error, sizeof error, &code);
+  struct store *store =
+      store_open(NULL, "test", (struct store_memory){.cache = 1 << 20}, error, sizeof error, &code);
   assert_non_null(store);
   return store;
 }
@@ -91,18 +92,23 @@ static void a_directory_belongs_to_one_owner_and_one_process(void **unused) {
   assert_non_null(mkdtemp(directory));
   snprintf(path, sizeof path, "%s/a/b", directory);
   struct store *store =
-      store_open(path, "stock-check of cluster one", 1 << 20, error, sizeof error, &code);
+      store_open(path, "stock-check of cluster one", (struct store_memory){.cache = 1 << 20}, error,
+                 sizeof error, &code);
   assert_non_null(store);
-  assert_null(store_open(path, "stock-check of cluster one", 1 << 20, error, sizeof error, &code));
+  assert_null(store_open(path, "stock-check of cluster one",
+                         (struct store_memory){.cache = 1 << 20}, error, sizeof error, &code));
   assert_non_null(strstr(error, "in use by another process"));
   assert_int_equal(code, EX_TEMPFAIL);
   store_close(store);
-  assert_null(store_open(path, "payment of cluster one", 1 << 20, error, sizeof error, &code));
+  assert_null(store_open(path, "payment of cluster one", (struct store_memory){.cache = 1 << 20},
+                         error, sizeof error, &code));
   assert_non_null(strstr(error, "belongs to 'stock-check of cluster one'"));
   assert_int_equal(code, EX_CONFIG);
-  assert_null(store_open(path, "stock-check of cluster two", 1 << 20, error, sizeof error, &code));
+  assert_null(store_open(path, "stock-check of cluster two",
+                         (struct store_memory){.cache = 1 << 20}, error, sizeof error, &code));
   assert_non_null(strstr(error, "and this is 'stock-check of cluster two'"));
-  assert_null(store_open("/proc/nowhere/store", "x", 1 << 20, error, sizeof error, &code));
+  assert_null(store_open("/proc/nowhere/store", "x", (struct store_memory){.cache = 1 << 20}, error,
+                         sizeof error, &code));
   assert_non_null(strstr(error, "cannot make the state directory"));
   char command[128];
   snprintf(command, sizeof command, "rm -rf %s", directory);

@@ -58,9 +58,10 @@ static struct failpoint_context contexts[FILTERS_MAX];
 static struct store *new_store(const struct processor *processor) {
   char error[256];
   int code;
-  struct store *store = processor->rows
-                            ? store_open(NULL, processor->name, 1 << 20, error, sizeof error, &code)
-                            : NULL;
+  struct store *store =
+      processor->rows ? store_open(NULL, processor->name, (struct store_memory){.cache = 1 << 20},
+                                   error, sizeof error, &code)
+                      : NULL;
   if (processor->rows && !store) fail_msg("%s", error);
   return store;
 }
