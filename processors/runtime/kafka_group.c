@@ -75,7 +75,6 @@ static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *me
   char text[256];
   struct log_failure *failure = &self->log.failure;
   switch ((int)message->err) { /* a few of more than a hundred */
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF: return false;
     case RD_KAFKA_RESP_ERR__FATAL:
       rd_kafka_fatal_error(self->consumer, text, sizeof text);
       log_fail(failure, EX_TEMPFAIL, "the consumer cannot go on: %s", text);
@@ -138,6 +137,26 @@ static bool fits(struct log_kafka *self) {
   return true;
 }
 
+/* The end of a partition lies past the markers of transactions, which are never polled: without it
+ * they would look like a lag. */
+static bool is_end(struct log_kafka *self, const rd_kafka_message_t *message) {
+  if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) return false;
+  int64_t *next = &self->next[message->partition];
+  if (*next >= 0 && *next < message->offset) *next = message->offset;
+  return true;
+}
+
+/* The next record or error. Ends of partitions stand between records where these come one by one: a
+ * batch must not end at each of them. */
+static rd_kafka_message_t *next_message(struct log_kafka *self, int timeout_ms) {
+  rd_kafka_message_t *message = rd_kafka_consumer_poll(self->consumer, timeout_ms);
+  while (message && is_end(self, message)) {
+    rd_kafka_message_destroy(message);
+    message = rd_kafka_consumer_poll(self->consumer, 0);
+  }
+  return message;
+}
+
 void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   struct log_kafka *self = self_of(log);
   *event = (struct log_event){.kind = LOG_IDLE};
@@ -146,7 +165,7 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
     return;
   }
   rd_kafka_message_t *message =
-      self->revoked || self->assigned ? NULL : rd_kafka_consumer_poll(self->consumer, timeout_ms);
+      self->revoked || self->assigned ? NULL : next_message(self, timeout_ms);
   rd_kafka_poll(self->producer, 0);
   if (self->revoked || self->assigned) {
     /* A message can only be of an assignment that has ended: the next owner reads it. */
@@ -163,12 +182,6 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
     kafka_take_message(message, &event->record);
     self->next[message->partition] = message->offset + 1;
     return;
-  }
-  /* The end of a partition lies past the markers of transactions, which are never polled: without
-   * it they would look like a lag. */
-  if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-    int64_t *next = &self->next[message->partition];
-    if (*next >= 0 && *next < message->offset) *next = message->offset;
   }
   if (consumer_failed(self, message)) event->kind = LOG_FAILED;
   rd_kafka_message_destroy(message);

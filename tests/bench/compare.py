@@ -21,6 +21,7 @@ import time
 
 import fastavro
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from recovery import Trickle, fill, make_holds
 from rig import BIN, HERE, ROOT, Progress, Run, broker, broker_pid, bulk_producer, cpu_seconds, encode_value, peak_mib, released, written_bytes
 
@@ -56,6 +57,16 @@ class Contender(Run):
 
     def disk(self):
         return sum(path.stat().st_size for path in pathlib.Path(self.environment["HOLDFAST_STATE_DIR"]).rglob("*") if path.is_file())
+
+    def stop(self):
+        """And its topics go: a broker with thousands of partitions is another broker."""
+        super().stop()
+        prefix = self.environment["HOLDFAST_PREFIX"]
+        admin = AdminClient({"bootstrap.servers": self.environment["HOLDFAST_BROKERS"], "log_level": 0})
+        names = [name for name in admin.list_topics(timeout=20).topics if name.startswith(prefix)]
+        for name, deleted in admin.delete_topics(names).items() if names else ():
+            deleted.result()
+        shutil.rmtree(self.environment["HOLDFAST_STATE_DIR"], ignore_errors=True)
 
     def kill(self):
         for process in self.processes.values():
@@ -426,8 +437,8 @@ class Bench:
                 paced = Paced(self.address, run.environment["HOLDFAST_PREFIX"], "pipeline", 1000)
                 load = threading.Thread(target=paced.run, args=(0, 26))
                 load.start()
-                for name, path in (("history", "/customers/c%d/reservations?limit=20"), ("catalog", "/items/item-%05d")):
-                    self.table.add("views beside 1,000 reservations/s", "GET " + path.split("?")[0].replace("%05d", "{id}").replace("c%d", "{id}"), **wrk(run.ports[name], path))
+                for name, path in (("history", "/customers/c%04d/reservations?limit=20"), ("catalog", "/items/item-%05d")):
+                    self.table.add("views beside 1,000 reservations/s", "GET " + path.split("?")[0].replace("item-%05d", "{id}").replace("c%04d", "{id}"), **wrk(run.ports[name], path))
                 load.join()
                 counter.close()
 
@@ -457,7 +468,7 @@ class Outcomes:
         until = time.time() + limit
         while self.count < count:
             if time.time() > until or not alive():
-                raise SystemExit("bench: %d of %d outcomes" % (self.count, count))
+                raise SystemExit("bench: %d of %d outcomes, and then %s" % (self.count, count, "the time was over" if alive() else "a process had ended"))
             self.count += sum(not message.error() for message in self.consumer.consume(10000, 0.05))
         return time.time()
 
