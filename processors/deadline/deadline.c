@@ -35,8 +35,7 @@ void deadline_prefetch(struct context *context, const struct event *event) {
   if (event->type != RECORD_CLEAR_DEADLINES) return;
   const struct clear_deadlines *clear = event->value;
   for (int kind = 0; kind < DEADLINE_KIND_COUNT; kind++)
-    row_want(context, &deadline_rows[0],
-             key_of(context, clear->reservation_id, (enum deadline_kind)kind));
+    row_want(context, key_of(context, clear->reservation_id, (enum deadline_kind)kind));
 }
 
 void deadline_decide(struct context *context, const struct event *event) {

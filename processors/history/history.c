@@ -161,7 +161,7 @@ static void gone(struct context *context, struct str key, int64_t at) {
 void history_prefetch(struct context *context, const struct event *event) {
   if (event->type != RECORD_STATUS_CHANGED) return;
   const struct status_changed *changed = event->value;
-  row_want(context, &history_rows[ROW_RESERVATION],
+  row_want(context,
            two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id));
 }
 

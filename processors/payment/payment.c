@@ -450,8 +450,7 @@ static void decide(struct turn *turn, struct expiry_turn *expiry) {
 }
 
 void payment_prefetch(struct context *context, const struct event *event) {
-  row_want(context, &payment_rows[ROW_LEDGER],
-           row_key(context, &payment_rows[ROW_LEDGER], &event->key, 1));
+  row_want(context, row_key(context, &payment_rows[ROW_LEDGER], &event->key, 1));
 }
 
 void payment_decide(struct context *context, const struct event *event) {

@@ -135,20 +135,16 @@ static const void *read_row(struct context *context, const struct row_kind *kind
 }
 
 const void *row_get(struct context *context, const struct row_kind *kind, struct str key) {
-  bool fresh;
   struct staged *entry =
-      staging_entry(&context->runtime->staging, ROWS_GROUP, context->partition->id, key, &fresh);
+      staging_entry(&context->runtime->staging, ROWS_GROUP, context->partition->id, key);
   if (MUTANT("own-writes-unseen") && entry->changed) return read_row(context, kind, key);
   if (!entry->known) entry->row = read_row(context, kind, key);
   entry->known = true;
   return entry->row;
 }
 
-void row_want(struct context *context, const struct row_kind *kind, struct str key) {
-  bool fresh;
-  struct staged *entry =
-      staging_entry(&context->runtime->staging, ROWS_GROUP, context->partition->id, key, &fresh);
-  if (fresh) entry->type = kind->type;
+void row_want(struct context *context, struct str key) {
+  staging_entry(&context->runtime->staging, ROWS_GROUP, context->partition->id, key);
 }
 
 static int by_place(const void *a, const void *b) {
@@ -192,10 +188,8 @@ static void read_wanted(struct runtime *runtime) {
  * what was read of the former stays as it was. */
 static struct staged *stage(struct context *context, int group, struct str key, int type,
                             const void *value) {
-  bool fresh;
   struct runtime *runtime = context->runtime;
-  struct staged *entry =
-      staging_entry(&runtime->staging, group, context->partition->id, key, &fresh);
+  struct staged *entry = staging_entry(&runtime->staging, group, context->partition->id, key);
   size_t size = value ? codec_schemas(runtime->codec)->records[type]->size : 0;
   entry->row = value ? memcpy(arena_alloc(&runtime->arena, size), value, size) : NULL;
   entry->type = type;

@@ -112,7 +112,7 @@ void row_put(struct context *context, const struct row_kind *kind, struct str ke
 void row_delete(struct context *context, const struct row_kind *kind, struct str key);
 
 /* In prefetch(): this row will be asked for. */
-void row_want(struct context *context, const struct row_kind *kind, struct str key);
+void row_want(struct context *context, struct str key);
 
 /* Produces a record to outputs[output]. */
 void emit(struct context *context, size_t output, struct str key, int type, const void *value);

@@ -41,13 +41,12 @@ static void grow(struct staging *staging) {
   }
 }
 
-struct staged *staging_entry(struct staging *staging, int group, int32_t partition, struct str key,
-                             bool *fresh) {
+struct staged *staging_entry(struct staging *staging, int group, int32_t partition,
+                             struct str key) {
   if (staging->count * 2 >= staging->slot_count) grow(staging);
   uint64_t hash = hash_of(group, partition, key);
   size_t at = probe(staging, hash, group, partition, key);
-  *fresh = !staging->slots[at];
-  if (*fresh) {
+  if (!staging->slots[at]) {
     staging->entries =
         xgrow(staging->entries, &staging->capacity, staging->count + 1, sizeof *staging->entries);
     staging->entries[staging->count] = (struct staged){
@@ -59,8 +58,7 @@ struct staged *staging_entry(struct staging *staging, int group, int32_t partiti
 
 void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change,
                  int64_t timestamp) {
-  bool fresh;
-  struct staged *entry = staging_entry(staging, group, partition, change->key, &fresh);
+  struct staged *entry = staging_entry(staging, group, partition, change->key);
   entry->change = *change;
   entry->known = entry->changed = true;
   entry->row = NULL;

@@ -15,7 +15,7 @@ struct staged {
   bool changed;
   struct change change; /* value: NULL where there is no row, or it is not encoded yet */
   const void *row;      /* the value as a struct; NULL: there is no row, or nobody asked for it */
-  int type;             /* of the struct */
+  int type;             /* of the struct, where it was changed */
   int64_t timestamp;    /* of the event that changed it last */
 };
 
@@ -30,10 +30,9 @@ struct staging {
 const struct staged *staging_find(const struct staging *staging, int group, int32_t partition,
                                   struct str key);
 
-/* The entry of the key, made where there is none (*fresh, and it is as unchanged as empty). The key
- * is borrowed until staging_clear. Valid until the next one is made. */
-struct staged *staging_entry(struct staging *staging, int group, int32_t partition, struct str key,
-                             bool *fresh);
+/* The entry of the key, made where there is none: neither known nor changed. The key is borrowed
+ * until staging_clear. Valid until the next one is made. */
+struct staged *staging_entry(struct staging *staging, int group, int32_t partition, struct str key);
 
 /* A change in bytes. change.key and change.value are borrowed until staging_clear. */
 void staging_put(struct staging *staging, int group, int32_t partition, const struct change *change,

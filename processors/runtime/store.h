@@ -74,7 +74,8 @@ struct store_place {
 
 /* Gives the value of each place (data NULL: there is none) to take() with its number, in their
  * order, which is that of (partition, key), without repeats: so a file's filter, index and blocks
- * are looked at once for many keys. bytes are valid until take() returns. */
+ * are looked at once for many keys. bytes are valid until take() returns. Not for a store that was
+ * opened read-only, and only for the thread that writes. */
 void store_get_many(struct store *store, const struct store_place *places, size_t count,
                     void (*take)(void *user, size_t number, struct str bytes), void *user);
 

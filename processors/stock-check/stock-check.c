@@ -288,9 +288,8 @@ static void gone(struct context *context, struct str key, int64_t at) {
 
 static void want_hold(struct context *context, struct str item_id, struct str reservation_id,
                       int64_t content_hash) {
-  row_want(context, &stock_check_rows[ROW_HOLD],
-           hold_key(context, item_id, reservation_id, content_hash));
-  row_want(context, &stock_check_rows[ROW_ITEM], item_key(context, item_id));
+  row_want(context, hold_key(context, item_id, reservation_id, content_hash));
+  row_want(context, item_key(context, item_id));
 }
 
 void stock_check_prefetch(struct context *context, const struct event *event) {

@@ -145,8 +145,8 @@ class Table:
 
     def add(self, scenario, contender, **figures):
         for figure, value in figures.items():
-            self.rows.setdefault((scenario, contender), {}).setdefault(figure.replace("_", " "), []).append(value)
-        say("  %-38s %s" % (contender, "  ".join("%s %s" % (f.replace("_", " "), short(v)) for f, v in figures.items())))
+            self.rows.setdefault((scenario, contender), {}).setdefault(figure, []).append(value)
+        say("  %-38s %s" % (contender, "  ".join("%s %s" % (f, short(v)) for f, v in figures.items())))
 
     def median(self, scenario, contender, figure):
         values = self.rows.get((scenario, contender), {}).get(figure)
@@ -257,14 +257,14 @@ class Bench:
 
     # -- the whole pipeline --
 
-    def lags(self, run, topics):
-        total = 0
-        for topic, name in topics.items():
-            progress = Progress(self.address, run.group(name), run.environment["HOLDFAST_PREFIX"] + topic)
-            ends = [progress.consumer.get_watermark_offsets(p, timeout=20)[1] for p in progress.partitions]
-            total += sum(ends) - progress.committed()
+    def wait_done(self, run, inputs, limit=120):
+        """Until the consumers of these topics have come to their ends; markers of transactions at an end are not committed past."""
+        progresses = [Progress(self.address, run.group(name), run.environment["HOLDFAST_PREFIX"] + topic) for topic, name in inputs.items()]
+        until = time.time() + limit
+        while sum(progress.lag() for progress in progresses) > 100 and time.time() < until:
+            time.sleep(0.2)
+        for progress in progresses:
             progress.close()
-        return total
 
     def register(self, run, items, capacity):
         path = HERE / "items.jsonl"
@@ -283,9 +283,7 @@ class Bench:
             commands(self.address, run, warm, count)
             ended = counter.reach(warm + count, run.alive)
             inputs = {"reservation-events": "history", "stock-requests": "stock-check", "deadlines": "deadline", "payment-results": "approved-failed"}
-            until = time.time() + 120
-            while self.lags(run, inputs) > 100 and time.time() < until:
-                time.sleep(0.2)
+            self.wait_done(run, inputs)
             result = {"reservations/s": count / (ended - began), "all in views/s": count / (time.time() - began), "CPU us": (run.cpu() - cpu) / count * 1e6,
                       "broker CPU us": (cpu_seconds(broker_pid()) - broker_cpu) / count * 1e6, "peak MiB": run.peak(), "written B": (run.written() - wrote) / count}
             counter.close()

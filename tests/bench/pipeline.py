@@ -1,10 +1,9 @@
-"""Preloads commands, starts every filter, and measures until each reservation has its outcome. See scripts/bench."""
+"""The whole pipeline, filter by filter: CPU, memory and the size of a transaction. See scripts/bench."""
 import json
 import sys
 import time
 
-from confluent_kafka import Consumer, Producer
-from rig import HERE, Run, broker, encode_value, metrics
+from rig import HERE, Run, broker, metrics
 
 FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog"]
 
@@ -50,57 +49,10 @@ def whole(address, count):
     run.stop()
 
 
-def alone(address, count):
-    """The entrance by itself, the others away: what records cost that are only checked and passed on in transactions."""
-    run = Run(address, "alone-")
-    run.holdfast("topics", "apply")
-    run.holdfast("send", str(commands(count, "a")))
-    began = time.time()
-    run.start("reserve-requested")
-    run.wait("reserve-requested", count)
-    elapsed = time.time() - began
-    after = metrics(run.ports["reserve-requested"])
-    print("\npass-through alone (reserve-requested, three records out for each in): %d/s, CPU %.1f us a record, %.1f MiB" % (
-        count / elapsed, after["process_cpu_seconds_total"] / count * 1e6, after["process_resident_bytes"] / 2**20))
-    run.stop()
-
-
-def low_load(address):
-    """One reservation at a time: the time from the command to its outcome, read_committed, over the filters it passes."""
-    run = Run(address, "low-")
-    run.holdfast("topics", "apply")
-    for name in FILTERS:
-        run.start(name)
-    run.holdfast("send", "RegisterItem", "item_id=i", "title=t", "kind=BOOK", "capacity=1000000", "payment=NONE")
-    run.wait("stock-check", 1)
-    producer = Producer({"bootstrap.servers": address, "linger.ms": 0})
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "low-bench", "isolation.level": "read_committed", "auto.offset.reset": "earliest",
-                         "fetch.wait.max.ms": 10})
-    consumer.subscribe(["low-reservation-outcomes"])
-    times = []
-    for i in range(60):
-        value = encode_value({"type": "Reserve", "reservation_id": "l%d" % i, "customer_id": "c", "item_id": "i", "quantity": 1})
-        began = time.time()
-        producer.produce("low-reservation-commands", key="l%d" % i, value=value)
-        producer.poll(0)
-        while True:
-            message = consumer.poll(5)
-            if message is not None and not message.error():
-                break
-        times.append(time.time() - began)
-    times = sorted(times[10:])
-    print("\none at a time, command to outcome through four filters: median %.0f ms, p95 %.0f ms (%.0f ms a filter)" % (
-        times[len(times) // 2] * 1e3, times[int(len(times) * .95)] * 1e3, times[len(times) // 2] * 1e3 / 4))
-    consumer.close()
-    run.stop()
-
-
 def main():
     count = int(sys.argv[1])
     with broker() as address:
-        alone(address, count)
         whole(address, count)
-        low_load(address)
 
 
 if __name__ == "__main__":

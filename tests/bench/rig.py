@@ -145,6 +145,9 @@ class Progress:
     def committed(self):
         return sum(max(p.offset, 0) for p in self.consumer.committed(self.partitions, timeout=20))
 
+    def lag(self):
+        return sum(self.consumer.get_watermark_offsets(p, timeout=20)[1] for p in self.partitions) - self.committed()
+
     def reach(self, count, limit=600, alive=lambda: True):
         """Waits until so much is committed, and returns when that was, between two answers."""
         before, at = 0, time.time()
