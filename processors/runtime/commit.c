@@ -302,5 +302,7 @@ enum log_status commit_batch(struct runtime *runtime, const struct timer_event *
   atomic_fetch_add_explicit(&runtime->metrics.commit_microseconds,
                             (unsigned long long)(clock_monotonic_us() - begun),
                             memory_order_relaxed);
+  runtime->last_transaction_end = runtime->log->class->now(runtime->log);
+  runtime->last_transaction_took = runtime->last_transaction_end - runtime->batch_time;
   return LOG_OK;
 }

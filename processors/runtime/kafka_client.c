@@ -20,7 +20,7 @@ static const struct kafka_setting defaults[] = {
     {"queued.max.messages.kbytes", "4096"},
     {"queued.min.messages", "5000"},
     {"compression.codec", "lz4"},
-    {"linger.ms", "10"},
+    {"linger.ms", "2"},
     {"queue.buffering.max.kbytes", "65536"},
     {"reconnect.backoff.max.ms", "2000"},
     {"allow.auto.create.topics", "false"},

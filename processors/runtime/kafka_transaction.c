@@ -10,6 +10,7 @@
 
 /* Of retriable errors: far past the transaction's own time-out. */
 #define TRANSACTION_GIVE_UP_S 60
+#define DELIVERY_WAIT_MS 100
 
 /* Fatal, then abort, then retriable, else fatal: the order of librdkafka's own advice. Takes the
  * error. */
@@ -130,11 +131,13 @@ enum log_status kafka_produce(struct log *log, const struct log_output *output) 
   }
 }
 
-/* Lingering ends with the batch: a flush sends what waits. In steps of a millisecond, since one
- * that is told to wait longer waits in steps of ten. */
+/* Waits for what linger.ms sends, and does not flush: while rd_kafka_flush is called the broker
+ * thread of librdkafka 2.0.2 polls without waiting for as long as a message may not be sent yet
+ * (partitions not registered, requests in flight). Seven filters that did so took two cores from
+ * their broker until it lost its own heartbeats. */
 enum log_status kafka_settle(struct log *log) {
   struct log_kafka *self = self_of(log);
-  while (self->outstanding) rd_kafka_flush(self->producer, 1);
+  while (self->outstanding) rd_kafka_poll(self->producer, DELIVERY_WAIT_MS);
   if (!self->delivery_error[0]) return LOG_OK;
   char reason[256];
   if (rd_kafka_fatal_error(self->producer, reason, sizeof reason)) {

@@ -76,6 +76,7 @@ struct runtime {
   char process_id[24];
   uint64_t counter;
   char intent_id[40];
+  int64_t last_transaction_end, last_transaction_took; /* ms, by the log's clock */
 
   struct metrics metrics;
   struct log_failure failure;
