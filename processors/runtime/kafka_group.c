@@ -160,13 +160,8 @@ static rd_kafka_message_t *next_message(struct log_kafka *self, int timeout_ms) 
 void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   struct log_kafka *self = self_of(log);
   *event = (struct log_event){.kind = LOG_IDLE};
-  if (left_out(self)) {
-    event->kind = LOG_FAILED;
-    return;
-  }
   rd_kafka_message_t *message =
       self->revoked || self->assigned ? NULL : next_message(self, timeout_ms);
-  rd_kafka_poll(self->producer, 0);
   if (self->revoked || self->assigned) {
     /* A message can only be of an assignment that has ended: the next owner reads it. */
     if (message) rd_kafka_message_destroy(message);
@@ -176,7 +171,11 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
     *(self->revoked ? &self->revoked : &self->assigned) = false;
     return;
   }
-  if (!message) return;
+  if (!message) {
+    rd_kafka_poll(self->producer, 0);
+    if (left_out(self)) event->kind = LOG_FAILED;
+    return;
+  }
   if (!message->err) {
     event->kind = LOG_RECORD;
     kafka_take_message(message, &event->record);

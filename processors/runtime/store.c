@@ -104,6 +104,7 @@ static void configure(struct store *store, struct store_memory memory) {
   rocksdb_options_set_stats_dump_period_sec(store->options, 0); /* nobody reads them: no thread */
   rocksdb_options_set_stats_persist_period_sec(store->options, 0);
   rocksdb_options_set_paranoid_checks(store->options, 1);
+  rocksdb_options_set_allow_concurrent_memtable_write(store->options, 0); /* one thread writes */
   rocksdb_options_set_compression(store->options, rocksdb_lz4_compression);
 }
 
