@@ -174,7 +174,8 @@ static void wake_for(struct partition *partition, const struct partition_changes
   }
 }
 
-/* Step 6: the changes become rows, the meta record moves on, the intents go: one write. */
+/* Step 6: the changes become rows, the meta record moves on, the intents go: one write, beside the
+ * polling of the next batch. A death before its end is one before step 6: the intents are there. */
 static void promote(struct runtime *runtime, const struct partition_changes *groups,
                     const struct timer_event *timers, size_t timer_count) {
   for (size_t i = 0; runtime->store && i < timer_count; i++) {
@@ -196,7 +197,7 @@ static void promote(struct runtime *runtime, const struct partition_changes *gro
                                         .written_at = runtime->batch_time});
     wake_for(partition, &groups[i]);
   }
-  if (runtime->store) store_write(runtime->store);
+  if (runtime->store) store_write_behind(runtime->store);
 }
 
 static void start_calls(struct runtime *runtime) {

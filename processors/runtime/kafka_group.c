@@ -15,6 +15,8 @@
 #define PROBE_TIMEOUT_MS 2000
 /* A coordinator that is just loading can know of no offset yet. */
 #define NO_OFFSET_GIVE_UP_S 5
+#define FETCH_QUEUE_MESSAGES 20000
+#define WAKE_TIMEOUT_MS 5
 
 void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
                         rd_kafka_topic_partition_list_t *partitions, void *opaque) {
@@ -157,6 +159,22 @@ static rd_kafka_message_t *next_message(struct log_kafka *self, int timeout_ms) 
   return message;
 }
 
+/* librdkafka 2.0.2 stops fetching while its queue holds queued.min.messages, and then looks again
+ * only after a second, or when its broker thread has something else to do (fetch.queue.backoff.ms,
+ * which shortens that, came with 2.2). A queue that lasts for a second would take much memory: a
+ * request wakes the thread. Its answer is of no interest. */
+static void wake_fetcher(struct log_kafka *self) {
+  self->taken = 0;
+  if (rd_kafka_queue_length(self->queue) >= FETCH_QUEUE_MESSAGES) return;
+  rd_kafka_topic_partition_list_t *list =
+      rd_kafka_topic_partition_list_new((int)self->assignment_count);
+  for (size_t i = 0; i < self->assignment_count; i++)
+    rd_kafka_topic_partition_list_add(list, self->input, self->assignment[i])->offset =
+        RD_KAFKA_OFFSET_END;
+  rd_kafka_offsets_for_times(self->consumer, list, WAKE_TIMEOUT_MS);
+  rd_kafka_topic_partition_list_destroy(list);
+}
+
 void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   struct log_kafka *self = self_of(log);
   *event = (struct log_event){.kind = LOG_IDLE};
@@ -179,6 +197,7 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   if (!message->err) {
     event->kind = LOG_RECORD;
     kafka_take_message(message, &event->record);
+    if (++self->taken >= FETCH_QUEUE_MESSAGES / 2) wake_fetcher(self);
     self->next[message->partition] = message->offset + 1;
     return;
   }

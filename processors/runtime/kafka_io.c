@@ -151,6 +151,7 @@ struct kafka_reader *kafka_reader_new(const struct options *options, struct log_
       {"fetch.wait.max.ms",
        "20"}, /* the end of a partition is told when a fetch comes back empty */
       {"fetch.error.backoff.ms", "20"},
+      {"queued.min.messages", "100000"}, /* lasts while librdkafka does not look: wake_fetcher */
       {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
   reader->handle = conf ? kafka_open(RD_KAFKA_CONSUMER, conf, failure) : NULL;

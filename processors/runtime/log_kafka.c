@@ -93,6 +93,7 @@ static int64_t kafka_now(struct log *log) {
 static void kafka_close(struct log *log) {
   struct log_kafka *self = self_of(log);
   if (self->consumer) {
+    if (self->queue) rd_kafka_queue_destroy(self->queue);
     rd_kafka_consumer_close(self->consumer);
     rd_kafka_destroy(self->consumer);
   }
@@ -158,6 +159,7 @@ static bool open_consumer(struct log_kafka *self, const char *group, struct log_
   rd_kafka_conf_set_opaque(conf, self);
   if (!(self->consumer = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) return false;
   rd_kafka_poll_set_consumer(self->consumer);
+  self->queue = rd_kafka_queue_get_consumer(self->consumer);
   return true;
 }
 
@@ -168,6 +170,11 @@ static bool open_reader(struct log_kafka *self, struct log_failure *failure) {
                                          /* A partition that is added waits for the fetch that is
                                             out, and one that has nothing would wait for ever. */
                                          {"fetch.wait.max.ms", "10"},
+                                         /* Read for seconds at most, as fast as can be: a queue
+                                            that lasts while librdkafka does not look (see
+                                            wake_fetcher). */
+                                         {"queued.min.messages", "100000"},
+                                         {"max.partition.fetch.bytes", "1048576"},
                                          {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(self->options, self->client, forced, failure);
   if (!conf || !(self->reader = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) return false;

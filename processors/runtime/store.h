@@ -101,4 +101,8 @@ void store_drop_due(struct store *store, int32_t partition, struct str key, int6
 void store_wipe(struct store *store, int32_t partition); /* everything of the partition */
 void store_write(struct store *store);
 
+/* As store_write, but by a thread of the store, beside what the caller does next: whatever reads or
+ * writes after it waits until it is done. A death before that is one before the write. */
+void store_write_behind(struct store *store);
+
 #endif

@@ -351,11 +351,13 @@ class Bench:
             fill(self.address, topic, rows)
             progress = Progress(self.address, run.group(), topic)
             progress.reach(rows + 1000, alive=run.alive)
-            fill(self.address, topic, rows // 4)  # repeats, so that it is killed with a transaction open
-            time.sleep(0.3)
+            repeats = threading.Thread(target=fill, args=(self.address, topic, rows // 2))  # so that it is killed with a transaction open
+            repeats.start()
+            progress.reach(rows + rows // 10, alive=run.alive)
             run.kill()
+            repeats.join()
             killed = self.first_commit(run, topic, lambda: run.begin("stage"))
-            progress.reach(rows + rows // 4 + 1000, alive=run.alive)
+            progress.reach(rows + rows // 2 + 1000, alive=run.alive)
             progress.close()
             disk = run.disk() / rows
             run.kill()

@@ -86,6 +86,35 @@ static void rows_are_scanned_by_partition_and_prefix_in_order(void **unused) {
   store_close(store);
 }
 
+static void what_is_written_behind_is_there_for_whoever_reads_after_it(void **unused) {
+  (void)unused;
+  char text[16];
+  struct store *store = open_memory();
+  struct arena arena = {0};
+  for (int i = 0; i < 500; i++) {
+    int size = snprintf(text, sizeof text, "%d", i);
+    const struct change change = {STR("k"), {text, (size_t)size}, 1000 - i};
+    store_put_changes(store, i % 3, &change, 1);
+    store_put_meta(store, i % 3, &(struct store_meta){.next_input = i});
+    store_write_behind(store);
+    struct store_meta meta;
+    switch (i % 4) { /* each reader waits by itself */
+      case 0:
+        assert_true(
+            str_equal(store_get(store, i % 3, STR("k"), &arena), (struct str){text, (size_t)size}));
+        break;
+      case 1:
+        assert_true(store_meta(store, i % 3, &meta));
+        assert_int_equal(meta.next_input, i);
+        break;
+      case 2: assert_int_equal(store_due(store, i % 3, 0, 0, NULL, NULL), 1000 - i); break;
+      default: break; /* and so does the next write, which comes after it */
+    }
+  }
+  store_close(store);
+  arena_free(&arena);
+}
+
 static void a_directory_belongs_to_one_owner_and_one_process(void **unused) {
   (void)unused;
   char directory[] = "/tmp/holdfast-test-XXXXXX", path[64];
@@ -308,6 +337,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_intent_comes_back_as_it_was_written),
       cmocka_unit_test(rows_are_scanned_by_partition_and_prefix_in_order),
+      cmocka_unit_test(what_is_written_behind_is_there_for_whoever_reads_after_it),
       cmocka_unit_test(a_directory_belongs_to_one_owner_and_one_process),
       cmocka_unit_test(staging_keeps_the_last_value_in_the_order_of_first_change),
       cmocka_unit_test(uncommitted_records_hold_back_readers_and_aborted_ones_are_not_read),
