@@ -229,6 +229,7 @@ class Bench:
             topic = run.environment["HOLDFAST_PREFIX"] + "stock-requests"
             fill(self.address, topic, warm + records, items)
             progress = Progress(self.address, run.group(), topic, partitions or 4)
+            progress.committed()  # finds the group's coordinator, which can take longer than the work
             for slot in range(instances):
                 run.begin("stage", slot)
             began, before = progress.reach(items + warm, alive=run.alive)
@@ -520,7 +521,7 @@ class Paced:
         self.stopping = threading.Event()
 
     def produce(self, seconds):
-        producer = Producer({"bootstrap.servers": self.address, "partitioner": "murmur2_random", "linger.ms": 0 if self.rate <= 2000 else 5, "log_level": 0,
+        producer = Producer({"bootstrap.servers": self.address, "partitioner": "murmur2_random", "linger.ms": 2 if self.rate <= 2000 else 5, "log_level": 0,
                              "queue.buffering.max.messages": 1000000})
         began, number = time.time(), 0
         while time.time() < began + seconds:

@@ -69,7 +69,6 @@ static rd_kafka_t *open_consumer(const char *brokers, const char *group, const c
   set(conf, "auto.offset.reset", "earliest");
   set(conf, "isolation.level", "read_committed");
   set(conf, "check.crcs", "true");
-  set(conf, "queued.max.messages.kbytes", "8192");
   rd_kafka_t *consumer = client(RD_KAFKA_CONSUMER, conf);
   rd_kafka_poll_set_consumer(consumer);
   rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
