@@ -20,10 +20,10 @@ import threading
 import time
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 from recovery import Trickle, fill, make_holds
-from rig import BIN, HERE, ROOT, Progress, Run, broker, broker_pid, bulk_producer, cpu_seconds, encode_value, peak_mib, released, written_bytes
+from rig import BIN, HERE, ROOT, Progress, Run, broker, broker_pid, bulk_producer, cpu_seconds, encode_value, peak_mib, reader, released, written_bytes
 
 PIPELINE = ["reserve-requested", "stock-check", "payment", "deadline", "approved-failed", "history", "catalog"]
 STREAMS = ROOT / "build/kafka-streams"
@@ -438,10 +438,12 @@ class Bench:
                 commands(self.address, run, 0, 20000)
                 counter.reach(20000, run.alive)
                 paced = Paced(self.address, run.environment["HOLDFAST_PREFIX"], "pipeline", 1000)
-                load = threading.Thread(target=paced.run, args=(0, 26))
+                load = threading.Thread(target=paced.run, args=(0, 34))
                 load.start()
-                for name, path in (("history", "/customers/c%04d/reservations?limit=20"), ("catalog", "/items/item-%05d")):
-                    self.table.add("views beside 1,000 reservations/s", "GET " + path.split("?")[0].replace("item-%05d", "{id}").replace("c%04d", "{id}"), **wrk(run.ports[name], path))
+                for name, path, title in (("history", "/customers/c%04d/reservations?limit=20", "a customer's page, 20 reservations"),
+                                          ("history", "/customers/c%04d/reservations?limit=2", "a customer's page, 2 reservations"),
+                                          ("catalog", "/items/item-%05d", "an item")):
+                    self.table.add("views beside 1,000 reservations/s", title, **wrk(run.ports[name], path))
                 load.join()
                 counter.close()
 
@@ -463,8 +465,7 @@ class Outcomes:
     """Counts committed outcomes in a thread of its own, and remembers when each thousand was reached."""
 
     def __init__(self, address, prefix):
-        self.consumer = Consumer({"bootstrap.servers": address, "group.id": "outcomes", "isolation.level": "read_committed", "fetch.wait.max.ms": 10, "log_level": 0})
-        self.consumer.assign([TopicPartition(prefix + "reservation-outcomes", p, 0) for p in range(4)])
+        self.consumer = reader(address, prefix + "reservation-outcomes", fetch_wait_max_ms=10)
         self.count = 0
 
     def reach(self, count, alive, limit=600):
@@ -494,8 +495,7 @@ def commands(address, run, first, count):
 
 def everything(address, topic):
     """(key, value) of every committed record."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "everything", "isolation.level": "read_committed", "enable.partition.eof": True, "log_level": 0})
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(4)])
+    consumer = reader(address, topic, enable_partition_eof=True)
     ends = set()
     while len(ends) < 4:
         for message in consumer.consume(10000, 1):
@@ -539,9 +539,7 @@ class Paced:
         producer.flush()
 
     def consume(self):
-        consumer = Consumer({"bootstrap.servers": self.address, "group.id": "paced", "isolation.level": "read_committed", "fetch.wait.max.ms": 5, "log_level": 0})
-        topic = self.prefix + self.output
-        consumer.assign([TopicPartition(topic, p, consumer.get_watermark_offsets(TopicPartition(topic, p))[1]) for p in range(4)])
+        consumer = reader(self.address, self.prefix + self.output, at_end=True, fetch_wait_max_ms=5)
         while not self.stopping.is_set():
             for message in consumer.consume(1000, 0.01):
                 if message.error():

@@ -9,10 +9,9 @@ import signal
 import sys
 import time
 
-from confluent_kafka import Consumer, TopicPartition
-from rig import HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics
+from rig import HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics, reader
 
-PARTITIONS, KILLS = 4, 5
+KILLS = 5
 
 
 def produce(address, topic, count, due_at, stretch_ms):
@@ -29,8 +28,7 @@ def produce(address, topic, count, due_at, stretch_ms):
 
 def fired(address, topic, count, limit):
     """How often each fired: read committed to the end, until all have or the limit is over."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "bench", "isolation.level": "read_committed"})
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
+    consumer = reader(address, topic)
     times, until, last = {}, time.time() + limit, time.time()
     while time.time() < until and (len(times) < count or time.time() < last + 5):
         for message in consumer.consume(1000, 0.5):

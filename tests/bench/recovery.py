@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from rig import BIN, HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics
+from confluent_kafka import Producer
+from rig import BIN, HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics, reader
 
 KILLS = 5
 PARTITIONS = 4
@@ -81,9 +81,7 @@ class Trickle:
         producer.flush()
 
     def consume(self):
-        consumer = Consumer({"bootstrap.servers": self.address, "group.id": "bench", "isolation.level": "read_committed", "fetch.wait.max.ms": 10})
-        topic = self.changelog
-        consumer.assign([TopicPartition(topic, p, consumer.get_watermark_offsets(TopicPartition(topic, p))[1]) for p in range(PARTITIONS)])
+        consumer = reader(self.address, self.changelog, at_end=True, fetch_wait_max_ms=10)
         while not self.stopping.is_set():
             for message in consumer.consume(100, 0.1):
                 if not message.error():
