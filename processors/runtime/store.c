@@ -2,7 +2,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "background.h"
 #include "logging.h"
 
 /* Keys: partition (4 bytes, big-endian), one of these, and the rest. */
@@ -34,13 +34,8 @@ struct store {
   rocksdb_readoptions_t *read;
   rocksdb_writeoptions_t *write;
   rocksdb_writebatch_t *batch;
-  /* What is written behind: by a thread that starts with the first such write. */
-  rocksdb_writebatch_t *behind;
-  pthread_t writer;
-  pthread_mutex_t lock; /* of the three that follow */
-  pthread_cond_t changed;
-  bool writing, closing;
-  bool has_writer;
+  rocksdb_writebatch_t *behind; /* what the writer writes */
+  struct background *writer;
   bool (*dies)(void *user); /* NULL: no failpoint */
   void *dies_user;
   /* scratch of the writing thread */
@@ -116,47 +111,6 @@ static void configure(struct store *store, struct store_memory memory) {
   rocksdb_options_set_compression(store->options, rocksdb_lz4_compression);
 }
 
-/* ---- writing behind ---- */
-
-static void write_batch(struct store *store, rocksdb_writebatch_t *batch) {
-  char *failed = NULL;
-  rocksdb_write(store->db, store->write, batch, &failed);
-  must(failed, "writing");
-  rocksdb_writebatch_clear(batch);
-}
-
-static void *write_behind(void *user) {
-  struct store *store = user;
-  pthread_mutex_lock(&store->lock);
-  for (;;) {
-    while (!store->writing && !store->closing) pthread_cond_wait(&store->changed, &store->lock);
-    if (!store->writing) break;
-    pthread_mutex_unlock(&store->lock);
-    write_batch(store, store->behind);
-    pthread_mutex_lock(&store->lock);
-    store->writing = false;
-    pthread_cond_broadcast(&store->changed);
-  }
-  pthread_mutex_unlock(&store->lock);
-  return NULL;
-}
-
-/* What was handed over is seen by whoever reads after that. */
-static void await_writer(struct store *store) {
-  pthread_mutex_lock(&store->lock);
-  while (store->writing) pthread_cond_wait(&store->changed, &store->lock);
-  pthread_mutex_unlock(&store->lock);
-}
-
-static void end_writer(struct store *store) {
-  if (!store->has_writer) return;
-  pthread_mutex_lock(&store->lock);
-  store->closing = true;
-  pthread_cond_broadcast(&store->changed);
-  pthread_mutex_unlock(&store->lock);
-  pthread_join(store->writer, NULL);
-}
-
 static bool make_directories(const char *path) {
   char *copy = xstrdup(path);
   bool made = true;
@@ -201,8 +155,7 @@ static struct store *new_store(struct store_memory memory) {
   store->write = rocksdb_writeoptions_create();
   store->batch = rocksdb_writebatch_create();
   store->behind = rocksdb_writebatch_create();
-  pthread_mutex_init(&store->lock, NULL);
-  pthread_cond_init(&store->changed, NULL);
+  store->writer = background_new();
   return store;
 }
 
@@ -291,14 +244,12 @@ bool store_copy(const char *from, const char *to, char *error, size_t size) {
 
 void store_close(struct store *store) {
   if (!store) return;
-  end_writer(store);
+  background_free(store->writer);
   if (store->family) rocksdb_column_family_handle_destroy(store->family);
   if (store->db) rocksdb_close(store->db);
   free(store->sorted);
   rocksdb_writebatch_destroy(store->batch);
   rocksdb_writebatch_destroy(store->behind);
-  pthread_cond_destroy(&store->changed);
-  pthread_mutex_destroy(&store->lock);
   rocksdb_readoptions_destroy(store->read);
   rocksdb_writeoptions_destroy(store->write);
   rocksdb_options_destroy(store->options);
@@ -313,7 +264,7 @@ void store_close(struct store *store) {
 
 static struct str get(struct store *store, struct str key, struct arena *arena) {
   char *failed = NULL;
-  await_writer(store);
+  background_wait(store->writer);
   rocksdb_pinnableslice_t *slice =
       rocksdb_get_pinned(store->db, store->read, key.data, key.size, &failed);
   must(failed, "reading");
@@ -362,7 +313,7 @@ static void get_some(struct store *store, const struct store_place *places, size
 
 void store_get_many(struct store *store, const struct store_place *places, size_t count,
                     void (*take)(void *, size_t, struct str), void *user) {
-  await_writer(store);
+  background_wait(store->writer);
   for (size_t first = 0; first < count; first += GET_MANY) {
     size_t some = count - first < GET_MANY ? count - first : GET_MANY;
     get_some(store, places + first, some, first, take, user);
@@ -375,7 +326,7 @@ void store_scan(struct store *store, int32_t partition, struct str prefix, struc
   char *start = xmalloc(KEY_HEAD + from.size + 1);
   key_head(start, partition, SECTION_ROW);
   memcpy(start + KEY_HEAD, from.data, from.size);
-  await_writer(store);
+  background_wait(store->writer);
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, store->read);
   for (rocksdb_iter_seek(iterator, start, KEY_HEAD + from.size); rocksdb_iter_valid(iterator);
        rocksdb_iter_next(iterator)) {
@@ -479,7 +430,7 @@ bool store_intent(struct store *store, int32_t partition, struct arena *arena, s
 int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *, struct str, int64_t), void *user) {
   int64_t next = INT64_MAX;
-  await_writer(store);
+  background_wait(store->writer);
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, store->read);
   struct str start = due_key(store, partition, STR(""), from);
   char head[KEY_HEAD];
@@ -608,23 +559,28 @@ static bool dies(struct store *store) {
   return true;
 }
 
+static void write_batch(struct store *store, rocksdb_writebatch_t *batch) {
+  char *failed = NULL;
+  rocksdb_write(store->db, store->write, batch, &failed);
+  must(failed, "writing");
+  rocksdb_writebatch_clear(batch);
+}
+
 void store_write(struct store *store) {
-  await_writer(store);
+  background_wait(store->writer);
   if (!dies(store)) write_batch(store, store->batch);
 }
 
+static void write_behind(void *user) {
+  struct store *store = user;
+  write_batch(store, store->behind);
+}
+
 void store_write_behind(struct store *store) {
-  await_writer(store);
+  background_wait(store->writer);
   if (dies(store)) return;
-  if (!store->has_writer) {
-    if (pthread_create(&store->writer, NULL, write_behind, store) != 0) abort();
-    store->has_writer = true;
-  }
   rocksdb_writebatch_t *collected = store->batch;
   store->batch = store->behind;
-  pthread_mutex_lock(&store->lock);
   store->behind = collected;
-  store->writing = true;
-  pthread_cond_broadcast(&store->changed);
-  pthread_mutex_unlock(&store->lock);
+  background_run(store->writer, write_behind, store);
 }
