@@ -2,6 +2,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct store {
   rocksdb_writebatch_t *batch;
   rocksdb_writebatch_t *behind; /* what the writer writes */
   struct background *writer;
+  pthread_t thread;         /* that opened the store, and writes */
   bool (*dies)(void *user); /* NULL: no failpoint */
   void *dies_user;
   /* scratch of the writing thread */
@@ -111,6 +113,12 @@ static void configure(struct store *store, struct store_memory memory) {
   rocksdb_options_set_compression(store->options, rocksdb_lz4_compression);
 }
 
+/* Others do not wait for the writer: on a busy machine that would be for as long as it is not given
+ * a core. */
+static void see_own_writes(struct store *store) {
+  if (pthread_equal(store->thread, pthread_self())) background_wait(store->writer);
+}
+
 static bool make_directories(const char *path) {
   char *copy = xstrdup(path);
   bool made = true;
@@ -156,6 +164,7 @@ static struct store *new_store(struct store_memory memory) {
   store->batch = rocksdb_writebatch_create();
   store->behind = rocksdb_writebatch_create();
   store->writer = background_new();
+  store->thread = pthread_self();
   return store;
 }
 
@@ -264,7 +273,7 @@ void store_close(struct store *store) {
 
 static struct str get(struct store *store, struct str key, struct arena *arena) {
   char *failed = NULL;
-  background_wait(store->writer);
+  see_own_writes(store);
   rocksdb_pinnableslice_t *slice =
       rocksdb_get_pinned(store->db, store->read, key.data, key.size, &failed);
   must(failed, "reading");
@@ -313,7 +322,7 @@ static void get_some(struct store *store, const struct store_place *places, size
 
 void store_get_many(struct store *store, const struct store_place *places, size_t count,
                     void (*take)(void *, size_t, struct str), void *user) {
-  background_wait(store->writer);
+  see_own_writes(store);
   for (size_t first = 0; first < count; first += GET_MANY) {
     size_t some = count - first < GET_MANY ? count - first : GET_MANY;
     get_some(store, places + first, some, first, take, user);
@@ -326,7 +335,7 @@ void store_scan(struct store *store, int32_t partition, struct str prefix, struc
   char *start = xmalloc(KEY_HEAD + from.size + 1);
   key_head(start, partition, SECTION_ROW);
   memcpy(start + KEY_HEAD, from.data, from.size);
-  background_wait(store->writer);
+  see_own_writes(store);
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, store->read);
   for (rocksdb_iter_seek(iterator, start, KEY_HEAD + from.size); rocksdb_iter_valid(iterator);
        rocksdb_iter_next(iterator)) {
@@ -430,7 +439,7 @@ bool store_intent(struct store *store, int32_t partition, struct arena *arena, s
 int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *, struct str, int64_t), void *user) {
   int64_t next = INT64_MAX;
-  background_wait(store->writer);
+  see_own_writes(store);
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, store->read);
   struct str start = due_key(store, partition, STR(""), from);
   char head[KEY_HEAD];
@@ -567,7 +576,7 @@ static void write_batch(struct store *store, rocksdb_writebatch_t *batch) {
 }
 
 void store_write(struct store *store) {
-  background_wait(store->writer);
+  see_own_writes(store);
   if (!dies(store)) write_batch(store, store->batch);
 }
 
@@ -577,7 +586,7 @@ static void write_behind(void *user) {
 }
 
 void store_write_behind(struct store *store) {
-  background_wait(store->writer);
+  see_own_writes(store);
   if (dies(store)) return;
   rocksdb_writebatch_t *collected = store->batch;
   store->batch = store->behind;

@@ -4,7 +4,7 @@
  *
  * Every write goes to the WAL and is not synced: kill -9 loses nothing, and after a power loss the
  * changelog brings it forward. A write that fails ends the process, since nobody can tell what is
- * on disk then. Reads may come from any thread. */
+ * on disk then. Reads may come from any thread, writes from the one that opened the store. */
 #ifndef HOLDFAST_STORE_H
 #define HOLDFAST_STORE_H
 
@@ -101,8 +101,9 @@ void store_drop_due(struct store *store, int32_t partition, struct str key, int6
 void store_wipe(struct store *store, int32_t partition); /* everything of the partition */
 void store_write(struct store *store);
 
-/* As store_write, but by a thread of the store, beside what the caller does next: whatever reads or
- * writes after it waits until it is done. A death before that is one before the write. */
+/* As store_write, but by a thread of the store, beside what the caller does next. The thread that
+ * opened the store waits for it in whatever it reads or writes after that; others see it once it is
+ * done. A death before that is one before the write. */
 void store_write_behind(struct store *store);
 
 #endif

@@ -182,14 +182,15 @@ class Table:
                 rows = [(c, statistics.median(f[figure])) for (s, c), f in self.rows.items() if figure in f and s.startswith(("stock-check alone", "whole pipeline"))]
                 if not rows:
                     continue
-                file.write("\n".join('"%s" %f' % row for row in rows) + "\n\n\n")
+                file.write("\n".join('"%s" %f' % (name.replace(", ", "\\n"), value) for name, value in rows) + "\n\n\n")
                 plots.append(title)
-        script = "set terminal pngcairo size 1100,%d; set output '%s'; set style fill solid 0.8; set boxwidth 0.6; set yrange [0:*]; set grid y; unset key; " % (
-            420 * max(len(plots), 1), RESULTS / "throughput.png")
-        script += "set multiplot layout %d,1; " % max(len(plots), 1)
+        script = ["set terminal pngcairo size 1100,%d" % (420 * max(len(plots), 1)), "set output '%s'" % (RESULTS / "throughput.png"), "set style fill solid 0.8",
+                  "set boxwidth 0.6", "set yrange [0:*]", "set offsets 0, 0, graph 0.1, 0", "set grid y", "set bmargin 4", "unset key", "set multiplot layout %d,1" % max(len(plots), 1)]
         for i, title in enumerate(plots):
-            script += "set title '%s'; plot '%s' index %d using 0:2:xtic(1) with boxes lc rgb '#3b6ea5'; " % (title, data, i)
-        subprocess.run(["gnuplot", "-e", script + "unset multiplot"], check=False)
+            boxes = "'%s' index %d using 0:2:xtic(1) with boxes lc rgb '#3b6ea5'" % (data, i)
+            values = "'' index %d using 0:2:(sprintf('%%.0f', $2)) with labels offset 0,0.7" % i
+            script += ["set title '%s'" % title, "plot %s, %s" % (boxes, values)]
+        subprocess.run(["gnuplot", "-e", "; ".join([*script, "unset multiplot"])], check=False)
 
 
 def short(value):
