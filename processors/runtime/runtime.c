@@ -208,7 +208,7 @@ static int pause_left(const struct runtime *runtime) {
   int64_t pause = runtime->last_transaction_took;
   if (pause > PAUSE_MAX_MS) pause = PAUSE_MAX_MS;
   /* A clock that was set back is no reason to wait. */
-  return runtime->batch_count && since >= 0 && since < pause ? (int)(pause - since) : 0;
+  return since >= 0 && since < pause ? (int)(pause - since) : 0;
 }
 
 /* Step 1: up to `room` records, and no longer than something waits or is worth waiting for. */
