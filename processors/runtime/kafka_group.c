@@ -15,7 +15,7 @@
 #define PROBE_TIMEOUT_MS 2000
 /* A coordinator that is just loading can know of no offset yet. */
 #define NO_OFFSET_GIVE_UP_S 5
-#define FETCH_QUEUE_MESSAGES 20000
+#define FETCH_QUEUE_MESSAGES 20000 /* queued.min.messages of kafka_client.c */
 #define WAKE_TIMEOUT_MS 5
 
 void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
