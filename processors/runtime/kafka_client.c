@@ -19,7 +19,7 @@ static const struct kafka_setting defaults[] = {
     {"fetch.error.backoff.ms", "50"},
     {"queued.max.messages.kbytes", "16384"},
     {"max.partition.fetch.bytes", "524288"},
-    {"queued.min.messages", "20000"},
+    {"queued.min.messages", "10000"},
     {"compression.codec", "lz4"},
     {"linger.ms", "2"},
     {"queue.buffering.max.kbytes", "65536"},

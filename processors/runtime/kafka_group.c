@@ -15,7 +15,6 @@
 #define PROBE_TIMEOUT_MS 2000
 /* A coordinator that is just loading can know of no offset yet. */
 #define NO_OFFSET_GIVE_UP_S 5
-#define FETCH_QUEUE_MESSAGES 20000 /* queued.min.messages of kafka_client.c */
 #define WAKE_TIMEOUT_MS 5
 
 void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
@@ -165,7 +164,7 @@ static rd_kafka_message_t *next_message(struct log_kafka *self, int timeout_ms) 
  * request wakes the thread. Its answer is of no interest. */
 static void wake_fetcher(struct log_kafka *self) {
   self->taken = 0;
-  if (rd_kafka_queue_length(self->queue) >= FETCH_QUEUE_MESSAGES) return;
+  if (rd_kafka_queue_length(self->queue) >= self->queue_messages) return;
   rd_kafka_topic_partition_list_t *list =
       rd_kafka_topic_partition_list_new((int)self->assignment_count);
   for (size_t i = 0; i < self->assignment_count; i++)
@@ -197,7 +196,7 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   if (!message->err) {
     event->kind = LOG_RECORD;
     kafka_take_message(message, &event->record);
-    if (++self->taken >= FETCH_QUEUE_MESSAGES / 2) wake_fetcher(self);
+    if (++self->taken >= self->queue_messages / 2) wake_fetcher(self);
     self->next[message->partition] = message->offset + 1;
     return;
   }

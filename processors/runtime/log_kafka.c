@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "log_kafka_internal.h"
 #include "logging.h"
+#include "text.h"
 
 #define CHANGELOG_WAIT_MS 20
 
@@ -143,6 +144,13 @@ rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *fail
   return kafka_open(RD_KAFKA_PRODUCER, conf, failure);
 }
 
+static size_t queue_messages(rd_kafka_t *consumer) {
+  char number[TEXT_NUMBER_MAX + 1] = "";
+  size_t size = sizeof number;
+  rd_kafka_conf_get(rd_kafka_conf(consumer), "queued.min.messages", number, &size);
+  return strtoull(number, NULL, 10);
+}
+
 static bool open_consumer(struct log_kafka *self, const char *group, struct log_failure *failure) {
   const struct kafka_setting forced[] = {{"group.id", group},
                                          {"group.instance.id", self->slot_id},
@@ -160,6 +168,7 @@ static bool open_consumer(struct log_kafka *self, const char *group, struct log_
   if (!(self->consumer = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) return false;
   rd_kafka_poll_set_consumer(self->consumer);
   self->queue = rd_kafka_queue_get_consumer(self->consumer);
+  self->queue_messages = queue_messages(self->consumer);
   return true;
 }
 

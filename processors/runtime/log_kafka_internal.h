@@ -34,6 +34,7 @@ struct log_kafka {
   int64_t no_offset_since; /* monotonic seconds; 0: an offset was found */
   int64_t member_until; /* monotonic seconds: when this was last seen to be a member of the group */
   rd_kafka_queue_t *queue; /* of the consumer */
+  size_t queue_messages;   /* queued.min.messages */
   size_t taken;            /* records, since the fetcher was woken */
   int64_t *next;           /* by partition of the input: what the next poll should give */
   int32_t input_partitions;
