@@ -57,5 +57,8 @@ const struct route catalog_routes[] = {
      .answer = list_items,
      .summary = "what is on sale and how much of it is left; ?limit= &after=",
      .list = "items"},
-    {.path = "/items/{}", .answer = one_item, .summary = "one item, with its seats"},
+    {.path = "/items/{}",
+     .answer = one_item,
+     .summary = "one item, with its seats",
+     .by_key = true},
     {0}};

@@ -126,7 +126,8 @@ static void list_reservations(const struct view *view, struct http_request *requ
 const struct route history_routes[] = {
     {.path = "/customers/{}/reservations",
      .answer = customer_reservations,
-     .summary = "a customer's reservations and every step of each"},
+     .summary = "a customer's reservations and every step of each",
+     .by_key = true},
     {.path = "/reservations/{}", .answer = one_reservation, .summary = "one reservation"},
     {.path = "/reservations",
      .answer = list_reservations,

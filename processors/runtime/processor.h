@@ -62,6 +62,7 @@ struct route {
   const char *summary;
   const char *list; /* the field of the answer that view_page filled: over several instances lists
                        are merged. NULL: one instance has the whole answer, or nobody has */
+  bool by_key;      /* {} is a key of the input: the rows of the key's partition are all there is */
 };
 
 /* The world outside of the log: calls that decide() asked for and that start once their transaction

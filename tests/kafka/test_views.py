@@ -54,6 +54,9 @@ def test_any_instance_of_a_view_answers_any_question(pipeline):
     lists = [[r["reservation_id"] for r in pages(pipeline.filters["history", slot], "/reservations?limit=7", "reservations")] for slot in (0, 1)]
     assert lists[0] == lists[1] == sorted("s-%02d-%d" % (c, i) for c in range(20) for i in range(3))
     wait_until(lambda: all(len(body["tallies"]) == 20 for _, body in ask_all(pipeline, "tally", "/tallies")), "both to list the tallies")
+    for one in items[:5] + ["nothing"]:
+        first, second = ask_all(pipeline, "tally", "/tallies/" + one)
+        assert first == second and len(first[1]["tallies"]) == (one != "nothing") and "restoring" not in first[1], (first, second)
 
     # One dies. Until the other has its partitions, what it had is said to be away, and the rest is answered.
     survivor = pipeline.filters["history", 0]
