@@ -24,14 +24,19 @@ json_t *json_hex(struct str bytes) {
 
 static json_t *struct_to_json(const struct record_desc *record, const void *value);
 
+/* Of a record: that it is UTF-8 was seen when it was decoded, and names are ours. */
+static json_t *known_text(struct str text) {
+  return json_stringn_nocheck(text.data ? text.data : "", text.size);
+}
+
 static json_t *scalar_to_json(const struct field *field, const void *at) {
   switch (field->kind) {
-    case FIELD_STRING: return json_text(*(const struct str *)at);
+    case FIELD_STRING: return known_text(*(const struct str *)at);
     case FIELD_BYTES: return json_hex(*(const struct str *)at);
     case FIELD_INT: return json_integer(*(const int32_t *)at);
     case FIELD_LONG: return json_integer(*(const int64_t *)at);
     case FIELD_BOOL: return json_boolean(*(const bool *)at);
-    case FIELD_ENUM: return json_string(field->symbols->symbols[*(const int *)at]);
+    case FIELD_ENUM: return json_string_nocheck(field->symbols->symbols[*(const int *)at]);
     case FIELD_RECORD: return struct_to_json(field->record, at);
   }
   return NULL;
@@ -44,7 +49,7 @@ static json_t *struct_to_json(const struct record_desc *record, const void *valu
     const struct field *field = &record->fields[i];
     const void *at = (const char *)value + field->offset;
     if (!field->array) {
-      json_object_set_new(object, field->name, scalar_to_json(field, at));
+      json_object_set_new_nocheck(object, field->name, scalar_to_json(field, at));
       continue;
     }
     struct array array;
@@ -54,7 +59,7 @@ static json_t *struct_to_json(const struct record_desc *record, const void *valu
       json_array_append_new(
           items, scalar_to_json(field, (const char *)array.items + j * field->item_size));
     }
-    json_object_set_new(object, field->name, items);
+    json_object_set_new_nocheck(object, field->name, items);
   }
   return object;
 }
