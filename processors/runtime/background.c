@@ -25,6 +25,7 @@ struct background *background_new(void) {
 
 static void *work(void *user) {
   struct background *background = user;
+  pthread_setname_np(pthread_self(), "background"); /* for top -H and profiles */
   pthread_mutex_lock(&background->lock);
   for (;;) {
     while (!background->job && !background->ending)
