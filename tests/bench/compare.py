@@ -444,7 +444,7 @@ class Bench:
                 for name, path, title in (("history", "/customers/c%04d/reservations?limit=20", "a customer's page, 20 reservations"),
                                           ("history", "/customers/c%04d/reservations?limit=2", "a customer's page, 2 reservations"),
                                           ("catalog", "/items/item-%05d", "an item")):
-                    self.table.add("views beside 1,000 reservations/s", title, **wrk(run.ports[name], path))
+                    self.table.add("views beside 1,000 reservations/s", title, **wrk(run.ports[name], run.processes[name].pid, path))
                 load.join()
                 counter.close()
 
@@ -567,15 +567,18 @@ class Paced:
         return {name: times[min(len(times) - 1, int(len(times) * part))] * 1e3 for name, part in (("p50", .5), ("p99", .99), ("p99.9", .999))}
 
 
-def wrk(port, path):
+def wrk(port, pid, path):
     script = HERE / "wrk.lua"
     script.write_text('request = function() return wrk.format("GET", string.format("%s", math.random(0, 99))) end' % path)
+    cpu = cpu_seconds(pid)
     out = subprocess.run(["wrk", "-t1", "-c16", "-d8s", "--latency", "-s", script, "http://127.0.0.1:%d" % port], check=True, capture_output=True, text=True).stdout
+    cpu = cpu_seconds(pid) - cpu
     rate = float(next(line for line in out.splitlines() if "Requests/sec" in line).split()[1])
+    count = int(next(line for line in out.splitlines() if " requests in " in line).split()[0])
     p99 = next(line for line in out.splitlines() if line.strip().startswith("99%")).split()[1]
     if "Non-2xx" in out:
         raise SystemExit("bench: a view refused: " + out)
-    return {"requests/s": rate, "p99 ms": float(p99.rstrip("mus")) * (1e-3 if p99.endswith("us") else 1 if p99.endswith("ms") else 1e3)}
+    return {"requests/s": rate, "CPU us": cpu / count * 1e6, "p99 ms": float(p99.rstrip("mus")) * (1e-3 if p99.endswith("us") else 1 if p99.endswith("ms") else 1e3)}
 
 
 def main():
