@@ -242,8 +242,8 @@ class Bench:
                     "written B": (run.written() - wrote) / done, "disk B": run.disk() / (records + warm)}
 
     def stage(self):
-        records, warm = (150000, 50000) if self.quick else (500000, 300000)
-        for _ in range(1 if self.quick else 4):
+        records, warm = (200000, 300000) if self.quick else (500000, 300000)
+        for _ in range(2 if self.quick else 4):
             self.stage_once(PassThrough, records, warm)
         contenders = [PassThrough, Holdfast, Streams] if self.quick else [PassThrough, Holdfast, Streams, StreamsParallel, StreamsTwo]
         for kind in self.in_turns(contenders):
@@ -294,7 +294,7 @@ class Bench:
             return result
 
     def pipeline(self):
-        count = 30000 if self.quick else 100000
+        count = 50000 if self.quick else 100000
         for kind in self.in_turns([Holdfast, Streams] if self.quick else [Holdfast, Streams, StreamsTwo]):
             self.table.add("whole pipeline, reserve to approved, a reservation", kind.title, **self.pipeline_once(kind, count, count // 2))
 
