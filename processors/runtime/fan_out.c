@@ -190,11 +190,11 @@ static void answer(const struct asked *asked, int32_t count, const struct route 
   json_decref(missing);
 }
 
-void fan_out(struct owners *owners, struct calls *calls, const struct route *route, int32_t only,
+void fan_out(struct owners *owners, struct calls *calls, const struct route *route,
              const char *path_and_query, struct piece *own, struct http_request *request) {
   struct asked *asked = xcalloc(1, sizeof *asked);
   for (int32_t p = 0; p < VIEW_PARTITIONS_MAX; p++)
-    asked->covered[p] = only != ALL_PARTITIONS && p != only;
+    asked->covered[p] = request->partition != ALL_PARTITIONS && p != request->partition;
   add(asked, own);
   bool asks = own->status == 200 || own->status == 404;
   if (asks) {

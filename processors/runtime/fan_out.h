@@ -23,12 +23,9 @@ json_t *piece_to_json(struct piece *piece);
 bool piece_from_json(json_t *json, struct piece *piece);
 void piece_free(struct piece *piece);
 
-#define ALL_PARTITIONS (-1)
-
 /* Asks the owners of the partitions that `own` does not cover, and makes *request's answer of all.
- * only: the one partition that the question is about, or ALL_PARTITIONS. path_and_query is what was
- * asked. Takes own. */
-void fan_out(struct owners *owners, struct calls *calls, const struct route *route, int32_t only,
+ * path_and_query is what was asked. Takes own. */
+void fan_out(struct owners *owners, struct calls *calls, const struct route *route,
              const char *path_and_query, struct piece *own, struct http_request *request);
 
 #endif

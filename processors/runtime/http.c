@@ -206,22 +206,15 @@ static bool is_listed(const char *list, int32_t partition) {
   return false;
 }
 
-/* The one partition that has what is asked for, or ALL_PARTITIONS. */
-static int32_t partition_asked(const struct http_server *server, const struct route *route,
-                               const struct http_request *request) {
-  return route->by_key ? murmur2_partition(request->part, runtime_input_partitions(server->runtime))
-                       : ALL_PARTITIONS;
-}
-
 /* From the rows of this instance alone, of the partitions that are asked for, listed (NULL: all)
  * and ready. */
 static void answer_own(struct http_server *server, struct worker *worker, const struct route *route,
                        struct http_request *request, const char *list, struct piece *piece) {
-  int32_t ready[VIEW_PARTITIONS_MAX], only = partition_asked(server, route, request);
+  int32_t ready[VIEW_PARTITIONS_MAX];
   size_t count = runtime_ready_partitions(server->runtime, ready, VIEW_PARTITIONS_MAX);
   *piece = (struct piece){0};
   for (size_t i = 0; i < count; i++) {
-    bool wanted = only == ALL_PARTITIONS || ready[i] == only;
+    bool wanted = request->partition == ALL_PARTITIONS || ready[i] == request->partition;
     if (wanted && is_listed(list, ready[i])) piece->partitions[piece->partition_count++] = ready[i];
   }
   struct arena arena = {0};
@@ -278,14 +271,13 @@ static void answer_all(struct http_server *server, struct worker *worker, const 
   struct piece own;
   char question[URL_MAX];
   answer_own(server, worker, route, request, NULL, &own);
-  int32_t only = partition_asked(server, route, request);
-  size_t all = only == ALL_PARTITIONS ? (size_t)owners_partitions(server->owners) : 1;
+  size_t all = request->partition == ALL_PARTITIONS ? (size_t)owners_partitions(server->owners) : 1;
   if (own.partition_count == all) {
     take_own(&own, request);
     return;
   }
   say_again(path, request, question, sizeof question);
-  fan_out(server->owners, worker->calls, route, only, question, &own, request);
+  fan_out(server->owners, worker->calls, route, question, &own, request);
 }
 
 /* There are no others: a part of the rows would be a wrong answer. */
@@ -305,7 +297,11 @@ static void answer_alone(struct http_server *server, struct worker *worker,
 static const struct route *find_route(const struct http_server *server, const char *path,
                                       struct http_request *request) {
   for (const struct route *route = server->processor->routes; route && route->path; route++) {
-    if (matches(route->path, path, request)) return route;
+    if (!matches(route->path, path, request)) continue;
+    request->partition =
+        route->by_key ? murmur2_partition(request->part, runtime_input_partitions(server->runtime))
+                      : ALL_PARTITIONS;
+    return route;
   }
   return NULL;
 }

@@ -32,9 +32,8 @@ struct store {
  * and the table of recovery decides at the next start. */
 void store_must(char *error, const char *what);
 
-/* RocksDB counts for each thread what it does for whom it does it, in variables of the thread that
- * are dear to reach from a shared library: 4 % of a filter's time, and nobody reads them. For the
- * thread that calls. */
+/* Switches RocksDB's counters of the calling thread off. They are variables of the thread, dear to
+ * reach from a shared library: 4 % of a filter's time, and nobody reads them. */
 void store_count_nothing(void);
 
 #endif

@@ -9,8 +9,11 @@
 #define PAGE_LIMIT_DEFAULT 50
 #define PAGE_LIMIT_MAX 500
 
+#define ALL_PARTITIONS (-1)
+
 struct http_request {
-  struct str part; /* what {} of the route's path took */
+  struct str part;   /* what {} of the route's path took */
+  int32_t partition; /* that has all of the answer's rows, or ALL_PARTITIONS */
   const char *(*query)(const struct http_request *request, const char *name); /* NULL: not given */
   void *connection;
   int status;   /* of the answer; 200 at first */

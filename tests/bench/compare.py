@@ -242,7 +242,7 @@ class Bench:
                     "written B": (run.written() - wrote) / done, "disk B": run.disk() / (records + warm)}
 
     def stage(self):
-        records, warm = (200000, 300000) if self.quick else (500000, 300000)
+        records, warm = 200000 if self.quick else 500000, 300000
         for _ in range(2 if self.quick else 4):
             self.stage_once(PassThrough, records, warm)
         contenders = [PassThrough, Holdfast, Streams] if self.quick else [PassThrough, Holdfast, Streams, StreamsParallel, StreamsTwo]
