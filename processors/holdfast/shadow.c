@@ -44,10 +44,14 @@ static struct str keep(char **at, struct str text) {
 
 /* The reader's record is gone at its next one; a batch is longer than that. */
 static void copy(const struct memory_record *from, int32_t partition, struct log_record *to) {
-  char *bytes = xmalloc(from->key.size + from->value.size + from->correlation_id.size +
-                        from->causation.size + from->traceparent.size + 1);
-  *to = (struct log_record){
-      .partition = partition, .offset = from->offset, .timestamp = from->timestamp, .owner = bytes};
+  size_t size = from->key.size + from->value.size + from->correlation_id.size +
+                from->causation.size + from->traceparent.size;
+  char *bytes = xmalloc(size + 1);
+  *to = (struct log_record){.partition = partition,
+                            .offset = from->offset,
+                            .timestamp = from->timestamp,
+                            .size = size,
+                            .owner = bytes};
   to->key = keep(&bytes, from->key);
   to->value = keep(&bytes, from->value);
   to->correlation_id = keep(&bytes, from->correlation_id);

@@ -6,6 +6,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "avro_binary.h"
 #include "json.h"
 #include "logging.h"
 #include "mutant.h"
@@ -319,6 +320,18 @@ static bool decode(struct runtime *runtime, const struct log_record *record, str
   return true;
 }
 
+/* What a producer says in a header goes into every record that follows, and a trace into rows: it
+ * must be text, and short, or one that is neither would stop a filter behind this one. */
+static struct str passed_on(struct str header) {
+  return header.size <= HEADER_SIZE_MAX && utf8_valid(header) ? header : (struct str){0};
+}
+
+void context_take_headers(struct log_record *record) {
+  record->traceparent = passed_on(record->traceparent);
+  record->correlation_id = passed_on(record->correlation_id);
+  if (!record->correlation_id.size) record->correlation_id = passed_on(record->key);
+}
+
 void prefetch_batch(struct runtime *runtime, struct event *events) {
   char error[CODEC_ERROR_SIZE];
   if (!runtime->processor->prefetch) return;
@@ -337,8 +350,8 @@ void prefetch_batch(struct runtime *runtime, struct event *events) {
 enum log_status decide_record(struct runtime *runtime, struct partition *partition,
                               const struct log_record *record, struct event *event) {
   struct context context = {.runtime = runtime, .partition = partition, .record = record};
-  context.correlation_id = record->correlation_id.data ? record->correlation_id : record->key;
   context.causation = place_of(runtime, record);
+  context.correlation_id = record->correlation_id.size ? record->correlation_id : context.causation;
   atomic_fetch_add_explicit(&runtime->metrics.records, 1, memory_order_relaxed);
   char error[CODEC_ERROR_SIZE];
   if (!record->value.data) {

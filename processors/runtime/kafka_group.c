@@ -56,18 +56,36 @@ enum log_status kafka_join(struct log *log) {
   return LOG_FATAL;
 }
 
-void kafka_take_message(rd_kafka_message_t *message, struct log_record *out) {
+/* Of headers with the same name the last counts. */
+static void take_headers(const rd_kafka_message_t *message, struct log_record *out) {
+  struct {
+    const char *name;
+    struct str *into;
+  } wanted[] = {{"correlation-id", &out->correlation_id},
+                {"causation", &out->causation},
+                {"traceparent", &out->traceparent}};
   rd_kafka_headers_t *headers = NULL;
   rd_kafka_message_headers(message, &headers);
+  const char *name;
+  const void *value;
+  size_t size;
+  for (size_t i = 0; headers && !rd_kafka_header_get_all(headers, i, &name, &value, &size); i++) {
+    out->size += strlen(name) + size;
+    for (size_t j = 0; j < sizeof wanted / sizeof *wanted; j++) {
+      if (strcmp(name, wanted[j].name) == 0) *wanted[j].into = (struct str){value, size};
+    }
+  }
+}
+
+void kafka_take_message(rd_kafka_message_t *message, struct log_record *out) {
   *out = (struct log_record){.partition = message->partition,
                              .offset = message->offset,
                              .timestamp = rd_kafka_message_timestamp(message, NULL),
                              .key = {message->key, message->key_len},
                              .value = {message->payload, message->len},
-                             .correlation_id = kafka_header(headers, "correlation-id"),
-                             .causation = kafka_header(headers, "causation"),
-                             .traceparent = kafka_header(headers, "traceparent"),
+                             .size = message->key_len + message->len,
                              .owner = message};
+  take_headers(message, out);
   if (message->payload == NULL) out->value = (struct str){0};
 }
 

@@ -37,6 +37,7 @@ struct log_record {
   int64_t timestamp;     /* milliseconds since 1970 */
   struct str key, value; /* data is NULL for null: a null value is a tombstone */
   struct str correlation_id, causation, traceparent;
+  size_t size; /* bytes of key, value and all headers: what it holds in memory */
   void *owner; /* of what the record borrows; log_release gives it back */
 };
 

@@ -120,7 +120,8 @@ static bool poll_record(struct log_memory *self, struct log_event *event) {
                                         .value = record->value,
                                         .correlation_id = record->correlation_id,
                                         .causation = record->causation,
-                                        .traceparent = record->traceparent};
+                                        .traceparent = record->traceparent,
+                                        .size = record->key.size + record->value.size};
     self->turn++;
     return true;
   }

@@ -178,8 +178,9 @@ static void take_record(struct runtime *runtime, struct log_event *event, size_t
     return;
   }
   partition->polled = record->offset + 1;
+  *bytes += record->size;
+  context_take_headers(record);
   runtime->batch[runtime->batch_count++] = *record;
-  *bytes += record->key.size + record->value.size;
 }
 
 static bool handle_event(struct runtime *runtime, struct log_event *event, size_t *bytes) {

@@ -10,6 +10,7 @@
 #include "staging.h"
 
 #define OUTPUTS_MAX 8
+#define HEADER_SIZE_MAX 256
 #define ROWS_GROUP (-1) /* staging group of rows; tables have their output's number */
 
 enum phase {
@@ -106,6 +107,9 @@ bool partitions_recover(struct runtime *runtime, bool *busy);
  * NULL value) and reads the rows that the processor wants for them. Does nothing where it names
  * none. */
 void prefetch_batch(struct runtime *runtime, struct event *events);
+
+/* Leaves what a record may pass on of its headers: text of at most HEADER_SIZE_MAX bytes. */
+void context_take_headers(struct log_record *record);
 
 /* Decides a record, whose event is made here unless prefetch_batch has made it. */
 /* Reads the rows of due and answered events and lets the processor decide each; stages and produces

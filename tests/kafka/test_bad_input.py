@@ -3,13 +3,14 @@ import io
 import json
 import re
 import shutil
+import signal
 import subprocess
 
 import confluent_kafka
 import confluent_kafka.admin
 import fastavro
 import pytest
-from conftest import BIN, FILTERS, ROOT, Filter
+from conftest import BIN, FILTERS, ROOT, Filter, wait_until
 
 
 def produce(pipeline, topic, key, value, headers=()):
@@ -38,20 +39,51 @@ def test_what_is_no_command_is_a_dead_letter_raw_and_the_pipeline_goes_on(shared
         assert found[0]["headers"]["causation"].startswith("reservation-commands-")
 
 
+def encoded_reserve(reservation_id, item_id):
+    schema = fastavro.schema.load_schema(str(ROOT / "avro/history/Reserve.1.avsc"))
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, schema, {"reservation_id": reservation_id, "customer_id": "kim", "item_id": item_id, "quantity": 1})
+    fingerprint = bytes.fromhex(fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+    return b"\xc3\x01" + fingerprint + body.getvalue()
+
+
 def test_a_trace_that_came_in_is_passed_on(shared):
     shared.send(book("traced"))
     shared.wait_item("traced")
-    line = shared.holdfast("encode", "Reserve", "reservation_id=traced-1", "customer_id=kim", "item_id=traced", "quantity=1").stdout
-    assert '"key":"traced-1"' in line
-    schema = fastavro.schema.load_schema(str(ROOT / "avro/history/Reserve.1.avsc"))
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, schema, {"reservation_id": "traced-1", "customer_id": "kim", "item_id": "traced", "quantity": 1})
-    fingerprint = bytes.fromhex(fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO"))
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    produce(shared, "reservation-commands", b"traced-1", b"\xc3\x01" + fingerprint + body.getvalue(), [("traceparent", trace.encode())])
+    produce(shared, "reservation-commands", b"traced-1", encoded_reserve("traced-1", "traced"), [("traceparent", trace.encode())])
     shared.wait_status("traced-1", "APPROVED")
     outcome, = [line for line in shared.read("reservation-outcomes") if line["value"]["reservation_id"] == "traced-1"]
     assert outcome["headers"]["traceparent"] == trace
+
+
+def test_headers_that_are_no_text_or_too_long_stop_nobody_and_are_not_passed_on(shared):
+    """A trace is kept in rows of deadline and charge, as text: bytes that are none would make a row that cannot be read again. And what a
+    header brings is in every record that follows: a long one would make records that no topic takes."""
+    shared.send({**book("odd"), "kind": "CONCERT", "price": 5, "payment": "BY_CUSTOMER", "hold_seconds": 4}, {**book("odd-paid"), "price": 5, "payment": "AT_ONCE"})
+    for item_id in ("odd", "odd-paid"):
+        shared.wait_item(item_id)
+    long = b"x" * 1040000  # with the rest of the record not quite what a topic takes
+    odd = {"no-text": [("traceparent", b"\xff\xfe"), ("correlation-id", b"\xff")], "long-trace": [("traceparent", long)],
+           "long-correlation": [("correlation-id", long)]}
+    for name, headers in odd.items():
+        for item_id in ("odd", "odd-paid"):
+            produce(shared, "reservation-commands", (item_id + name).encode(), encoded_reserve(item_id + name, item_id), headers)
+    produce(shared, "reservation-commands", long, encoded_reserve("odd-key", "odd"))
+    produce(shared, "reservation-commands", b"odd-letter", b"no command", [("correlation-id", long)])
+    for name in odd:
+        shared.wait_status("odd" + name, "HELD")
+    for name in ("deadline", "charge"):
+        shared.restart(name, signal.SIGKILL)  # their rows are read again
+    for name in odd:
+        shared.wait_status("odd" + name, "FAILED", "EXPIRED")
+        shared.wait_status("odd-paid" + name, "APPROVED")
+    steps = [line for line in shared.read("reservation-events") if line["value"]["type"] == "StatusChanged" and line["value"]["item_id"] in ("odd", "odd-paid")]
+    assert len(steps) == 18 and all(line["headers"]["correlation-id"] == line["value"]["reservation_id"] for line in steps)
+    assert not any("traceparent" in line["headers"] for line in steps)
+    letters = wait_until(lambda: [line for line in shared.read("dead-letters") if line["key"] in (long.decode(), "odd-letter")], "two dead letters")
+    assert len(letters) == 2
+    assert all(re.fullmatch(r"reservation-commands-\d-\d+|odd-letter", line["headers"]["correlation-id"]) for line in letters)
 
 
 def test_an_undecodable_record_on_an_internal_topic_stops_its_filter_and_loses_nothing(pipeline):
