@@ -1,63 +1,118 @@
-"""Years in minutes: the ledger with a moving window. What it keeps on disk and in memory stays as large as the window, however long it runs.
+"""Years in minutes: the whole pipeline with a moving window. What each filter keeps on disk and in memory stays as large as the window, however
+long it runs.
 
 Usage: scripts/bench soak [DAYS]     [2000]
 
-Reservations that are opened and sold are produced straight to payment-requests with the times they would have, PER_DAY a day, and payment takes
-them. From day 435 on (a window of 400 days and a slack of 35) rows go as fast as others come. Printed every hundred days: rows, disk, memory."""
+Reservations of a priced item, paid at once, are produced with the times they would have, PER_DAY a day, to a reservation-commands whose time is
+the producer's. They go through every filter, provider and receiver included. From day 435 on (a window of 400 days and a slack of 35) rows go as
+fast as others come. Printed every STEP days: what each filter has on disk and in memory; at the end the last quarter beside the first after the
+window. The days lie ahead, so that no deadline is over before its reservation has settled; charge and notify note the end of a call by their
+own clock, so their rows go as soon as the window is full, earlier than they would."""
 import pathlib
+import shutil
+import subprocess
 import sys
 import time
 
-from rig import HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics
+from rig import BIN, HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics
 
-PER_DAY, STEP = 400, 100
+PER_DAY, STEP, WINDOW = 100, 100, 500
+ITEMS, CUSTOMERS = 20, 1000
 DAY_MS = 86400 * 1000
-BEGIN_MS = 1600000000 * 1000
+STATEFUL = ["stock-check", "payment", "charge", "deadline", "history", "catalog", "notify", "tally"]
+STATELESS = ["reserve-requested", "approved-failed"]
 
 
-def values():
-    """Of one reservation, its id to be put in."""
-    opened = encode_value({"type": "OpenReservation", "reservation_id": "s-00000000", "customer_id": "c", "item_id": "item", "content_hash": 7, "quantity": 1,
-                           "seats": [], "option": "", "amount": 0})
-    held = encode_value({"type": "StockHeld", "reservation_id": "s-00000000", "item_id": "item", "content_hash": 7, "quantity": 1, "amount": 0,
-                         "payment": "NONE", "hold_seconds": 60, "screen": "", "seats": []})
-    return opened, held
+def topics():
+    """As the project has them, but that the producer says what time it is, however far ahead."""
+    folder = HERE / "topics"
+    shutil.copytree(ROOT / "topics", folder)
+    for path in folder.glob("*.topic"):
+        text = path.read_text().replace("message.timestamp.type = LogAppendTime\n", "")
+        path.write_text(text + "message.timestamp.after.max.ms = %d\n" % (2**63 - 1))
+    return folder
 
 
-def produce(producer, first, days, day):
-    opened, held = values()
+def register_items(producer):
+    for number in range(ITEMS):
+        item = {"type": "RegisterItem", "item_id": "item-%02d" % number, "manager_id": "", "title": "soak", "kind": "CONCERT", "capacity": 2**30, "rows": [],
+                "max_per_reservation": 1, "price": 5, "payment": "AT_ONCE", "hold_seconds": 600, "options": [], "screen": ""}
+        producer.produce("soak-reservation-commands", encode_value(item), item["item_id"])
+    producer.flush()
+
+
+def reserves():
+    """Encoded for each item; reservation and customer to be put in."""
+    return [encode_value({"type": "Reserve", "reservation_id": "s-00000000", "customer_id": "c-0000", "item_id": "item-%02d" % number, "quantity": 1, "seats": [],
+                          "option": "", "amount": 0}) for number in range(ITEMS)]
+
+
+def produce(producer, values, first, days, begin_ms):
     number = first
-    for d in range(day, day + days):
+    for day in range(days):
         for i in range(PER_DAY):
-            name = b"s-%08d" % number
-            at = BEGIN_MS + d * DAY_MS + i * DAY_MS // PER_DAY
-            for value in (opened, held):
-                producer.produce("soak-payment-requests", value.replace(b"s-00000000", name), name, timestamp=at)
+            name, customer = b"s-%08d" % number, b"c-%04d" % (number * 7919 % CUSTOMERS)
+            value = values[number % ITEMS].replace(b"s-00000000", name).replace(b"c-0000", customer)
+            producer.produce("soak-reservation-commands", value, name, timestamp=begin_ms + day * DAY_MS + i * DAY_MS // PER_DAY)
             number += 1
         producer.poll(0)
     producer.flush()
     return number
 
 
-def disk_mib():
-    return sum(path.stat().st_size for path in pathlib.Path(HERE / "soak-").rglob("*") if path.is_file()) / 2**20
+def disk_mib(name):
+    return sum(path.stat().st_size for path in pathlib.Path(HERE / "soak-" / (name + "-0")).rglob("*") if path.is_file()) / 2**20
+
+
+def child(*command):
+    """A process that prints its port."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return process, "http://127.0.0.1:" + process.stdout.readline().strip()
+
+
+def growth(rows, name, column):
+    """The last quarter of the days after the window beside the first: medians."""
+    after = [row[name][column] for day, row in rows if day > WINDOW]
+    quarter = max(1, len(after) // 4)
+    first, last = sorted(after[:quarter])[quarter // 2], sorted(after[-quarter:])[quarter // 2]
+    return "%.1f -> %.1f" % (first, last)
+
+
+def run_days(run, days):
+    producer, values, begin_ms, number, rows = bulk_producer(run.environment["HOLDFAST_BROKERS"]), reserves(), int(time.time() * 1000), 0, []
+    register_items(producer)
+    run.wait("catalog", ITEMS)
+    print("MiB on disk / in memory\n%6s %13s %6s" % ("day", "reservations", "/s") + "".join("%14s" % name for name in STATEFUL), flush=True)
+    for day in range(0, days, STEP):
+        began = time.time()
+        number = produce(producer, values, number, STEP, begin_ms + day * DAY_MS)
+        run.wait("approved-failed", 2 * number)  # HELD and APPROVED of each
+        run.wait("history", 3 * number)
+        run.wait("notify", 3 * number)
+        rate = STEP * PER_DAY / (time.time() - began)
+        row = {name: (disk_mib(name), metrics(run.ports[name])["process_resident_bytes"] / 2**20) for name in STATEFUL}
+        rows.append((day + STEP, row))
+        print("%6d %13d %6.0f" % (day + STEP, number, rate) + "".join("%14s" % ("%.1f / %.0f" % row[name]) for name in STATEFUL), flush=True)
+    if days > WINDOW:
+        print("\nfirst quarter after day %d -> last quarter, medians" % WINDOW)
+        for name in STATEFUL:
+            print("%-12s disk %-18s memory %s" % (name, growth(rows, name, 0), growth(rows, name, 1)))
 
 
 def main():
     days = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     with broker() as address, Run(address, "soak-") as run:
-        producer = bulk_producer(address)
-        run.holdfast("topics", "apply", "--topics", ROOT / "topics")
-        run.start("payment")
-        number = 0
-        print("%6s %14s %10s %12s %14s" % ("day", "reservations", "disk MiB", "memory MiB", "records/s"))
-        for day in range(0, days, STEP):
-            began = time.time()
-            number = produce(producer, number, STEP, day)
-            run.wait("payment", 2 * number)
-            took = time.time() - began
-            print("%6d %14d %10.1f %12.1f %14.0f" % (day + STEP, number, disk_mib(), metrics(run.ports["payment"])["process_resident_bytes"] / 2**20,
-                                                    2 * STEP * PER_DAY / took), flush=True)
+        run.holdfast("topics", "apply", "--topics", topics())
+        provider, provider_url = child(BIN / "provider-simulator", "--port", "0")
+        receiver, receiver_url = child(ROOT / "tests/lib/receiver.py", "--forget")
+        try:
+            run.environment.update(HOLDFAST_PROVIDER_URL=provider_url, HOLDFAST_WEBHOOK_URL=receiver_url, HOLDFAST_WEBHOOK_SECRET="soak")
+            for name in STATEFUL + STATELESS:
+                run.start(name)
+            run_days(run, days)
+        finally:
+            provider.terminate()
+            receiver.terminate()
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ class Handler(BaseHTTPRequestHandler):
         notice = json.loads(body)
         if settings["status"] >= 300 and settings["customer"] in (None, notice["customer_id"]):
             return self.answer(settings["status"], {"error": "as the settings say"})
+        if options.forget:
+            return self.answer(200, {"taken": True})
         with lock:
             known = taken.setdefault(key, {**notice, "times": 0})
             known["times"] += 1
@@ -68,6 +70,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--port", type=int, default=0)
 parser.add_argument("--secret", default="")
 parser.add_argument("--print", action="store_true", help="print each notice as it is taken")
+parser.add_argument("--forget", action="store_true", help="take notices and keep nothing")
 options = parser.parse_args()
 ThreadingHTTPServer.daemon_threads = True
 server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
