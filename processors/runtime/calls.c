@@ -1,34 +1,74 @@
 #include "calls.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "processor.h"
 
+#define DRIVER_LOOKS_MS 1000 /* it is woken for whatever is new */
+
 struct call {
   CURL *easy;
-  struct call *next; /* of the free ones */
+  struct call *next; /* in the list where it is */
   struct curl_slist *headers;
   int32_t partition;
   char key[ROW_KEY_SIZE_MAX];
   size_t key_size;
   char *answer; /* grows to what came */
   size_t answer_size, answer_capacity, answer_max;
+  CURLcode ended; /* how */
 };
 
-struct calls {
-  CURLM *multi;
-  struct call *all, *free, *last; /* last: ended, and lent to who asked */
-  size_t limit, in_flight;
-  long timeout_ms;
+struct queue {
+  struct call *first, *last;
 };
+
+/* A call is free, begun, driven or ended, and in one thread's hands at a time. */
+struct calls {
+  CURLM *multi;            /* the driver's, but for its waking */
+  struct call *all, *free; /* the owner's */
+  struct call *lent;       /* the owner's: whose answer was handed out */
+  size_t limit, in_flight; /* the owner's */
+  long timeout_ms;
+  pthread_t driver;
+  bool started; /* with the first call: the owner's */
+  pthread_mutex_t lock;
+  pthread_cond_t changed; /* something has ended */
+  struct queue begun, ended;
+  bool ending;
+};
+
+static void push(struct queue *queue, struct call *call) {
+  call->next = NULL;
+  if (queue->first) {
+    queue->last->next = call;
+  } else {
+    queue->first = call;
+  }
+  queue->last = call;
+}
+
+static struct call *pop(struct queue *queue) {
+  struct call *call = queue->first;
+  if (call) queue->first = call->next;
+  return call;
+}
 
 struct calls *calls_open(size_t limit, long timeout_ms, size_t answer_max) {
   struct calls *calls = xcalloc(1, sizeof *calls);
   curl_global_init(CURL_GLOBAL_DEFAULT);
   calls->multi = curl_multi_init();
   curl_multi_setopt(calls->multi, CURLMOPT_MAXCONNECTS, (long)limit);
+  pthread_mutex_init(&calls->lock, NULL);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&calls->changed, &attributes);
+  pthread_condattr_destroy(&attributes);
   calls->limit = limit;
   calls->timeout_ms = timeout_ms;
   calls->all = xcalloc(limit, sizeof *calls->all);
@@ -42,6 +82,13 @@ struct calls *calls_open(size_t limit, long timeout_ms, size_t answer_max) {
 
 void calls_close(struct calls *calls) {
   if (!calls) return;
+  if (calls->started) {
+    pthread_mutex_lock(&calls->lock);
+    calls->ending = true;
+    pthread_mutex_unlock(&calls->lock);
+    curl_multi_wakeup(calls->multi);
+    pthread_join(calls->driver, NULL);
+  }
   for (size_t i = 0; i < calls->limit; i++) {
     struct call *call = &calls->all[i];
     free(call->answer);
@@ -51,6 +98,8 @@ void calls_close(struct calls *calls) {
     curl_slist_free_all(call->headers);
   }
   curl_multi_cleanup(calls->multi);
+  pthread_cond_destroy(&calls->changed);
+  pthread_mutex_destroy(&calls->lock);
   free(calls->all);
   free(calls);
 }
@@ -62,6 +111,48 @@ size_t calls_in_flight(const struct calls *calls) {
 size_t calls_room(const struct calls *calls) {
   return calls->limit - calls->in_flight;
 }
+
+/* ---- the driver ---- */
+
+static void take_ended(struct calls *calls) {
+  CURLMsg *message;
+  int left;
+  while ((message = curl_multi_info_read(calls->multi, &left))) {
+    if (message->msg != CURLMSG_DONE) continue;
+    struct call *call;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+    call->ended = message->data.result;
+    curl_multi_remove_handle(calls->multi, call->easy); /* the message has gone with it */
+    pthread_mutex_lock(&calls->lock);
+    push(&calls->ended, call);
+    pthread_cond_signal(&calls->changed);
+    pthread_mutex_unlock(&calls->lock);
+  }
+}
+
+/* False: it is to end. */
+static bool take_begun(struct calls *calls) {
+  pthread_mutex_lock(&calls->lock);
+  for (struct call *call; (call = pop(&calls->begun));)
+    curl_multi_add_handle(calls->multi, call->easy);
+  bool ending = calls->ending;
+  pthread_mutex_unlock(&calls->lock);
+  return !ending;
+}
+
+static void *drive(void *user) {
+  struct calls *calls = user;
+  pthread_setname_np(pthread_self(), "calls"); /* for top -H and profiles */
+  int running;
+  while (take_begun(calls)) {
+    curl_multi_perform(calls->multi, &running);
+    take_ended(calls);
+    curl_multi_poll(calls->multi, NULL, 0, DRIVER_LOOKS_MS, NULL);
+  }
+  return NULL;
+}
+
+/* ---- the owner ---- */
 
 static size_t take_answer(char *data, size_t size, size_t count, void *user) {
   struct call *call = user;
@@ -105,50 +196,62 @@ bool calls_start(struct calls *calls, int32_t partition, struct str key,
   call->key_size = key.size;
   call->answer_size = 0;
   configure(calls, call, request);
-  curl_multi_add_handle(calls->multi, call->easy);
+  if (!calls->started && pthread_create(&calls->driver, NULL, drive, calls) != 0)
+    abort(); /* no memory for a thread */
+  calls->started = true;
+  pthread_mutex_lock(&calls->lock);
+  push(&calls->begun, call);
+  pthread_mutex_unlock(&calls->lock);
+  curl_multi_wakeup(calls->multi);
   return true;
 }
 
-static void read_answer(struct call *call, CURLcode code, struct call_answer *answer) {
+static void read_answer(struct call *call, struct call_answer *answer) {
   curl_off_t took_us = 0;
   curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &took_us);
   *answer = (struct call_answer){
-      .reached = code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST,
+      .reached = call->ended != CURLE_COULDNT_CONNECT && call->ended != CURLE_COULDNT_RESOLVE_HOST,
       .body = {call->answer, call->answer_size},
       .took_ms = (int64_t)took_us / 1000};
-  if (code == CURLE_OK) curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+  if (call->ended == CURLE_OK)
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
 }
 
 /* What the caller was lent goes back with the next question. */
 static void put_back(struct calls *calls) {
-  if (!calls->last) return;
-  calls->last->next = calls->free;
-  calls->free = calls->last;
-  calls->last = NULL;
+  if (!calls->lent) return;
+  calls->lent->next = calls->free;
+  calls->free = calls->lent;
+  calls->lent = NULL;
+}
+
+static struct call *wait_ended(struct calls *calls, int timeout_ms) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_sec += timeout_ms / 1000;
+  until.tv_nsec += timeout_ms % 1000 * 1000000L;
+  if (until.tv_nsec >= 1000000000L) until.tv_sec++, until.tv_nsec -= 1000000000L;
+  pthread_mutex_lock(&calls->lock);
+  while (!calls->ended.first && timeout_ms > 0 &&
+         pthread_cond_timedwait(&calls->changed, &calls->lock, &until) != ETIMEDOUT) {
+  }
+  struct call *call = pop(&calls->ended);
+  pthread_mutex_unlock(&calls->lock);
+  return call;
 }
 
 bool calls_next(struct calls *calls, int timeout_ms, int32_t *partition, struct str *key,
                 struct call_answer *answer) {
   put_back(calls);
   if (calls->in_flight == 0) return false;
-  int running, left;
-  curl_multi_perform(calls->multi, &running);
-  CURLMsg *message = curl_multi_info_read(calls->multi, &left);
-  if (!message && timeout_ms > 0) {
-    curl_multi_poll(calls->multi, NULL, 0, timeout_ms, NULL);
-    curl_multi_perform(calls->multi, &running);
-    message = curl_multi_info_read(calls->multi, &left);
-  }
-  if (!message || message->msg != CURLMSG_DONE) return false;
-  struct call *call;
-  curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-  read_answer(call, message->data.result, answer);
+  struct call *call = wait_ended(calls, timeout_ms);
+  if (!call) return false;
+  read_answer(call, answer);
   *partition = call->partition;
   *key = (struct str){call->key, call->key_size};
-  curl_multi_remove_handle(calls->multi, call->easy);
   curl_slist_free_all(call->headers);
   call->headers = NULL;
-  calls->last = call;
+  calls->lent = call;
   calls->in_flight--;
   return true;
 }

@@ -1,5 +1,9 @@
 /* HTTP calls of a filter's world: many at a time over kept-alive connections (libcurl's multi
- * interface), each with a deadline, each named by the row that asked for it. One thread. */
+ * interface), each with a deadline, each named by the row that asked for it.
+ *
+ * A thread of its own drives them, so that what an answer took is the other end's time and not that
+ * of whoever asks for it: a commit would count as slowness. What is called here, one thread calls.
+ */
 #ifndef HOLDFAST_CALLS_H
 #define HOLDFAST_CALLS_H
 

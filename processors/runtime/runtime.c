@@ -203,10 +203,9 @@ static bool handle_event(struct runtime *runtime, struct log_event *event, size_
 
 /* A transaction costs the broker some milliseconds however small it is, and one that follows
  * closely on another waits for its markers: where more is coming in it is worth waiting for, as
- * long as the last transaction took. What comes alone is not held up, nor are the
- * answers of calls, whose time is measured when they are taken. */
+ * long as the last transaction took. What comes alone is not held up. */
 static int pause_left(const struct runtime *runtime) {
-  if (!runtime->batch_count || runtime_in_flight(runtime)) return 0;
+  if (!runtime->batch_count) return 0;
   int64_t since = runtime->log->class->now(runtime->log) - runtime->last_transaction_end;
   int64_t pause = runtime->last_transaction_took;
   if (pause > PAUSE_MAX_MS) pause = PAUSE_MAX_MS;
