@@ -21,12 +21,21 @@ static void put(struct context *context, struct str key, struct charge *row,
 static void call(struct context *context, struct str key, struct charge *row,
                  enum charge_state state, int64_t now) {
   row->attempts++;
+  row->settled_at = 0;
   put(context, key, row, state, now + CALL_LIMIT_MS);
   call_world(context, key);
 }
 
 static struct str charge_key_of(struct str row_key) {
   return (struct str){row_key.data + 1, row_key.size - 1}; /* behind the prefix */
+}
+
+/* Nothing is out for it, and it may be that nothing comes any more: from here its row can go. */
+static void rest(struct expiry_turn *expiry, struct str key, struct charge *row,
+                 enum charge_state state, int64_t now) {
+  row->settled_at = now;
+  expiry_note(expiry, key, now);
+  put(expiry->context, key, row, state, 0);
 }
 
 static void tell_settled(struct context *context, struct str key, const struct charge *row) {
@@ -37,13 +46,14 @@ static void tell_settled(struct context *context, struct str key, const struct c
   emit(context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_SETTLED, &settled);
 }
 
-static void defer(struct context *context, struct str key, struct charge *row, int64_t retry_at) {
-  put(context, key, row, CHARGE_STATE_DEFERRED, 0);
+static void defer(struct expiry_turn *expiry, struct str key, struct charge *row, int64_t now,
+                  int64_t retry_at) {
+  rest(expiry, key, row, CHARGE_STATE_DEFERRED, now);
   const struct charge_deferred deferred = {.reservation_id = row->reservation_id,
                                            .charge_key = charge_key_of(key),
                                            .kind = row->kind,
                                            .retry_at = retry_at};
-  emit(context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
+  emit(expiry->context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
 static void request(struct expiry_turn *expiry, const struct event *event) {
@@ -73,7 +83,7 @@ static void request(struct expiry_turn *expiry, const struct event *event) {
       if (breaker_permits(context, key, event->now, &retry_at)) {
         call(context, key, &row, CHARGE_STATE_CALLING, event->now);
       } else {
-        defer(context, key, &row, retry_at);
+        defer(expiry, key, &row, event->now, retry_at);
       }
       return;
     case CHARGE_STATE_APPROVED:
@@ -95,14 +105,12 @@ static void answer(struct expiry_turn *expiry, const struct event *event) {
     return; /* a second answer to the same key */
   int64_t retry_at = event->now + charge_back_off(row.attempts);
   if (answered) {
-    row.settled_at = event->now;
-    expiry_note(expiry, event->key, row.settled_at);
-    put(context, event->key, &row,
-        result == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, 0);
+    rest(expiry, event->key, &row,
+         result == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, event->now);
     tell_settled(context, event->key, &row);
   } else if (result == CALL_NOT_MADE &&
              (row.state == CHARGE_STATE_CALLING || MUTANT("unknown-charge-given-up"))) {
-    defer(context, event->key, &row, retry_at);
+    defer(expiry, event->key, &row, event->now, retry_at);
   } else { /* this call, or an earlier one, may have counted */
     put(context, event->key, &row, CHARGE_STATE_UNKNOWN, retry_at);
   }

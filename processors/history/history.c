@@ -114,6 +114,11 @@ static bool was_told(const struct customer_view *view, const struct command_refu
   return view->refusals.count == REFUSALS_MAX && at < view->refusals.items[0].at;
 }
 
+/* Nobody who has signed up: what is refused to anybody must not stay for ever. */
+static bool is_stranger(const struct customer_view *view) {
+  return view->name.size == 0;
+}
+
 static void command_refused(struct expiry_turn *expiry, const struct event *event) {
   struct context *context = expiry->context;
   const struct command_refused *refused = event->value;
@@ -123,6 +128,7 @@ static void command_refused(struct expiry_turn *expiry, const struct event *even
   const struct customer_view *known = row_get(context, &history_rows[ROW_CUSTOMER], key);
   struct customer_view view = known ? *known : (struct customer_view){.language = STR("en")};
   if (was_told(&view, refused, event->time)) return;
+  if (!known && expiry_has_gone(expiry, event->time)) return; /* told, and its row has gone */
   size_t kept = view.refusals.count < REFUSALS_MAX ? view.refusals.count : REFUSALS_MAX - 1;
   struct refusal_step *steps = scratch(context, (kept + 1) * sizeof *steps);
   if (kept) memcpy(steps, view.refusals.items + view.refusals.count - kept, kept * sizeof *steps);
@@ -135,6 +141,7 @@ static void command_refused(struct expiry_turn *expiry, const struct event *even
                                       .place = refused->place};
   view.refusals.items = steps;
   view.refusals.count = kept + 1;
+  if (is_stranger(&view)) expiry_note(expiry, key, event->time);
   row_put(context, &history_rows[ROW_CUSTOMER], key, &view);
 }
 
@@ -148,14 +155,25 @@ static void register_customer(struct context *context, const struct register_cus
   row_put(context, &history_rows[ROW_CUSTOMER], key, &view);
 }
 
+static void stranger_gone(struct context *context, struct str key, int64_t at) {
+  const struct customer_view *row = row_get(context, &history_rows[ROW_CUSTOMER], key);
+  if (row && is_stranger(row) && row->refusals.items[row->refusals.count - 1].at == at)
+    row_delete(context, &history_rows[ROW_CUSTOMER], key);
+}
+
 /* The row of the owner is found from the view's, and goes with it. */
-static void gone(struct context *context, struct str key, int64_t at) {
+static void reservation_gone(struct context *context, struct str key, int64_t at) {
   const struct reservation_view *row = row_get(context, &history_rows[ROW_RESERVATION], key);
   if (!row || row->settled_at != at) return;
   if (!row->refused)
     row_delete(context, &history_rows[ROW_OWNER],
                two_part_key(context, ROW_OWNER, row->reservation_id, row->customer_id));
   row_delete(context, &history_rows[ROW_RESERVATION], key);
+}
+
+static void gone(struct context *context, struct str key, int64_t at) {
+  bool is_customer = key.data[0] == history_rows[ROW_CUSTOMER].prefix;
+  (is_customer ? stranger_gone : reservation_gone)(context, key, at);
 }
 
 void history_prefetch(struct context *context, const struct event *event) {

@@ -54,6 +54,21 @@ static bool is_new(struct expiry_turn *expiry, const struct event *event) {
   return !same;
 }
 
+/* Who has not signed up is known for as long as there is something to tell, and a window after:
+ * then the numbers of the notices may begin again. */
+static void put_recipient(struct expiry_turn *expiry, struct str key, struct recipient *recipient,
+                          int64_t time) {
+  recipient->last_at = time;
+  if (!recipient->name.size) expiry_note(expiry, key, time);
+  row_put(expiry->context, &notify_rows[ROW_RECIPIENT], key, recipient);
+}
+
+static void stranger_gone(struct context *context, struct str key, int64_t at) {
+  const struct recipient *row = row_get(context, &notify_rows[ROW_RECIPIENT], key);
+  if (row && !row->name.size && row->head == row->tail && row->last_at == at)
+    row_delete(context, &notify_rows[ROW_RECIPIENT], key);
+}
+
 static void status_changed(struct expiry_turn *expiry, const struct event *event) {
   struct context *context = expiry->context;
   const struct status_changed *changed = event->value;
@@ -78,7 +93,7 @@ static void status_changed(struct expiry_turn *expiry, const struct event *event
                           .number = recipient.tail++};
   memcpy(&notice.seats, &changed->seats, sizeof notice.seats);
   struct str key = notice_key(context, notice.customer_id, notice.number);
-  row_put(context, &notify_rows[ROW_RECIPIENT], customer, &recipient);
+  put_recipient(expiry, customer, &recipient, event->time);
   if (notice.number == recipient.head || MUTANT("notices-overtake")) {
     call(context, key, &notice, event->now);
   } else {
@@ -129,9 +144,14 @@ static void answer(struct context *context, const struct event *event) {
   }
 }
 
-static void gone(struct context *context, struct str key, int64_t at) {
+static void sent_gone(struct context *context, struct str key, int64_t at) {
   const struct notice_sent *row = row_get(context, &notify_rows[ROW_SENT], key);
   if (row && row->settled_at == at) row_delete(context, &notify_rows[ROW_SENT], key);
+}
+
+static void gone(struct context *context, struct str key, int64_t at) {
+  bool is_recipient = key.data[0] == notify_rows[ROW_RECIPIENT].prefix;
+  (is_recipient ? stranger_gone : sent_gone)(context, key, at);
 }
 
 void notify_decide(struct context *context, const struct event *event) {

@@ -24,6 +24,9 @@ extern int64_t expiry_window_ms, expiry_slack_ms;
 #define EXPIRY_SLACK_MS (INT64_C(35) * 86400 * 1000)
 #endif
 
+/* A note rewrites its page: with many entries in one, a note at a time would write much. */
+#define EXPIRY_PAGE_ENTRIES 16
+
 /* The first row kinds of a filter that uses it; its own are numbered from EXPIRY_ROWS on. */
 enum { EXPIRY_ROW_STATE, EXPIRY_ROW_PAGE, EXPIRY_ROWS };
 #define EXPIRY_ROW_KINDS                                                                     \

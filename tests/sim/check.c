@@ -3,7 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "expiry.h"
 #include "sim.h"
+#include "text.h"
 
 static int64_t sim_epoch(const struct sim *sim, const char *group) {
   for (int f = 0; f < sim->filter_count; f++) {
@@ -93,6 +95,57 @@ static bool row_is_in_changelog(void *user, struct str key, struct str value) {
   return false;
 }
 
+/* ---- what settled is on its way out ---- */
+
+static const void *row_of(struct comparison *c, struct str bytes, int type) {
+  char error[CODEC_ERROR_SIZE];
+  struct record record;
+  bool fine = bytes.data && codec_decode(c->sim->codec, bytes, &c->sim->arena, &record, error);
+  return fine && record.type == type ? record.value : NULL;
+}
+
+static const void *last_row(struct comparison *c, const struct row_kind *kind, struct str part) {
+  struct str key = arena_format(&c->sim->arena, "%c%.*s", kind->prefix, STR_ARGS(part));
+  const struct staged *found = staging_find(&c->last, 0, 0, key);
+  return found ? row_of(c, found->change.value, kind->type) : NULL;
+}
+
+/* The queue of what goes, as the filter's rows have it: by key, the last time noted. */
+static void read_queue(struct comparison *c, const struct row_kind *rows, struct staging *out) {
+  const struct expiry *state = last_row(c, &rows[EXPIRY_ROW_STATE], STR("-"));
+  for (int64_t n = state ? state->head : 0; state && n < state->tail; n++) {
+    char number[TEXT_HEX_SIZE];
+    text_hex(number, (uint64_t)(n / EXPIRY_PAGE_ENTRIES));
+    const struct expiry_page *page =
+        last_row(c, &rows[EXPIRY_ROW_PAGE], (struct str){number, sizeof number});
+    const struct expiry_entry *entry = &page->entries.items[n % EXPIRY_PAGE_ENTRIES];
+    const struct change change = {.key = entry->key, .due_at = entry->at};
+    staging_put(out, 0, 0, &change, 0);
+  }
+}
+
+/* Nothing waits any more, so every row that can settle has, and is noted with its last step: or it
+ * would stay for ever. */
+static void check_queue(struct comparison *c, const struct row_kind *rows) {
+  struct staging queue = {0};
+  if (rows->type == RECORD_EXPIRY) read_queue(c, rows, &queue);
+  for (size_t i = 0; i < c->last.count && rows->type == RECORD_EXPIRY; i++) {
+    const struct change *change = &c->last.entries[i].change;
+    const struct row_kind *kind = rows;
+    while (kind->name && kind->prefix != change->key.data[0]) kind++;
+    const struct field *field =
+        schema_field(codec_schemas(c->sim->codec)->records[kind->type], STR("settled_at"));
+    const char *row = field ? row_of(c, change->value, kind->type) : NULL;
+    if (!row) continue;
+    int64_t settled_at = *(const int64_t *)(const void *)(row + field->offset);
+    const struct staged *noted = staging_find(&queue, 0, 0, change->key);
+    if (!noted || noted->change.due_at != settled_at)
+      sim_fail(c->sim, "%s: its %s '%.*s' (settled at %" PRId64 ") is not among what goes",
+               node_name(c->node), kind->name, STR_ARGS(change->key), settled_at);
+  }
+  staging_free(&queue);
+}
+
 static void compare_store(struct comparison *c) {
   fold_changelog(c);
   store_scan(c->node->disk->store, c->partition, STR(""), (struct str){0}, row_is_in_changelog, c);
@@ -101,6 +154,10 @@ static void compare_store(struct comparison *c) {
   if (!c->sim->failed && c->rows != wanted)
     sim_fail(c->sim, "%s: its store has %zu rows of the %zu of %s-%d", node_name(c->node), c->rows,
              wanted, c->changelog, (int)c->partition);
+  const struct row_kind *rows = c->sim->filters[c->node->filter].processor.rows;
+  if (!c->sim->failed) check_queue(c, rows);
+  if (!c->sim->failed && rows->type == RECORD_DEADLINE && wanted)
+    sim_fail(c->sim, "%s: %zu deadlines are left of what has settled", node_name(c->node), wanted);
   staging_free(&c->last);
 }
 

@@ -53,6 +53,7 @@ static const struct mutant mutants[] = {
     {"repeated-command-taken", "a command that a reset brings again is decided again"},
     {"repeated-request-charged", "a request of a charge that a reset brings again charges"},
     {"rows-go-at-once", "what has settled is forgotten before its window is over"},
+    {"settled-row-stays", "some of what has settled is not put among what goes"},
     {"tally-counts-repeats", "a tally counts an outcome that is said again"},
     {"tally-keeps-cancelled", "a tally does not take back what is cancelled"},
     {"notice-repeated", "a step that a reset says again is told again"},

@@ -1,8 +1,11 @@
 /* What goes from the stores, and when: by the time of the commands alone. */
 #include <stdio.h>
 
+#include "charge/charge.h"
 #include "expiry.h"
+#include "fake_world.h"
 #include "harness.h"
+#include "notify/notify.h"
 
 #define DAY_MS (INT64_C(86400) * 1000)
 
@@ -119,6 +122,105 @@ static void a_request_for_a_hold_older_than_the_window_is_refused(void **unused)
   harness_close(&h);
 }
 
+static void requested_at(struct harness *h, int64_t time, const char *customer, const char *id) {
+  const struct status_changed requested = {.reservation_id = str_of(id),
+                                           .customer_id = str_of(customer),
+                                           .item_id = STR("i"),
+                                           .status = STATUS_REQUESTED};
+  harness_send(h, time, customer, RECORD_STATUS_CHANGED, &requested);
+}
+
+static void refused_at(struct harness *h, int64_t time, const char *sender, const char *place) {
+  const struct command_refused refused = {.sender_id = str_of(sender),
+                                          .command = STR("Cancel"),
+                                          .refusal = REFUSAL_UNKNOWN_RESERVATION,
+                                          .place = str_of(place)};
+  harness_send(h, time, sender, RECORD_COMMAND_REFUSED, &refused);
+}
+
+static void sign_up(struct harness *h, const char *customer) {
+  const struct register_customer known = {.customer_id = str_of(customer),
+                                          .name = STR("Kim"),
+                                          .contact = STR("k@example.org"),
+                                          .language = STR("en")};
+  harness_send(h, DAY_MS, customer, RECORD_REGISTER_CUSTOMER, &known);
+}
+
+static const int64_t past = DAY_MS + EXPIRY_WINDOW_MS + EXPIRY_SLACK_MS;
+
+static void who_never_signed_up_is_forgotten_by_notify_a_window_after_the_last_notice(
+    void **unused) {
+  (void)unused;
+  struct harness h;
+  fake_world_state = (struct fake_world_state){.answer = NOTICE_TAKEN};
+  harness_open_processor(&h, without_world(find_processor("notify")));
+  sign_up(&h, "known");
+  requested_at(&h, DAY_MS, "known", "a");
+  requested_at(&h, DAY_MS, "stranger", "b");
+  requested_at(&h, DAY_MS, "regular", "c");
+  requested_at(&h, 2 * DAY_MS, "regular", "d");
+  fake_world_state.answer = NOTICE_FAILED;
+  requested_at(&h, DAY_MS, "waits", "e"); /* its notice has not been taken: it stays */
+  assert_true(has_row(&h, "cstranger"));
+  requested_at(&h, past + 1, "other", "f");
+  requested_at(&h, past + 1, "other", "g"); /* a few rows go at each decision */
+  assert_false(has_row(&h, "cstranger"));
+  assert_true(has_row(&h, "cknown"));
+  assert_true(has_row(&h, "cregular"));
+  assert_true(has_row(&h, "cwaits"));
+  harness_close(&h);
+}
+
+static void who_never_signed_up_is_forgotten_by_history_a_window_after_the_last_refusal(
+    void **unused) {
+  (void)unused;
+  struct harness h;
+  harness_open(&h, "history");
+  sign_up(&h, "known");
+  refused_at(&h, DAY_MS, "known", "p-0-1");
+  refused_at(&h, DAY_MS, "stranger", "p-0-2");
+  refused_at(&h, DAY_MS, "regular", "p-0-3");
+  refused_at(&h, 2 * DAY_MS, "regular", "p-0-4");
+  assert_true(has_row(&h, "cstranger"));
+  requested_at(&h, past + 1, "other", "a");
+  assert_false(has_row(&h, "cstranger"));
+  assert_true(has_row(&h, "cknown"));
+  assert_true(has_row(&h, "cregular"));
+  refused_at(&h, DAY_MS, "stranger", "p-0-2"); /* said again by a reset: it was told */
+  assert_false(has_row(&h, "cstranger"));
+  harness_close(&h);
+}
+
+static void charge_at(struct harness *h, int64_t time, const char *key, int answer) {
+  const struct request_charge request = {.reservation_id = STR("r"),
+                                         .customer_id = STR("c"),
+                                         .charge_key = str_of(key),
+                                         .kind = CHARGE_KIND_CHARGE,
+                                         .amount = 5};
+  fake_world_state.answer = answer;
+  harness_send(h, time, "r", RECORD_REQUEST_CHARGE, &request);
+}
+
+/* The ledger gives up a deferred charge without a word to charge. */
+static void a_deferred_charge_goes_as_a_settled_one_does_and_an_unknown_one_stays(void **unused) {
+  (void)unused;
+  struct harness h;
+  fake_world_state = (struct fake_world_state){0};
+  harness_open_processor(&h, without_world(find_processor("charge")));
+  charge_at(&h, DAY_MS, "paid", CALL_APPROVED);
+  charge_at(&h, DAY_MS, "given-up", CALL_NOT_MADE);
+  charge_at(&h, DAY_MS, "tried-again", CALL_NOT_MADE);
+  charge_at(&h, 2 * DAY_MS, "tried-again", CALL_NOT_MADE);
+  charge_at(&h, DAY_MS, "unknown", CALL_LOST);
+  fake_world_state.answer = CALL_LOST;
+  charge_at(&h, past + 1, "other", CALL_LOST);
+  assert_false(has_row(&h, "cpaid"));
+  assert_false(has_row(&h, "cgiven-up"));
+  assert_true(has_row(&h, "ctried-again"));
+  assert_true(has_row(&h, "cunknown"));
+  harness_close(&h);
+}
+
 static bool count(void *user, struct str key, struct str value) {
   (void)key;
   (void)value;
@@ -157,6 +259,9 @@ int main(void) {
       cmocka_unit_test(what_was_sold_is_given_back_within_the_window_only),
       cmocka_unit_test(an_opening_older_than_the_window_is_refused_and_never_new),
       cmocka_unit_test(a_request_for_a_hold_older_than_the_window_is_refused),
+      cmocka_unit_test(who_never_signed_up_is_forgotten_by_notify_a_window_after_the_last_notice),
+      cmocka_unit_test(who_never_signed_up_is_forgotten_by_history_a_window_after_the_last_refusal),
+      cmocka_unit_test(a_deferred_charge_goes_as_a_settled_one_does_and_an_unknown_one_stays),
       cmocka_unit_test(with_a_moving_window_the_store_stays_as_large_as_it_is),
   };
   return cmocka_run_group_tests_name("expiry", tests, NULL, NULL);
