@@ -97,9 +97,8 @@ static const char *wrong_reserve(const struct reserve *reserve) {
   if (reserve->quantity < 0 || reserve->quantity > QUANTITY_MAX)
     return "quantity must be from 1 to 1000000";
   if (reserve->seats.count > SEATS_MAX) return "more than 100 seats";
-  if (reserve->seats.count && reserve->quantity &&
-      (size_t)reserve->quantity != reserve->seats.count)
-    return "quantity is not the number of seats";
+  if (reserve->seats.count && reserve->quantity && (size_t)reserve->quantity < reserve->seats.count)
+    return "quantity is less than the seats that are named";
   if (!reserve->seats.count && !reserve->quantity) return "quantity must be from 1 to 1000000";
   for (size_t i = 0; i < reserve->seats.count; i++) {
     if (!valid_id(reserve->seats.items[i])) return "a seat must have 1 to 64 printable bytes";
@@ -221,13 +220,20 @@ static void hash_text(XXH3_state_t *state, struct str text) {
   XXH3_64bits_update(state, text.data, text.size);
 }
 
+/* Where seats are named, how many with those that are to be found beside them. */
+static int32_t quantity_of(const struct reserve *reserve) {
+  int32_t named = (int32_t)reserve->seats.count;
+  return reserve->quantity > named ? reserve->quantity : named;
+}
+
 int64_t reserve_content_hash(const struct reserve *reserve) {
   XXH3_state_t state;
   XXH3_64bits_reset(&state);
   hash_text(&state, reserve->customer_id);
   hash_text(&state, reserve->item_id);
   hash_text(&state, reserve->option);
-  int64_t numbers[] = {reserve->seats.count ? 0 : reserve->quantity, reserve->amount,
+  bool all_named = (size_t)quantity_of(reserve) == reserve->seats.count; /* said twice or once */
+  int64_t numbers[] = {all_named ? 0 : reserve->quantity, reserve->amount,
                        (int64_t)reserve->seats.count};
   XXH3_64bits_update(&state, numbers, sizeof numbers);
   for (size_t i = 0; i < reserve->seats.count; i++) hash_text(&state, reserve->seats.items[i]);
@@ -236,7 +242,7 @@ int64_t reserve_content_hash(const struct reserve *reserve) {
 
 static void open_reservation(struct context *context, const struct reserve *reserve) {
   int64_t hash = reserve_content_hash(reserve);
-  int32_t quantity = reserve->seats.count ? (int32_t)reserve->seats.count : reserve->quantity;
+  int32_t quantity = quantity_of(reserve);
   struct open_reservation open = {.reservation_id = reserve->reservation_id,
                                   .customer_id = reserve->customer_id,
                                   .item_id = reserve->item_id,

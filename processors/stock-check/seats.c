@@ -57,37 +57,68 @@ enum reason seats_check(struct context *context, const struct stock_level *item,
   return REASON_NONE;
 }
 
-/* Where `count` free seats begin that are nearest to the middle; false: there are not so many
- * beside each other. */
-static bool best_run(struct str marks, size_t count, size_t *start) {
+/* The seats that are named: all in one row, from the first to the last. */
+struct named {
+  struct str row; /* without data: none is named */
+  size_t first, last;
+};
+
+/* False: they are of more than one row. */
+static bool find_named(const struct stock_level *item, const struct seat_list *seats,
+                       struct named *named) {
+  *named = (struct named){.first = SIZE_MAX};
+  for (size_t i = 0; i < seats->count; i++) {
+    struct str row;
+    size_t place;
+    find_seat(item, seats->items[i], &row, &place); /* it is there: it was checked */
+    if (named->row.data && !str_equal(named->row, row)) return false;
+    named->row = row;
+    if (place < named->first) named->first = place;
+    if (place > named->last) named->last = place;
+  }
+  return true;
+}
+
+/* Where `count` free seats begin that have the named ones among them and are nearest to the middle;
+ * false: there are not so many beside each other. */
+static bool best_run(struct str marks, size_t count, const struct named *named, size_t *start) {
   size_t run = 0, best = SIZE_MAX;
   for (size_t i = 0; i < marks.size; i++) {
     run = marks.data[i] == '.' ? run + 1 : 0;
-    if (run < count) continue;
+    size_t from = i + 1 - count;
+    if (run < count || from > named->first || i < named->last) continue;
     size_t twice_middle = 2 * i + 2 - count;
     size_t distance =
         twice_middle > marks.size ? twice_middle - marks.size : marks.size - twice_middle;
     if (distance >= best) continue;
     best = distance;
-    *start = i + 1 - count;
+    *start = from;
   }
   return best != SIZE_MAX;
 }
 
+static void name_run(struct context *context, const struct seat_row_plan *plan, size_t start,
+                     size_t count, struct seat_list *seats) {
+  struct str *chosen = scratch(context, count * sizeof *chosen);
+  for (size_t i = 0; i < count; i++)
+    chosen[i] = scratch_format(context, STR_FORMAT "-%zu", STR_ARGS(plan->row),
+                               (size_t)plan->first + start + i);
+  *seats = (struct seat_list){count, chosen};
+}
+
 enum reason seats_choose(struct context *context, const struct stock_level *item, int32_t count,
                          struct seat_list *seats) {
+  struct named named;
+  size_t start;
   if (count > SEATS_CHOSEN_MAX) return REASON_OVER_LIMIT;
+  if (!find_named(item, seats, &named)) return REASON_NOT_ADJACENT;
   for (size_t i = 0; i < item->rows.count; i++) {
     const struct seat_row_plan *plan = &item->rows.items[i];
-    size_t start;
-    if (plan->seats < count ||
-        !best_run(seats_of(context, item->item_id, plan->row)->seats, (size_t)count, &start))
+    if (plan->seats < count || (named.row.data && !str_equal(named.row, plan->row))) continue;
+    if (!best_run(seats_of(context, item->item_id, plan->row)->seats, (size_t)count, &named,
+                  &start))
       continue;
-    struct str *chosen = scratch(context, (size_t)count * sizeof *chosen);
-    for (size_t j = 0; j < (size_t)count; j++)
-      chosen[j] = scratch_format(context, STR_FORMAT "-%zu", STR_ARGS(plan->row),
-                                 (size_t)plan->first + start + j);
-    *seats = (struct seat_list){(size_t)count, chosen};
+    name_run(context, plan, start, (size_t)count, seats);
     return REASON_NONE;
   }
   return REASON_NOT_ADJACENT;

@@ -34,8 +34,8 @@ static bool has_option(const struct stock_level *item, struct str option) {
   return false;
 }
 
-/* Seats that are chosen are checked, and where the item has seats and none is chosen, the best are
- * found: *seats is what the hold takes. */
+/* Seats that are named are checked, and where the item has seats and fewer are named than wanted,
+ * the best are found: *seats is what the hold takes. */
 static enum reason check_hold(struct context *context, const struct stock_level *item,
                               const struct request_hold *request, struct seat_list *seats) {
   if (!item) return REASON_UNKNOWN_ITEM;
@@ -44,7 +44,8 @@ static enum reason check_hold(struct context *context, const struct stock_level 
   if (request->seats.count && !item->rows.count) return REASON_UNKNOWN_SEAT;
   if (request->quantity > item->max_per_reservation) return REASON_OVER_LIMIT;
   *seats = (struct seat_list){request->seats.count, request->seats.items};
-  if (seats->count) return seats_check(context, item, seats);
+  enum reason wrong = seats_check(context, item, seats);
+  if (wrong != REASON_NONE || seats->count == (size_t)request->quantity) return wrong;
   if (MUTANT("sold-units-forgotten"))
     return request->quantity > item->capacity - item->held ? REASON_SOLD_OUT : REASON_NONE;
   if (request->quantity > item->capacity - item->held - item->sold) return REASON_SOLD_OUT;

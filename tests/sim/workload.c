@@ -100,6 +100,8 @@ static void fill(struct workload *workload, struct sent *sent) {
     if (count == 2 && str_equal(sent->seats[0], sent->seats[1])) count = 1;
     sent->reserve.seats.items = sent->seats;
     sent->reserve.seats.count = count;
+    if (!sim->mixed && chance_of(&sim->chance, 250)) /* with one more, beside it */
+      sent->reserve.quantity = (int32_t)count + 1;
   } else {
     sent->reserve.quantity = item == 0 ? 1 : 1 + (int32_t)chance_below(&sim->chance, 2);
     if (chance_of(&sim->chance, 20)) sent->reserve.quantity = 0; /* refused at the entrance */
