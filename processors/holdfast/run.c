@@ -38,7 +38,7 @@ static const struct option_desc run_options[] = {
      .help = "go on until interrupted, so that the views can be asked"},
     {.name = "history-http",
      .metavar = "ADDR:PORT",
-     .help = "answer the questions of history there"},
+     .help = "answer the questions of history there; without it at a free port"},
     {.name = "catalog-http",
      .metavar = "ADDR:PORT",
      .help = "answer the questions of catalog there"},
@@ -64,12 +64,12 @@ static void on_signal(int signal_number) {
 struct local {
   struct memory_cluster *cluster;
   struct codec *codec;
+  const struct processor *processors[FILTERS_MAX];
   struct runtime *runtimes[FILTERS_MAX];
   struct http_server *servers[FILTERS_MAX];
   size_t count;
-  struct tail *printed, *watched;
+  struct tail *printed;
   const struct options *options;
-  json_t *statuses, *items; /* what has been seen, for waits */
 };
 
 static void print_new(struct local *local) {
@@ -84,21 +84,6 @@ static void print_new(struct local *local) {
   fflush(stdout);
 }
 
-static void watch_new(struct local *local) {
-  const char *topic;
-  const struct memory_record *record;
-  while (tail_next(local->watched, &topic, &record)) {
-    json_t *json = line_json(local->codec, topic, record), *value = json_object_get(json, "value");
-    const char *reservation = json_string_value(json_object_get(value, "reservation_id")),
-               *item = json_string_value(json_object_get(value, "item_id"));
-    json_t *status = json_object_get(value, "status");
-    if (strcmp(topic, "stock-levels") == 0 && item)
-      json_object_set_new(local->items, item, json_true());
-    if (reservation && status) json_object_set(local->statuses, reservation, status);
-    json_decref(json);
-  }
-}
-
 /* A turn of every filter. *moved: something was done. False: one has failed. */
 static bool turn(struct local *local, bool *moved) {
   memory_cluster_set_time(local->cluster, clock_wall_ms());
@@ -111,7 +96,6 @@ static bool turn(struct local *local, bool *moved) {
     *moved |= status == RUNTIME_BUSY;
   }
   print_new(local);
-  watch_new(local);
   return true;
 }
 
@@ -134,23 +118,28 @@ static bool settle(struct local *local, int64_t within_ms) {
   return true;
 }
 
-static bool is_so(const struct local *local, const struct wait *wait) {
-  if (wait->item) return json_object_get(local->items, wait->item) != NULL;
-  const char *status = json_string_value(json_object_get(local->statuses, wait->reservation));
-  return status && strcmp(status, wait->status) == 0;
+/* Views are asked over HTTP here too, so that a wait means the same everywhere. */
+static bool is_so(const struct local *local, const struct wait *wait, char *error) {
+  char url[64];
+  for (size_t i = 0; i < local->count; i++) {
+    if (strcmp(local->processors[i]->name, wait->thing->view) != 0) continue;
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", (int)http_port(local->servers[i]));
+    return wait_is_so(wait, url, error);
+  }
+  return false;
 }
 
 static int wait_for(struct local *local, const struct wait *wait) {
   int64_t until = clock_wall_ms() + wait->seconds * INT64_C(1000);
+  char what[512], error[512] = "";
   while (!stopping && clock_wall_ms() < until) {
     bool moved = false;
     if (!turn(local, &moved)) return EX_SOFTWARE;
-    if (is_so(local, wait)) return EX_OK;
+    if (is_so(local, wait, error)) return EX_OK;
     if (!moved) usleep(IDLE_US);
   }
-  char what[256];
   wait_describe(wait, what, sizeof what);
-  log_error("waited %d s for %s", wait->seconds, what);
+  log_error("waited %d s for %s: %s", wait->seconds, what, error);
   return EX_TEMPFAIL;
 }
 
@@ -180,12 +169,16 @@ static int play(struct local *local, const struct script *script) {
 static bool serve(struct local *local, const struct processor *processor, struct runtime *runtime) {
   char name[64], error[256];
   snprintf(name, sizeof name, "%s-http", processor->name);
-  const char *address = processor->routes ? options_text(local->options, name) : NULL;
-  if (!address) return true;
+  if (!processor->routes) return true;
+  bool chosen = options_given(local->options, name);
+  const char *address = chosen ? options_text(local->options, name) : "127.0.0.1:0";
   local->servers[local->count] =
       http_start(address, runtime, processor, INT64_MAX, error, sizeof error);
-  if (!local->servers[local->count]) log_error("%s", error);
-  return local->servers[local->count] != NULL;
+  if (!local->servers[local->count]) return log_error("%s", error), false;
+  if (options_flag(local->options, "keep"))
+    fprintf(stderr, "holdfast run: %s answers on port %d\n", processor->name,
+            (int)http_port(local->servers[local->count]));
+  return true;
 }
 
 static bool open_filters(struct local *local) {
@@ -202,6 +195,7 @@ static bool open_filters(struct local *local) {
                                  (*processor)->changelog, 0);
     struct runtime *runtime = runtime_new(&config, &failure);
     if (!runtime) return log_error("%s", failure.text), false;
+    local->processors[local->count] = *processor;
     local->runtimes[local->count] = runtime;
     if (!serve(local, *processor, runtime)) return runtime_free(runtime), false;
     local->count++;
@@ -212,8 +206,6 @@ static bool open_filters(struct local *local) {
 static void follow_topics(struct local *local) {
   static const char *const shown[] = {"reservation-events", "reservation-outcomes", "dead-letters"};
   for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) tail_add(local->printed, shown[i]);
-  tail_add(local->watched, "reservation-events");
-  tail_add(local->watched, "stock-levels");
   if (!options_flag(local->options, "all")) return;
   for (const struct processor *const *processor = all_processors; *processor; processor++) {
     tail_add(local->printed, (*processor)->input);
@@ -223,13 +215,9 @@ static void follow_topics(struct local *local) {
 }
 
 static int run_local(const struct options *options, const struct script *script) {
-  struct local local = {.cluster = memory_cluster_new(),
-                        .codec = codec_new(&holdfast_schemas),
-                        .options = options,
-                        .statuses = json_object(),
-                        .items = json_object()};
+  struct local local = {
+      .cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas), .options = options};
   local.printed = tail_new(local.cluster);
-  local.watched = tail_new(local.cluster);
   signal(SIGINT, on_signal);
   signal(SIGTERM, on_signal);
   int code = EX_CONFIG;
@@ -242,9 +230,6 @@ static int run_local(const struct options *options, const struct script *script)
     runtime_free(local.runtimes[i]);
   }
   tail_free(local.printed);
-  tail_free(local.watched);
-  json_decref(local.statuses);
-  json_decref(local.items);
   codec_free(local.codec);
   memory_cluster_free(local.cluster);
   return code;

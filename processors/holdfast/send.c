@@ -17,29 +17,19 @@ static const struct usage usage = {
     "...] [FILE]\n       holdfast send [option ...] TYPE field=value ...\n\n"
     "FILE (default stdin) has a command per line: {\"type\":\"Reserve\",...}. All are checked "
     "before the first is sent. A line\n"
-    "{\"wait\":{\"item\":ID}} or {\"wait\":{\"reservation\":ID,\"status\":STATUS}} waits for the "
-    "views before it goes on.",
+    "{\"wait\":{\"item\":ID,\"available\":5}}, with a reservation, customer, item or tally and "
+    "what the "
+    "view must show of it, waits until that is so.",
     view_options, true,
     "  holdfast send Reserve reservation_id=r1 customer_id=c1 item_id=1003 quantity=2\n"
     "  holdfast send Reserve reservation_id=r2 customer_id=c1 item_id=film-1 seats=A-1,A-2\n"
     "  holdfast send -b 127.0.0.1:9092 < commands.jsonl\n"};
 
-static bool is_so(const struct wait *wait, const struct options *options, char *error) {
-  long status = 0;
-  const char *base = options_text(options, wait->item ? "catalog-url" : "history-url");
-  json_t *json = view_ask(base, wait->item ? "/items/%s" : "/reservations/%s",
-                          wait->item ? wait->item : wait->reservation, &status, error);
-  const char *found = json_string_value(json_object_get(json, "status"));
-  bool so = json && status == 200 && (wait->item || (found && strcmp(found, wait->status) == 0));
-  if (json) snprintf(error, 512, "it is %s", status == 200 && found ? found : "not there");
-  json_decref(json);
-  return so;
-}
-
 static bool wait_for(const struct wait *wait, const struct options *options) {
-  char error[512], what[256];
+  char error[512], what[512], url[256];
+  view_url(options, wait->thing, url, sizeof url);
   for (time_t until = time(NULL) + wait->seconds; time(NULL) <= until;) {
-    if (is_so(wait, options, error)) return true;
+    if (wait_is_so(wait, url, error)) return true;
     usleep(ASK_AGAIN_US);
   }
   wait_describe(wait, what, sizeof what);

@@ -120,19 +120,24 @@ static void show_tally(const json_t *json) {
              number_of(one, "count"), number_of(one, "quantity"), number_of(one, "sum"));
 }
 
-static const struct shown {
-  const char *what, *base, *path;
-  void (*show)(const json_t *json);
-} things[] = {{"reservation", "history-url", "/reservations/%s", show_reservation},
-              {"customer", "history-url", "/customers/%s/reservations", show_customer},
-              {"item", "catalog-url", "/items/%s?limit=500", show_item},
-              {"tally", "tally-url", "/tallies/%s?limit=500", show_tally}};
+static void show_thing(const char *name, const json_t *json) {
+  static const struct {
+    const char *name;
+    void (*show)(const json_t *json);
+  } shows[] = {{"reservation", show_reservation},
+               {"customer", show_customer},
+               {"item", show_item},
+               {"tally", show_tally}};
+  for (size_t i = 0; i < sizeof shows / sizeof *shows; i++) {
+    if (strcmp(name, shows[i].name) == 0) shows[i].show(json);
+  }
+}
 
-static int show(const struct options *options, const struct shown *thing, bool as_json) {
-  char error[512];
+static int show(const struct options *options, const struct view_thing *thing, bool as_json) {
+  char error[512], url[256];
   long status;
-  json_t *json = view_ask(options_text(options, thing->base), thing->path, options->arguments[1],
-                          &status, error);
+  view_url(options, thing, url, sizeof url);
+  json_t *json = view_ask(url, thing, options->arguments[1], &status, error);
   if (!json) {
     fprintf(stderr, "holdfast show: %s\n", error);
     return EX_UNAVAILABLE;
@@ -144,7 +149,7 @@ static int show(const struct options *options, const struct shown *thing, bool a
     json_dumpf(json, stdout, JSON_INDENT(2));
     putchar('\n');
   } else {
-    thing->show(json);
+    show_thing(thing->name, json);
   }
   json_decref(json);
   return code;
@@ -155,10 +160,8 @@ int show_command(int argc, char **argv) {
   int code;
   options_add(&options, view_options);
   if (command_options(&options, &usage, argc, argv, &code)) {
-    const struct shown *thing = NULL;
-    for (size_t i = 0; options.argument_count == 2 && i < sizeof things / sizeof *things; i++) {
-      if (strcmp(options.arguments[0], things[i].what) == 0) thing = &things[i];
-    }
+    const struct view_thing *thing =
+        options.argument_count == 2 ? view_thing(options.arguments[0]) : NULL;
     const char *format = options_text(&options, "output");
     bool as_json = strcmp(format, "json") == 0;
     if (!thing || (!as_json && strcmp(format, "table") != 0)) {

@@ -19,6 +19,25 @@ const struct option_desc view_options[] = {{.name = "history-url",
                                             .help = "where tally answers"},
                                            {0}};
 
+static const struct view_thing things[] = {{"reservation", "history", "/reservations/%s"},
+                                           {"customer", "history", "/customers/%s/reservations"},
+                                           {"item", "catalog", "/items/%s?limit=500"},
+                                           {"tally", "tally", "/tallies/%s?limit=500"}};
+
+const struct view_thing *view_thing(const char *name) {
+  for (size_t i = 0; i < sizeof things / sizeof *things; i++) {
+    if (strcmp(name, things[i].name) == 0) return &things[i];
+  }
+  return NULL;
+}
+
+void view_url(const struct options *options, const struct view_thing *thing, char *url,
+              size_t size) {
+  char option[64];
+  snprintf(option, sizeof option, "%s-url", thing->view);
+  snprintf(url, size, "%s", options_text(options, option));
+}
+
 struct answer {
   char *data;
   size_t size, capacity;
@@ -34,7 +53,8 @@ static size_t take(char *data, size_t size, size_t count, void *user) {
   return bytes;
 }
 
-json_t *view_ask(const char *base, const char *path, const char *id, long *status, char *error) {
+json_t *view_ask(const char *base, const struct view_thing *thing, const char *id, long *status,
+                 char *error) {
   static CURL *curl;
   if (!curl) {
     curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -44,7 +64,7 @@ json_t *view_ask(const char *base, const char *path, const char *id, long *statu
   char *escaped = curl_easy_escape(curl, id, 0);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-  snprintf(tail, sizeof tail, path, escaped);
+  snprintf(tail, sizeof tail, thing->path, escaped);
 #pragma GCC diagnostic pop
   snprintf(url, sizeof url, "%s%s", base, tail);
   curl_free(escaped);

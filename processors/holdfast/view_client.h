@@ -6,11 +6,26 @@
 
 #include "options.h"
 
-/* --history-url and --catalog-url. */
+/* --history-url, --catalog-url and --tally-url. */
 extern const struct option_desc view_options[];
 
-/* GET base + path, where path has one %s for the id, which is escaped. A new reference with
- * *status, or NULL with a sentence in error (512 bytes): nobody answers there. */
-json_t *view_ask(const char *base, const char *path, const char *id, long *status, char *error);
+/* What a view is asked for by an id. */
+struct view_thing {
+  const char *name; /* reservation, customer, item, tally */
+  const char *view; /* the filter that answers */
+  const char *path; /* with one %s for the id */
+};
+
+/* NULL: there is no such thing. */
+const struct view_thing *view_thing(const char *name);
+
+/* Writes where the thing's view answers, as the options have it. */
+void view_url(const struct options *options, const struct view_thing *thing, char *url,
+              size_t size);
+
+/* GET, below url, the thing of that id. A new reference with *status, or NULL with a sentence in
+ * error (512 bytes): nobody answers there. */
+json_t *view_ask(const char *url, const struct view_thing *thing, const char *id, long *status,
+                 char *error);
 
 #endif

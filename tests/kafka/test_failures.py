@@ -86,7 +86,7 @@ def test_charge_killed_while_calling_charges_once(pipeline):
     assert stats["charges"] == 5 and stats["refunds"] == 0
 
 
-def test_a_provider_that_is_down_defers_and_pays_when_it_is_back(pipeline):
+def test_a_provider_that_is_down_defers_and_pays_when_it_is_back_unless_the_hold_has_ended(pipeline):
     pipeline.apply()
     pipeline.start_provider()
     pipeline.start(*FILTERS)
@@ -94,12 +94,17 @@ def test_a_provider_that_is_down_defers_and_pays_when_it_is_back(pipeline):
     pipeline.provider.terminate()
     pipeline.provider.wait()
     pipeline.send({"type": "RegisterItem", "item_id": "show", "title": "show", "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE"},
-                  *reservations("show", 2, "late"))
+                  {"type": "RegisterItem", "item_id": "brief", "title": "brief", "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE",
+                   "hold_seconds": 3}, *reservations("show", 2, "late"), *reservations("brief", 1, "too-late"))
     pipeline.wait_status("late-0", "PAYMENT_DEFERRED")
+    pipeline.wait_status("too-late-0", "FAILED", "EXPIRED")
+    assert pipeline.statuses("too-late-0")[:3] == ["REQUESTED", "HELD", "PAYMENT_DEFERRED"]
+    pipeline.wait_item("brief", available=10, held=0, sold=0)
     pipeline.provider = subprocess.Popen([BIN / "provider-simulator", "--port", port], stdout=subprocess.PIPE)
     pipeline.wait_status("late-0", "APPROVED")
     pipeline.wait_status("late-1", "APPROVED")
     pipeline.wait_item("show", available=8, held=0, sold=2)
+    assert json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))["charges"] == 2
 
 
 def test_ten_thousand_pending_deadlines_fire_once_each_while_deadline_dies_and_moves(pipeline):

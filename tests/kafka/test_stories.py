@@ -27,125 +27,78 @@ def cancel(reservation_id, customer_id):
     return {"type": "Cancel", "reservation_id": reservation_id, "customer_id": customer_id}
 
 
-def test_concert_C1_C3_C4_C5_C6_paid_and_approved(shared):
-    shared.send(item("concert", "CONCERT", capacity=10, max_per_reservation=5, price=50000, payment="BY_CUSTOMER"))
-    shared.wait_item("concert", available=10)
-    shared.send(reserve("concert-1", "kim", "concert", quantity=5))
-    held = shared.wait_status("concert-1", "HELD")
-    assert held["amount"] == 250000
-    shared.wait_item("concert", available=5, held=5, sold=0)
-    shared.send(pay("concert-1", "kim"))
-    shared.wait_status("concert-1", "APPROVED")
-    shared.wait_item("concert", available=5, held=0, sold=5)
-    assert shared.statuses("concert-1") == ["REQUESTED", "HELD", "APPROVED"]
+def play(pipeline, system):
+    """Sends the system's script. It ends only when everything that it waits for was so."""
+    urls = [flag for name in ("history", "catalog", "tally") for flag in ("--%s-url" % name, pipeline.filters[name, 0].url(""))]
+    return pipeline.holdfast("send", *urls, ROOT / "tests/scenarios" / (system + ".jsonl"))
 
 
-def test_concert_C7_C8_cancelled_and_refunded_units_back_once(shared):
-    shared.send(item("concert-2", "CONCERT", capacity=3, max_per_reservation=3, price=100, payment="BY_CUSTOMER"),
-                reserve("concert-2-1", "kim", "concert-2", quantity=3), pay("concert-2-1", "kim"))
-    shared.wait_status("concert-2-1", "APPROVED")
-    shared.send(cancel("concert-2-1", "kim"), cancel("concert-2-1", "kim"))
-    shared.wait_status("concert-2-1", "CANCELLED")
-    assert shared.statuses("concert-2-1") == ["REQUESTED", "HELD", "APPROVED", "REFUNDING", "CANCELLED"]
-    shared.wait_item("concert-2", available=3, held=0, sold=0)
+def show(pipeline, *words):
+    return pipeline.holdfast("show", *words, "--catalog-url", pipeline.filters["catalog", 0].url("")).stdout
 
 
-def test_concert_N1_expired_when_nobody_pays(shared):
-    shared.send(item("brief", "CONCERT", capacity=1, price=100, payment="BY_CUSTOMER", hold_seconds=2))
-    shared.wait_item("brief", available=1)
-    shared.send(reserve("brief-1", "kim", "brief"))
-    shared.wait_status("brief-1", "FAILED", "EXPIRED")
-    shared.wait_item("brief", available=1, held=0, sold=0)
-    assert shared.statuses("brief-1") == ["REQUESTED", "HELD", "FAILED"]
+def outcomes_of(pipeline, item_id):
+    return {(line["key"], line["value"]["reservation_id"], line["value"]["status"]): line["value"]
+            for line in pipeline.read("reservation-outcomes") if line["value"]["item_id"] == item_id}
 
 
-def test_book_B1_B2_received_stock_counts_a_receipt_once(shared):
-    receipt = {"type": "ReceiveStock", "item_id": "book", "receipt_id": "delivery-1", "quantity": 5}
-    shared.send(item("book", "BOOK", capacity=0, title="자산어보"), receipt, receipt)
-    assert shared.wait_item("book", available=5)["title"] == "자산어보"
+def test_concert_C1_C2_C3_C4_C5_C6_C7_C8_C9_N1_N3(shared):
+    play(shared, "concert")
+    assert shared.statuses("concert-kim") == ["REQUESTED", "HELD", "APPROVED"]
+    assert shared.statuses("concert-park") == ["REQUESTED", "HELD", "APPROVED", "REFUNDING", "CANCELLED"]
+    assert shared.statuses("concert-choi") == ["REQUESTED", "HELD", "CANCELLED"]
+    assert shared.statuses("concert-lee") == ["REQUESTED", "HELD", "FAILED"]
+    assert len(shared.customer("lee")[1]["refused"]) == 1
 
 
-def test_book_B4_B5_B6_B7_one_copy_each_until_sold_out(shared):
-    shared.send(item("book-2", "BOOK", capacity=2))
-    shared.wait_item("book-2", available=2)
-    shared.send(reserve("b1", "kim", "book-2"), reserve("b2", "lee", "book-2"), reserve("b4", "park", "book-2", quantity=2))
-    shared.wait_status("b1", "APPROVED")
-    shared.wait_status("b2", "APPROVED")
-    shared.wait_status("b4", "FAILED", "OVER_LIMIT")
-    shared.send(reserve("b3", "park", "book-2"))
-    shared.wait_status("b3", "FAILED", "SOLD_OUT")
+def test_book_B1_B2_B3_B4_B5_B6_B7_B8_B9_B11_N10(shared):
+    play(shared, "book")
+    assert shared.statuses("book-kim") == ["REQUESTED", "HELD", "APPROVED", "CANCELLED"]
+    assert shared.statuses("book-han") == shared.statuses("book-greedy") == ["REQUESTED", "FAILED"]
+    assert shared.item("book-1")["capacity"] == 5
 
 
-def test_B11_an_unknown_item_is_answered(shared):
-    shared.send(reserve("unknown-1", "kim", "no-such-item"))
-    shared.wait_status("unknown-1", "FAILED", "UNKNOWN_ITEM")
+def test_sports_S1_S3_S4_S5_S6_S7(shared):
+    play(shared, "sports")
+    assert shared.statuses("bet-kim") == ["REQUESTED", "HELD", "APPROVED", "REFUNDING", "CANCELLED"]
+    assert shared.item("match-1")["sold"] == 1
 
 
-def test_sports_S3_S4_S5_team_and_amount(shared):
-    shared.send(item("match", "SPORTS", capacity=100, payment="AT_ONCE", options=["KT", "AA"]))
-    shared.wait_item("match", available=100)
-    shared.send(reserve("bet-1", "kim", "match", option="KT", amount=1000000), reserve("bet-2", "lee", "match", option="AA", amount=100),
-                reserve("bet-3", "lee", "match", option="LG", amount=100))
-    found = shared.wait_status("bet-1", "APPROVED")
-    assert (found["option"], found["amount"]) == ("KT", 1000000)
-    shared.wait_status("bet-3", "FAILED", "UNKNOWN_OPTION")
-    shared.send(cancel("bet-1", "kim"))
-    shared.wait_status("bet-1", "CANCELLED")
+def test_movie_M1_M2_M3_M4_M5_M6_M7_M8(shared):
+    play(shared, "movie")
+    assert shared.item("film-4") is None
+    assert shared.statuses("film-choi") == ["REQUESTED", "HELD", "FAILED"]
+    assert re.search(r"screen 2\n +A +1  \.xxxxxxxx\.\n +B +11  \.{10}\n", show(shared, "item", "film-1"))
+    outcomes = outcomes_of(shared, "film-1")
+    outcome = outcomes["film-1", "film-lee-again", "APPROVED"]
+    assert (outcome["screen"], outcome["seats"]) == ("2", ["A-2", "A-3"])
+    assert outcomes["film-1", "film-park", "APPROVED"]["seats"] == ["A-4", "A-5", "A-6"]
 
 
-def test_movie_M2_M5_seats_have_one_holder_and_declined_ones_are_free_again(shared):
-    shared.send(item("film", "MOVIE", title="분노의 질주", screen="2", payment="AT_ONCE", price=12000, max_per_reservation=4,
-                     rows=[{"row": "A", "seats": 5}, {"row": "B", "seats": 5, "first": 6}]))
-    shared.wait_item("film", available=10)
-    shared.send(reserve("film-1", "kim", "film", seats=["A-1", "A-2"]))
-    shared.wait_status("film-1", "APPROVED")
-    shared.send(reserve("film-2", "lee", "film", seats=["A-2", "A-3"]))
-    shared.wait_status("film-2", "FAILED", "SEAT_TAKEN")
-    shared.send(reserve("film-3", "declined-choi", "film", seats=["B-6"]))
-    shared.wait_status("film-3", "FAILED", "DECLINED")
-    found = shared.wait_item("film", available=8, sold=2, held=0)
-    assert {row["row"]: (row["first"], row["seats"]) for row in found["seats"]} == {"A": (1, "xx..."), "B": (6, ".....")}
+def test_musical_O1_O2_O3_O4_O6_O7_O9_N3(shared):
+    play(shared, "musical")
+    assert shared.statuses("hot-kim") == ["REQUESTED", "HELD", "APPROVED"]
+    assert shared.statuses("hot-lee") == ["REQUESTED", "HELD", "APPROVED", "REFUNDING", "CANCELLED"]
+    assert len(outcomes_of(shared, "1003")) == 3
 
 
-def test_movie_M3_the_outcome_carries_screen_and_seats_keyed_by_item(shared):
-    shared.send(item("film-2", "MOVIE", screen="7", rows=[{"row": "A", "seats": 2}]))
-    shared.wait_item("film-2", available=2)
-    shared.send(reserve("film-2-1", "kim", "film-2", seats=["A-2"]))
-    shared.wait_status("film-2-1", "APPROVED")
-    outcome, = [line for line in shared.read("reservation-outcomes") if line["value"]["reservation_id"] == "film-2-1"]
-    assert (outcome["key"], outcome["value"]["screen"], outcome["value"]["seats"]) == ("film-2", "7", ["A-2"])
+@pytest.mark.parametrize("reservation_id", ["concert-park", "book-kim", "book-han", "film-choi", "film-kim", "hot-lee"])
+def test_B10_M9_O5_O8_each_step_of_the_scripts_was_told_once(shared, reservation_id):
+    """Success, failure, cancel and refund."""
+    told = lambda: [n for n in shared.notices() if n["reservation_id"] == reservation_id]
+    wait_until(lambda: len(told()) == len(shared.statuses(reservation_id)), "all notices")
+    assert [n["status"] for n in told()] == shared.statuses(reservation_id)
+    assert all(n["times"] == 1 and n["text"] for n in told())
 
 
-def test_movie_M4_a_film_without_screen_is_refused_with_the_reason(shared):
-    shared.send({**item("film-3", "MOVIE", capacity=5), "manager_id": "manager"})
-    def told():
-        refused = shared.customer("manager")[1].get("refused", [])
-        return [r for r in refused if r["item_id"] == "film-3"]
-    refused, = wait_until(told, "the manager to be told")
-    assert refused["refusal"] == "INVALID" and refused["detail"] == "a MOVIE needs its screen"
-
-
-def test_musical_O1_O2_a_hundred_thousand_seats(shared):
-    shared.send(item("1003", "MUSICAL", title="HOT", capacity=100000, max_per_reservation=10, price=10, payment="AT_ONCE"))
-    shared.wait_item("1003", available=100000)
-    shared.send(reserve("hot-1", "kim", "1003", quantity=10))
-    shared.wait_status("hot-1", "APPROVED")
-    shared.wait_item("1003", available=99990)
-
-
-def test_C2_a_customer_is_known_by_name(shared):
-    shared.send({"type": "RegisterCustomer", "customer_id": "known", "name": "김철수", "contact": "010-1234", "language": "ko"})
-    who = wait_until(lambda: shared.customer("known")[0] == 200 and shared.customer("known")[1]["customer"], "the customer")
-    assert who["name"] == "김철수" and who["language"] == "ko"
-
-
-def test_N3_only_the_owner_cancels_and_the_sender_is_told(shared):
-    shared.send(item("mine", "BOOK", capacity=1), reserve("mine-1", "owner", "mine"))
-    shared.wait_status("mine-1", "APPROVED")
-    shared.send(cancel("mine-1", "thief"), pay("never-was", "thief"))
-    wait_until(lambda: len(shared.customer("thief")[1].get("refused", [])) == 2, "the sender to be told")
-    assert {r["refusal"] for r in shared.customer("thief")[1]["refused"]} == {"UNKNOWN_RESERVATION"}
-    assert shared.statuses("mine-1") == ["REQUESTED", "HELD", "APPROVED"]
+def test_a_script_whose_wait_does_not_come_true_says_what_is_shown_instead(shared):
+    url = ["--catalog-url", shared.filters["catalog", 0].url("")]
+    late = shared.holdfast("send", *url, stdin='{"wait":{"item":"book-1","available":7,"rows":[],"seconds":1}}\n', check=False)
+    assert late.returncode == 75
+    assert 'waited 1 s for item book-1 to show {"available":7,"rows":[]}: it shows {"available":0,"rows":[]}' in late.stderr
+    for wrong in ({"nothing": "x"}, {"item": 5}, {"item": "x", "seconds": 0}, {"item": "x", "seconds": "5"}, "x"):
+        refused = shared.holdfast("send", *url, stdin=json.dumps({"wait": wrong}) + "\n", check=False)
+        assert refused.returncode == 65 and 'line 1: needs {"wait":{"item":ID,...}}' in refused.stderr, wrong
 
 
 def test_an_id_that_is_reused_is_refused_and_the_good_hold_stays(shared):

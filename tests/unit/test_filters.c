@@ -49,8 +49,10 @@ static void commands_are_checked_at_the_entrance(void **unused) {
        "dead-letter(quantity must be from 1 to 1000000) CommandRefused(Reserve,INVALID)"},
       {0, RESERVE("\"seats\":[\"A-1\",\"A-1\"]"),
        "dead-letter(a seat is named twice) CommandRefused(Reserve,INVALID)"},
-      {0, RESERVE("\"seats\":[\"A-1\"],\"quantity\":2"),
-       "dead-letter(quantity is not the number of seats) CommandRefused(Reserve,INVALID)"},
+      {0, RESERVE("\"seats\":[\"A-1\"],\"quantity\":2"), OPENED},
+      {0, RESERVE("\"seats\":[\"A-1\",\"A-2\"],\"quantity\":1"),
+       "dead-letter(quantity is less than the seats that are named) "
+       "CommandRefused(Reserve,INVALID)"},
       {0, RESERVE("\"seats\":[\"\"]"),
        "dead-letter(a seat must have 1 to 64 printable bytes) CommandRefused(Reserve,INVALID)"},
       {0, RESERVE("\"quantity\":1,\"amount\":-5"),
@@ -273,22 +275,35 @@ static void the_best_seats_are_together_in_the_first_row_that_has_them_near_its_
   static const struct {
     const char *taken[4];
     int count;
+    const char *named[3];
     const char *found; /* NULL: refused, as reason says */
     const char *reason;
   } table[] = {
-      {{0}, 1, "A-3", 0},
-      {{0}, 2, "A-2 A-3", 0},
-      {{0}, 3, "A-2 A-3 A-4", 0},
-      {{0}, 5, "A-1 A-2 A-3 A-4 A-5", 0},
-      {{0}, 6, "B-9 B-10 B-11 B-12 B-13 B-14", 0}, /* the first row is too short */
-      {{"A-3"}, 1, "A-2", 0},
-      {{"A-3"}, 2, "A-1 A-2", 0},
-      {{"A-3"}, 3, "B-10 B-11 B-12", 0},
-      {{"A-2", "A-4", "B-11", "B-12"}, 2, "B-9 B-10", 0},
-      {{"A-2", "A-4", "B-10", "B-13"}, 3, NULL, "StockRefused(NOT_ADJACENT)"},
-      {{0}, 7, NULL, "StockRefused(NOT_ADJACENT)"},
-      {{0}, 12, NULL, "StockRefused(SOLD_OUT)"},
-      {{0}, 13, NULL, "StockRefused(OVER_LIMIT)"},
+      {{0}, 1, {0}, "A-3", 0},
+      {{0}, 2, {0}, "A-2 A-3", 0},
+      {{0}, 3, {0}, "A-2 A-3 A-4", 0},
+      {{0}, 5, {0}, "A-1 A-2 A-3 A-4 A-5", 0},
+      {{0}, 6, {0}, "B-9 B-10 B-11 B-12 B-13 B-14", 0}, /* the first row is too short */
+      {{"A-3"}, 1, {0}, "A-2", 0},
+      {{"A-3"}, 2, {0}, "A-1 A-2", 0},
+      {{"A-3"}, 3, {0}, "B-10 B-11 B-12", 0},
+      {{"A-2", "A-4", "B-11", "B-12"}, 2, {0}, "B-9 B-10", 0},
+      {{"A-2", "A-4", "B-10", "B-13"}, 3, {0}, NULL, "StockRefused(NOT_ADJACENT)"},
+      {{0}, 7, {0}, NULL, "StockRefused(NOT_ADJACENT)"},
+      {{0}, 12, {0}, NULL, "StockRefused(SOLD_OUT)"},
+      {{0}, 13, {0}, NULL, "StockRefused(OVER_LIMIT)"},
+      {{0}, 2, {"A-1"}, "A-1 A-2", 0}, /* with those that are named among them */
+      {{0}, 3, {"A-5"}, "A-3 A-4 A-5", 0},
+      {{0}, 3, {"A-2"}, "A-2 A-3 A-4", 0},
+      {{0}, 4, {"A-4", "A-2"}, "A-1 A-2 A-3 A-4", 0},
+      {{0}, 2, {"B-14"}, "B-13 B-14", 0},
+      {{"A-3"}, 2, {"A-2"}, "A-1 A-2", 0},
+      {{"A-3"}, 3, {"A-2"}, NULL, "StockRefused(NOT_ADJACENT)"}, /* not in another row */
+      {{"A-3"}, 4, {"A-2", "A-4"}, NULL, "StockRefused(NOT_ADJACENT)"},
+      {{0}, 3, {"A-5", "B-9"}, NULL, "StockRefused(NOT_ADJACENT)"},
+      {{0}, 6, {"A-1"}, NULL, "StockRefused(NOT_ADJACENT)"},
+      {{"A-2"}, 2, {"A-2"}, NULL, "StockRefused(SEAT_TAKEN)"},
+      {{0}, 2, {"A-6"}, NULL, "StockRefused(UNKNOWN_SEAT)"},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     struct harness h;
@@ -307,10 +322,14 @@ static void the_best_seats_are_together_in_the_first_row_that_has_them_near_its_
       assert_memory_equal(harness_send(&h, 1000, "i", RECORD_REQUEST_HOLD, &hold), "StockHeld ",
                           strlen("StockHeld "));
     }
-    const struct request_hold wish = {.reservation_id = STR("wish"),
-                                      .customer_id = STR("c"),
-                                      .item_id = STR("i"),
-                                      .quantity = table[i].count};
+    struct request_hold wish = {.reservation_id = STR("wish"),
+                                .customer_id = STR("c"),
+                                .item_id = STR("i"),
+                                .quantity = table[i].count};
+    struct str named[3];
+    for (; table[i].named[wish.seats.count]; wish.seats.count++)
+      named[wish.seats.count] = str_of(table[i].named[wish.seats.count]);
+    wish.seats.items = named;
     const char *out = harness_send(&h, 1000, "i", RECORD_REQUEST_HOLD, &wish);
     if (!table[i].found) {
       if (strcmp(out, table[i].reason) != 0)
@@ -366,6 +385,26 @@ static void a_due_time_passes_once_and_not_before(void **unused) {
       {9100, "{\"type\":\"ClearDeadlines\",\"reservation_id\":\"r\"}", "-"},
       {9999, NULL, "-"},
       {10000, SET("RETRY", "500"), "DeadlinePassed(RETRY)"},
+  };
+  PLAY("deadline", steps);
+}
+
+/* Only the clock of the moment counts: what has passed stays passed, what is due again waits. */
+static void a_clock_that_steps_loses_no_deadline_and_repeats_none(void **unused) {
+  (void)unused;
+  const struct line_of_play steps[] = {
+      {10000, SET("HOLD_END", "50000"), "-"},
+      {10000, SET("RETRY", "20000"), "-"},
+      {20000, NULL, "DeadlinePassed(RETRY)"},
+      {5000, NULL, "-"}, /* back, before the one that has passed */
+      {20000, NULL, "-"},
+      {6000, SET("RETRY", "7000"), "-"}, /* back again, and due earlier than the last one was */
+      {6999, NULL, "-"},
+      {7000, NULL, "DeadlinePassed(RETRY)"},
+      {49999, NULL, "-"},
+      {9000000, NULL, "DeadlinePassed(HOLD_END)"}, /* far ahead */
+      {8000, NULL, "-"},
+      {9000000, NULL, "-"},
   };
   PLAY("deadline", steps);
 }
@@ -520,6 +559,7 @@ int main(void) {
       cmocka_unit_test(the_best_seats_are_together_in_the_first_row_that_has_them_near_its_middle),
       cmocka_unit_test(an_option_must_be_one_of_the_items),
       cmocka_unit_test(a_due_time_passes_once_and_not_before),
+      cmocka_unit_test(a_clock_that_steps_loses_no_deadline_and_repeats_none),
       cmocka_unit_test(outcomes_and_holds_follow_the_status),
       cmocka_unit_test(a_bet_is_counted_once_and_taken_back_once),
       cmocka_unit_test(a_view_ignores_what_it_has_seen),
