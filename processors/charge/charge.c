@@ -66,7 +66,8 @@ static void request(struct expiry_turn *expiry, const struct event *event) {
                        .kind = request->kind,
                        .amount = request->amount,
                        .state = CHARGE_STATE_DEFERRED,
-                       .traceparent = event->traceparent};
+                       .traceparent = event->traceparent,
+                       .correlation_id = event->correlation_id};
   if (known) row = *known;
   expiry_see(expiry, event->time);
   if (!known && expiry_has_gone(expiry, event->time))

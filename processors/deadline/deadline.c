@@ -12,7 +12,8 @@ static void set(struct context *context, const struct event *event) {
   const struct deadline row = {.reservation_id = set->reservation_id,
                                .kind = set->kind,
                                .due_at = set->due_at,
-                               .traceparent = event->traceparent};
+                               .traceparent = event->traceparent,
+                               .correlation_id = event->correlation_id};
   row_put(context, &deadline_rows[0], key_of(context, set->reservation_id, set->kind), &row);
 }
 

@@ -159,39 +159,29 @@ static bool find_topics(struct audit *audit) {
   return true;
 }
 
-/* How far one consumer of a topic is. judged: the audit waits for its effects. */
-static bool ask_group(struct audit *audit, int topic, const char *group, bool judged) {
-  const char *name = audit_topics[topic].topic;
+/* What each consumer has processed: before anything is read, so that all its effects are there. */
+static bool ask_consumer(struct audit *audit, int topic) {
+  const char *name = audit_topics[topic].topic, *group = audit_topics[topic].consumer;
   struct log_offset offsets[AUDIT_PARTITIONS_MAX];
   if (!kafka_admin_committed(audit->admin, group, name, offsets, audit->partitions[topic],
                              &audit->failure))
     return false;
   for (int32_t p = 0; p < audit->partitions[topic]; p++) {
     struct commit_metadata metadata;
-    bool said = offsets[p].offset >= 0 && commit_metadata_parse(offsets[p].metadata, &metadata);
-    if (judged && !said)
+    if (offsets[p].offset < 0 || !commit_metadata_parse(offsets[p].metadata, &metadata))
       return log_fail(&audit->failure, EX_UNAVAILABLE,
                       "the group '%s' has no committed offset of this pipeline for partition "
                       "%" PRId32 " of '%s': 'holdfast topics apply' makes the first",
                       group, p, name);
-    if (judged) {
-      auditor_committed(audit->auditor, (enum audit_topic)topic, p, offsets[p].offset,
-                        metadata.epoch);
-    } else if (said) {
-      auditor_epoch(audit->auditor, metadata.epoch);
-    }
+    auditor_committed(audit->auditor, (enum audit_topic)topic, p, offsets[p].offset,
+                      metadata.epoch);
   }
   return true;
 }
 
-/* What each consumer has processed: before anything is read, so that all its effects are there. For
- * those that also read a topic nobody waits; but whether one was reset tells why something comes
- * again. */
 static bool ask_consumers(struct audit *audit) {
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
-    const struct audit_source *source = &audit_topics[topic];
-    if (source->consumer && !ask_group(audit, topic, source->consumer, true)) return false;
-    if (source->also && !ask_group(audit, topic, source->also, false)) return false;
+    if (audit_topics[topic].consumer && !ask_consumer(audit, topic)) return false;
   }
   return true;
 }
@@ -282,13 +272,14 @@ static bool audit_round(struct audit *audit, struct audit_summary *summary) {
 }
 
 static json_t *summary_json(const struct audit_summary *s) {
-  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records",
-                   s->records, "reservations", s->reservations, "approved", s->approved, "failed",
-                   s->failed, "cancelled", s->cancelled, "waiting", s->waiting, "on_the_way",
-                   s->on_the_way, "refused_ids", s->refused_ids, "refused_commands",
+  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+                   "records", s->records, "reservations", s->reservations, "approved", s->approved,
+                   "failed", s->failed, "cancelled", s->cancelled, "waiting", s->waiting,
+                   "on_the_way", s->on_the_way, "refused_ids", s->refused_ids, "refused_commands",
                    s->refused_commands, "dead_letters", s->dead_letters, "items", s->items,
                    "units_sold", s->units_sold, "units_held", s->units_held, "charged", s->charged,
-                   "refunded", s->refunded, "repeats", s->repeats);
+                   "refunded", s->refunded, "told", s->told, "to_be_told", s->to_be_told, "repeats",
+                   s->repeats);
 }
 
 static void print_summary(struct audit *audit, const struct audit_summary *s, int64_t stores) {
@@ -313,6 +304,7 @@ static void print_summary(struct audit *audit, const struct audit_summary *s, in
   printf("%" PRId64 " items, %" PRId64 " units sold and %" PRId64 " held; %" PRId64
          " charged and %" PRId64 " refunded\n",
          s->items, s->units_sold, s->units_held, s->charged, s->refunded);
+  printf("%" PRId64 " notices told, %" PRId64 " to be told\n", s->told, s->to_be_told);
   printf("%" PRId64 " commands refused (%" PRId64 " for a used id), %" PRId64 " dead letters",
          s->refused_commands, s->refused_ids, s->dead_letters);
   if (s->repeats) printf(", %" PRId64 " records repeated by a reset", s->repeats);

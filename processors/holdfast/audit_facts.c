@@ -12,17 +12,21 @@
 #define FLUSH_CHANGES 20000
 
 const struct audit_source audit_topics[AUDIT_TOPIC_COUNT] = {
-    [AUDIT_COMMANDS] = {"reservation-commands", "reserve-requested", false, NULL},
-    [AUDIT_DEAD_LETTERS] = {"dead-letters", NULL, false, NULL},
-    [AUDIT_LEDGER] = {"payment-requests", "payment", false, NULL},
-    [AUDIT_STOCK] = {"stock-requests", "stock-check", false, NULL},
-    [AUDIT_RESULTS] = {"payment-results", "approved-failed", false, NULL},
-    [AUDIT_CHARGES] = {"charge-requests", "charge", false, NULL},
-    [AUDIT_DEADLINES] = {"deadlines", "deadline", false, NULL},
-    [AUDIT_OUTCOMES] = {"reservation-outcomes", NULL, false, "tally"},
-    [AUDIT_EVENTS] = {"reservation-events", "history", false, "notify"},
-    [AUDIT_LEVELS] = {"stock-levels", NULL, true, NULL},
-    [AUDIT_HISTORY] = {"history-changelog", NULL, true, NULL},
+    [AUDIT_COMMANDS] = {"reservation-commands", .consumer = "reserve-requested"},
+    [AUDIT_DEAD_LETTERS] = {"dead-letters"},
+    [AUDIT_LEDGER] = {"payment-requests", .consumer = "payment"},
+    [AUDIT_STOCK] = {"stock-requests", .consumer = "stock-check"},
+    [AUDIT_RESULTS] = {"payment-results", .consumer = "approved-failed"},
+    [AUDIT_CHARGES] = {"charge-requests", .consumer = "charge"},
+    [AUDIT_DEADLINES] = {"deadlines", .consumer = "deadline"},
+    [AUDIT_OUTCOMES] = {"reservation-outcomes"},
+    [AUDIT_EVENTS] = {"reservation-events", .consumer = "history"},
+    [AUDIT_LEVELS] = {"stock-levels", .table = true},
+    [AUDIT_HISTORY] = {"history-changelog", .table = true},
+    [AUDIT_SOLD] = {"reservation-outcomes", .consumer = "tally", .again = true},
+    [AUDIT_TALLIES] = {"option-tallies", .table = true},
+    [AUDIT_STEPS] = {"reservation-events", .consumer = "notify", .again = true},
+    [AUDIT_NOTICES] = {"notifications"},
 };
 
 /* ---- rows ---- */
@@ -496,6 +500,10 @@ static void take_down(struct auditor *auditor, const struct audit_event *event) 
     case AUDIT_EVENTS: told_customer(auditor, event); return;
     case AUDIT_LEVELS: level(auditor, event); return;
     case AUDIT_HISTORY: viewed(auditor, event); return;
+    case AUDIT_SOLD: audit_sold(auditor, event); return;
+    case AUDIT_TALLIES: audit_tally(auditor, event); return;
+    case AUDIT_STEPS: audit_to_tell(auditor, event); return;
+    case AUDIT_NOTICES: audit_told(auditor, event); return;
     case AUDIT_TOPIC_COUNT: return;
   }
 }
@@ -527,6 +535,9 @@ static bool is_processed(const struct auditor *auditor, const struct audit_event
 }
 
 static void mark(struct auditor *auditor, const struct audit_event *event) {
+  if (event->topic == AUDIT_SOLD) audit_mark_tally(auditor, event);
+  if (event->topic == AUDIT_STEPS) audit_mark_customer(auditor, event);
+  if (audit_topics[event->topic].again) return; /* the sale itself does not wait for these */
   struct str reservation = reservation_of(auditor, event->value),
              item = item_of(auditor, event->value);
   if (valid_id(reservation)) {
@@ -559,7 +570,7 @@ static void after_record(struct auditor *auditor) {
 /* What a record shows whether its consumer has read it or not. */
 static void look_at(struct auditor *auditor, const struct audit_event *event, bool readable) {
   auditor->partitions[event->topic][event->partition].seen = event->record->offset + 1;
-  check_order(auditor, event);
+  if (!audit_topics[event->topic].again) check_order(auditor, event);
   if (readable && event->topic == AUDIT_LEDGER) audit_answer(auditor, event);
 }
 
@@ -574,7 +585,7 @@ void auditor_read(struct auditor *auditor, enum audit_topic topic, int32_t parti
   bool readable = decode(auditor, &event, processed);
   if (first_sight) look_at(auditor, &event, readable);
   if (processed) {
-    auditor->summary.records++;
+    auditor->summary.records += !audit_topics[topic].again;
     if (topic == AUDIT_COMMANDS) auditor->commands++;
     if (readable) take_down(auditor, &event);
     *position = record->offset + 1;
@@ -626,10 +637,6 @@ void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t 
                        int64_t offset, int64_t epoch) {
   if (partition >= AUDIT_PARTITIONS_MAX) return;
   auditor->partitions[topic][partition].committed = offset;
-  auditor_epoch(auditor, epoch);
-}
-
-void auditor_epoch(struct auditor *auditor, int64_t epoch) {
   if (epoch > 1) auditor->was_reset = true;
 }
 

@@ -1,5 +1,5 @@
 /* Shared by the auditor's files: audit_facts.c takes records down, audit_stock.c folds the stock,
- * audit_judge.c judges. */
+ * audit_told.c tallies and notices, audit_judge.c judges. */
 #ifndef HOLDFAST_AUDIT_INTERNAL_H
 #define HOLDFAST_AUDIT_INTERNAL_H
 
@@ -19,7 +19,12 @@ enum audit_row {
   ROW_ITEM = 'i',    /* item */
   ROW_SEAT = 's',    /* item, seat: the row is there while somebody has it */
   ROW_RECEIPT = 'r', /* item, receipt */
-  ROW_VIEW = 'v'     /* customer, reservation */
+  ROW_VIEW = 'v',    /* customer, reservation */
+  ROW_SOLD = 'o',    /* item, reservation */
+  ROW_TALLY = 't',   /* item, option */
+  ROW_STEP = 'e',    /* customer, reservation */
+  ROW_TO_TELL = 'n', /* customer, number: expected or told, until it is both */
+  ROW_CUSTOMER = 'c' /* customer */
 };
 
 struct facts {
@@ -71,6 +76,18 @@ struct view_facts {
   int32_t events_revision, view_revision;
   enum status events_status, view_status;
   int64_t events_at; /* time of the last step */
+  int32_t moving;
+};
+
+struct tally_facts {
+  int64_t sold[3], table[3]; /* reservations, units, sum: as the outcomes have it, and as told */
+  int64_t offset;
+  int32_t partition, moving;
+};
+
+struct customer_facts {
+  int64_t expected, told; /* notices */
+  bool differs;
   int32_t moving;
 };
 
@@ -132,6 +149,14 @@ struct str audit_hold_key(struct auditor *auditor, struct str item, struct str r
 /* ---- audit_stock.c ---- */
 void audit_answer(struct auditor *auditor, const struct audit_event *event);
 void audit_stock(struct auditor *auditor, const struct audit_event *event);
+
+/* ---- audit_told.c ---- */
+void audit_sold(struct auditor *auditor, const struct audit_event *event);
+void audit_tally(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_tally(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_customer(struct auditor *auditor, const struct audit_event *event);
+void audit_to_tell(struct auditor *auditor, const struct audit_event *event);
+void audit_told(struct auditor *auditor, const struct audit_event *event);
 
 /* ---- audit_facts.c ---- */
 bool audit_is_outcome(enum status status);

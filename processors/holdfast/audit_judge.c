@@ -38,6 +38,9 @@ const struct audit_rule_text audit_rules[AUDIT_RULE_COUNT] = {
                                      "only what was cancelled is refunded"},
     [RULE_STORE_DIFFERS] = {"store-differs", "a store equals the fold of its changelog"},
     [RULE_VIEW_DIFFERS] = {"view-differs", "the history equals the fold of its events"},
+    [RULE_TALLY_DIFFERS] = {"tally-differs", "option-tallies equals the fold of the outcomes"},
+    [RULE_NOTICE_DIFFERS] = {"notice-differs",
+                             "a customer is told each change of status once, in order"},
 };
 
 struct judgement {
@@ -242,6 +245,33 @@ static void judge_view(struct judgement *judgement, struct str key, const struct
   blame(judgement, RULE_VIEW_DIFFERS, reservation, NULL, text);
 }
 
+/* The key's parts: item, option. */
+static void judge_tally(struct judgement *judgement, struct str key,
+                        const struct tally_facts *tally) {
+  bool same = memcmp(tally->sold, tally->table, sizeof tally->sold) == 0;
+  if (same || tally->moving == judgement->auditor->round) return;
+  struct str item = str_of(key.data + 1);
+  struct facts place = {.last_topic = AUDIT_TALLIES,
+                        .last_partition = tally->partition,
+                        .last_offset = tally->offset};
+  char text[320];
+  snprintf(text, sizeof text,
+           "the tally of option '%.64s' says %" PRId64 " reservations, %" PRId64
+           " units, sum %" PRId64 "; the outcomes say %" PRId64 ", %" PRId64 ", %" PRId64,
+           item.data + item.size + 1, tally->table[0], tally->table[1], tally->table[2],
+           tally->sold[0], tally->sold[1], tally->sold[2]);
+  blame(judgement, RULE_TALLY_DIFFERS, item, &place, text);
+}
+
+static void judge_notices(struct judgement *judgement, struct str id,
+                          const struct customer_facts *customer) {
+  int64_t ahead = customer->told - customer->expected;
+  judgement->summary->told += customer->told;
+  if (ahead < 0) judgement->summary->to_be_told -= ahead;
+  if (ahead > 0 && customer->moving != judgement->auditor->round)
+    blame(judgement, RULE_NOTICE_DIFFERS, id, NULL, "told more often than anything changed");
+}
+
 static bool judge_row(void *user, struct str key, struct str value) {
   struct judgement *judgement = user;
   union {
@@ -249,6 +279,8 @@ static bool judge_row(void *user, struct str key, struct str value) {
     struct hold_facts hold;
     struct item_facts item;
     struct view_facts view;
+    struct tally_facts tally;
+    struct customer_facts customer;
   } row;
   memset(&row, 0, sizeof row);
   memcpy(&row, value.data, value.size < sizeof row ? value.size : sizeof row);
@@ -259,6 +291,11 @@ static bool judge_row(void *user, struct str key, struct str value) {
     case ROW_HOLD: judge_hold(judgement, copy, &row.hold); break;
     case ROW_ITEM: judge_item(judgement, id, &row.item); break;
     case ROW_VIEW: judge_view(judgement, copy, &row.view); break;
+    case ROW_TALLY: judge_tally(judgement, copy, &row.tally); break;
+    case ROW_CUSTOMER: judge_notices(judgement, id, &row.customer); break;
+    case ROW_SOLD:
+    case ROW_STEP:
+    case ROW_TO_TELL:
     case ROW_ANSWER:
     case ROW_SEAT:
     case ROW_RECEIPT: break;

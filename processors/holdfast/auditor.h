@@ -33,6 +33,10 @@ enum audit_topic {
   AUDIT_EVENTS,
   AUDIT_LEVELS,
   AUDIT_HISTORY,
+  AUDIT_SOLD, /* the outcomes once more, as far as tally has read them */
+  AUDIT_TALLIES,
+  AUDIT_STEPS, /* the events once more, as far as notify has read them */
+  AUDIT_NOTICES,
   AUDIT_TOPIC_COUNT
 };
 
@@ -40,7 +44,7 @@ struct audit_source {
   const char *topic;
   const char *consumer; /* the group whose work is judged; NULL: nobody's */
   bool table;           /* only the last value of a key counts */
-  const char *also;     /* another group that reads it, and is not waited for; NULL: none */
+  bool again;           /* it was read before, for another consumer: only this one's is judged */
 };
 extern const struct audit_source audit_topics[AUDIT_TOPIC_COUNT];
 
@@ -68,6 +72,8 @@ enum audit_rule {
   RULE_REFUNDED_NOT_CANCELLED,
   RULE_VIEW_DIFFERS,
   RULE_STORE_DIFFERS,
+  RULE_TALLY_DIFFERS,
+  RULE_NOTICE_DIFFERS,
   AUDIT_RULE_COUNT
 };
 
@@ -89,8 +95,8 @@ struct audit_violation {
 /* What an audit counts. */
 struct audit_summary {
   int64_t records, reservations, approved, failed, cancelled, waiting, on_the_way, refused_ids,
-      refused_commands, dead_letters, items, units_sold, units_held, charged, refunded, repeats,
-      violations;
+      refused_commands, dead_letters, items, units_sold, units_held, charged, refunded, told,
+      to_be_told, repeats, violations;
   char waits[68]; /* one of those that wait, to look at; empty: none */
 };
 
@@ -110,9 +116,6 @@ void auditor_begin(struct auditor *auditor, int64_t now);
  * group was reset, and what it wrote again is not held against it. */
 void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t partition,
                        int64_t offset, int64_t epoch);
-
-/* The epoch of a group that is not waited for. */
-void auditor_epoch(struct auditor *auditor, int64_t epoch);
 
 /* Takes a record down. A record at or past the consumer's offset is left for the next round and
  * only marked. */

@@ -90,7 +90,8 @@ static void status_changed(struct expiry_turn *expiry, const struct event *event
                           .screen = changed->screen,
                           .until = changed->until,
                           .at = event->time,
-                          .number = recipient.tail++};
+                          .number = recipient.tail++,
+                          .correlation_id = event->correlation_id};
   memcpy(&notice.seats, &changed->seats, sizeof notice.seats);
   struct str key = notice_key(context, notice.customer_id, notice.number);
   put_recipient(expiry, customer, &recipient, event->time);

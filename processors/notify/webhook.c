@@ -88,7 +88,7 @@ static char *make_body(const struct notice *notice) {
   char text[TEXT_MAX];
   json_t *json =
       record_to_json(&holdfast_schemas, (struct record){.type = RECORD_NOTICE, .value = notice});
-  static const char *const own[] = {"type", "number", "attempts", "due_at"};
+  static const char *const own[] = {"type", "number", "attempts", "due_at", "correlation_id"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) json_object_del(json, own[i]);
   notice_text(notice, text, sizeof text);
   json_object_set_new(json, "text", json_text(str_of(text)));

@@ -316,6 +316,9 @@ static bool decode(struct runtime *runtime, const struct log_record *record, str
                           .key = record->key,
                           .time = record->timestamp,
                           .traceparent = record->traceparent,
+                          .correlation_id = str_equal(record->correlation_id, record->key)
+                                                ? (struct str){0}
+                                                : record->correlation_id,
                           .cause = record->causation};
   return true;
 }
@@ -365,6 +368,13 @@ enum log_status decide_record(struct runtime *runtime, struct partition *partiti
   return decide(&context, event);
 }
 
+/* What a row that waits has kept of what made it wait. */
+static struct str kept_text(struct runtime *runtime, const struct row_kind *kind, const void *row,
+                            const char *name) {
+  const struct str *text = row_field(runtime, kind, row, name);
+  return text && text->size ? *text : (struct str){0};
+}
+
 /* The row of an event that no record caused, as it stands now: NULL if it has gone. */
 static const void *event_row(struct runtime *runtime, struct context *context,
                              struct event *event) {
@@ -372,10 +382,9 @@ static const void *event_row(struct runtime *runtime, struct context *context,
   context->event = event;
   event->type = kind ? kind->type : -1;
   event->value = kind ? row_get(context, kind, event->key) : NULL;
-  /* A row that waits keeps the trace of what made it wait. */
-  const struct str *traceparent =
-      event->value ? row_field(runtime, kind, event->value, "traceparent") : NULL;
-  if (traceparent && traceparent->size) event->traceparent = *traceparent;
+  if (!event->value) return NULL;
+  event->traceparent = kept_text(runtime, kind, event->value, "traceparent");
+  context->correlation_id = kept_text(runtime, kind, event->value, "correlation_id");
   return event->value;
 }
 

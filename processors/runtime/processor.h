@@ -30,6 +30,8 @@ struct event {
   int64_t now;       /* the clock, for filters that touch the world; 0 for all others */
   int answer;        /* EVENT_ANSWER: what the world said, in the filter's own terms */
   struct str traceparent;
+  struct str correlation_id; /* empty: the key is. A row that waits keeps both in fields of these
+                                names, and what comes of it later has them too */
   struct str place; /* of the record, "topic-partition-offset", as `causation` of what it causes; of
                        other sources: what stands there for them */
   struct str cause; /* the place of the record that caused this one; empty: nobody says */

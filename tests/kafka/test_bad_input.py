@@ -47,14 +47,27 @@ def encoded_reserve(reservation_id, item_id):
     return b"\xc3\x01" + fingerprint + body.getvalue()
 
 
-def test_a_trace_that_came_in_is_passed_on(shared):
-    shared.send(book("traced"))
-    shared.wait_item("traced")
+def test_N15_a_trace_and_a_correlation_id_that_came_in_are_in_every_record_after_it(shared):
+    """Through what waits too: the payment's answer, the end of a hold, a notice."""
+    shared.send({**book("traced"), "price": 5, "payment": "AT_ONCE"}, {**book("traced-brief"), "price": 5, "payment": "BY_CUSTOMER", "hold_seconds": 2})
+    for item_id in ("traced", "traced-brief"):
+        shared.wait_item(item_id)
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    produce(shared, "reservation-commands", b"traced-1", encoded_reserve("traced-1", "traced"), [("traceparent", trace.encode())])
+    for reservation_id, item_id in (("traced-1", "traced"), ("traced-2", "traced-brief")):
+        produce(shared, "reservation-commands", reservation_id.encode(), encoded_reserve(reservation_id, item_id),
+                [("traceparent", trace.encode()), ("correlation-id", b"request-42")])
     shared.wait_status("traced-1", "APPROVED")
-    outcome, = [line for line in shared.read("reservation-outcomes") if line["value"]["reservation_id"] == "traced-1"]
-    assert outcome["headers"]["traceparent"] == trace
+    shared.wait_status("traced-2", "FAILED", "EXPIRED")
+    wait_until(lambda: len([n for n in shared.notices() if n["reservation_id"] in ("traced-1", "traced-2")]) == 6, "the notices")
+    seen = set()
+    for topic in ("reservation-commands", "payment-requests", "stock-requests", "charge-requests", "deadlines", "payment-results", "reservation-events",
+                  "reservation-outcomes", "notifications"):
+        for line in shared.read(topic):
+            if line["value"].get("reservation_id") in ("traced-1", "traced-2"):
+                seen.add(line["value"]["type"])
+                assert line["headers"]["correlation-id"] == "request-42", (topic, line)
+                assert line["headers"].get("traceparent") == trace or topic == "notifications", (topic, line)
+    assert {"ChargeSettled", "DeadlinePassed", "Notified", "Tallied", "ReservationOutcome"} <= seen
 
 
 def test_headers_that_are_no_text_or_too_long_stop_nobody_and_are_not_passed_on(shared):

@@ -35,7 +35,6 @@ static void audit(struct sim *sim) {
   auditor_begin(auditor, sim->now);
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
     const struct audit_source *source = &audit_topics[topic];
-    if (source->also) auditor_epoch(auditor, sim_epoch(sim, source->also));
     for (int32_t p = 0; p < sim->partitions && source->consumer; p++) {
       auditor_committed(auditor, (enum audit_topic)topic, p,
                         memory_committed(sim->cluster, source->consumer, source->topic, p),
@@ -59,6 +58,8 @@ static void audit(struct sim *sim) {
              sim->summary.waiting, sim->summary.waits, sim->summary.on_the_way);
     if (!sim->subject.size) sim->subject = arena_copy(&sim->arena, str_of(sim->summary.waits));
   }
+  if (sim->summary.to_be_told)
+    sim_fail(sim, "%" PRId64 " notices were never told", sim->summary.to_be_told);
   auditor_free(auditor);
   sim_give_store("audit", store, 1);
 }
@@ -199,140 +200,10 @@ static void check_money(struct sim *sim) {
   }
 }
 
-/* ---- notices and tallies ---- */
-
-/* Groups of counts: what must come out as zero, what was seen, and the last value of a table. */
-enum { BALANCE, SEEN, LAST };
-
-/* A count for each key. */
-static int64_t *counter(struct sim *sim, struct staging *counts, int group, struct str key) {
-  const struct staged *found = staging_find(counts, group, 0, key);
-  if (found) return (int64_t *)(uintptr_t)found->change.value.data;
-  int64_t *count = arena_zalloc(&sim->arena, sizeof *count);
-  const struct change change = {.key = key, .value = {(const char *)count, sizeof *count}};
-  staging_put(counts, group, 0, &change, 0);
-  return count;
-}
-
-static void each_record(struct sim *sim, const char *topic, struct staging *counts,
-                        void (*take)(struct sim *sim, struct staging *counts, struct str key,
-                                     struct record record)) {
-  char error[CODEC_ERROR_SIZE];
-  for (int32_t p = 0; p < sim->partitions; p++) {
-    const struct memory_record *at;
-    for (int64_t next = 0; (at = memory_read(sim->cluster, topic, p, next));
-         next = at->offset + 1) {
-      struct record record;
-      if (codec_decode(sim->codec, at->value, &sim->arena, &record, error))
-        take(sim, counts, at->key, record);
-    }
-  }
-}
-
-static struct str step_name(struct sim *sim, const struct status_changed *step, int32_t revision) {
-  return arena_format(&sim->arena, "%.*s of %.*s, revision %d", STR_ARGS(step->reservation_id),
-                      STR_ARGS(step->customer_id), (int)revision);
-}
-
-/* Every step is told, but for one that leaves the status as it is. */
-static void count_step(struct sim *sim, struct staging *counts, struct str key,
-                       struct record record) {
-  (void)key;
-  if (record.type != RECORD_STATUS_CHANGED) return;
-  const struct status_changed *step = record.value;
-  struct str name = step_name(sim, step, step->revision),
-             before = step_name(sim, step, step->revision - 1);
-  *counter(sim, counts, SEEN, name) = 1 + (int)step->status;
-  *counter(sim, counts, BALANCE, name) =
-      *counter(sim, counts, SEEN, before) != 1 + (int)step->status; /* a reset says it again */
-}
-
-static void count_notice(struct sim *sim, struct staging *counts, struct str key,
-                         struct record record) {
-  (void)key;
-  const struct notified *notified = record.value;
-  struct str name =
-      arena_format(&sim->arena, "%.*s of %.*s, revision %d", STR_ARGS(notified->reservation_id),
-                   STR_ARGS(notified->customer_id), (int)notified->revision);
-  --*counter(sim, counts, BALANCE, name);
-}
-
-/* Adds to the balance of an item's option: what was sold, less what the table says. */
-static void tally_add(struct sim *sim, struct staging *counts, struct str item, struct str option,
-                      int64_t reservations, int64_t units, int64_t sum) {
-  const int64_t values[] = {reservations, units, sum};
-  static const char *const names[] = {"reservations", "units", "sum"};
-  for (size_t i = 0; i < 3; i++)
-    *counter(sim, counts, BALANCE,
-             arena_format(&sim->arena, "%.*s, option '%.*s', %s", STR_ARGS(item), STR_ARGS(option),
-                          names[i])) += values[i];
-}
-
-static void count_sold(struct sim *sim, struct staging *counts, struct str key,
-                       struct record record) {
-  (void)key;
-  const struct reservation_outcome *outcome = record.value;
-  int64_t *seen = counter(sim, counts, SEEN,
-                          arena_format(&sim->arena, "%.*s/%.*s/%d", STR_ARGS(outcome->item_id),
-                                       STR_ARGS(outcome->reservation_id), (int)outcome->revision));
-  if (*seen) return; /* a reset says it again */
-  *seen = 1;
-  int64_t *counted = counter(sim, counts, SEEN,
-                             arena_format(&sim->arena, "%.*s/%.*s", STR_ARGS(outcome->item_id),
-                                          STR_ARGS(outcome->reservation_id)));
-  int64_t sign = outcome->status == STATUS_APPROVED ? 1 : *counted ? -1 : 0;
-  if (sign == 0) return;
-  *counted = sign > 0;
-  tally_add(sim, counts, outcome->item_id, outcome->option, sign, sign * outcome->quantity,
-            sign * outcome->amount);
-}
-
-/* Each record of the table replaces the one before. */
-static void count_tally(struct sim *sim, struct staging *counts, struct str key,
-                        struct record record) {
-  const struct option_tally *tally = record.value;
-  const struct staged *known = staging_find(counts, LAST, 0, key);
-  struct option_tally before =
-      known ? *(const struct option_tally *)(const void *)known->change.value.data
-            : (struct option_tally){0};
-  const struct change change = {.key = key, .value = {(const char *)tally, sizeof *tally}};
-  staging_put(counts, LAST, 0, &change, 0);
-  tally_add(sim, counts, tally->item_id, tally->option, before.count - tally->count,
-            before.quantity - tally->quantity, before.sum - tally->sum);
-}
-
-static void check_balances(struct sim *sim, const struct staging *counts, const char *above,
-                           const char *below) {
-  for (size_t i = 0; i < counts->count; i++) {
-    if (counts->entries[i].group != BALANCE) continue;
-    const struct change *change = &counts->entries[i].change;
-    int64_t left = *(const int64_t *)(const void *)change->value.data;
-    if (left) sim_fail(sim, "%.*s %s", STR_ARGS(change->key), left > 0 ? above : below);
-  }
-}
-
-static void check_notices(struct sim *sim) {
-  struct staging counts = {0};
-  each_record(sim, "reservation-events", &counts, count_step);
-  each_record(sim, "notifications", &counts, count_notice);
-  check_balances(sim, &counts, "was never told", "was told more than once");
-  staging_free(&counts);
-}
-
-static void check_tallies(struct sim *sim) {
-  struct staging counts = {0};
-  each_record(sim, "reservation-outcomes", &counts, count_sold);
-  each_record(sim, "option-tallies", &counts, count_tally);
-  check_balances(sim, &counts, "are missing in its tally", "are too many in its tally");
-  staging_free(&counts);
-}
-
 void check_world(struct sim *sim) {
   audit(sim);
   check_stores(sim);
   if (!sim->failed) check_money(sim);
-  if (!sim->failed) check_notices(sim);
-  if (!sim->failed) check_tallies(sim);
 }
 
 /* ---- tables ---- */

@@ -1,0 +1,143 @@
+/* What follows a sale: the tallies of what was sold, and the notices of each step. Both are folded
+ * from what tally and notify had read, and compared with what they wrote. */
+#include <inttypes.h>
+#include <xxhash.h>
+
+#include "audit_internal.h"
+
+/* ---- tallies ---- */
+
+struct sold_facts { /* of a reservation, as tally sees it */
+  int32_t revision;
+  bool seen, counted;
+};
+
+static struct str tally_key(struct auditor *auditor, struct str item, struct str option) {
+  return audit_key(auditor, ROW_TALLY, (struct str[]){item, option}, 2);
+}
+
+void audit_sold(struct auditor *auditor, const struct audit_event *event) {
+  const struct reservation_outcome *outcome = event->value.value;
+  struct sold_facts sold;
+  struct str parts[] = {outcome->item_id, outcome->reservation_id},
+             key = audit_key(auditor, ROW_SOLD, parts, 2);
+  audit_load(auditor, key, &sold, sizeof sold);
+  if (sold.seen && outcome->revision <= sold.revision) return; /* a reset says it again */
+  bool counts = outcome->status == STATUS_APPROVED;
+  int sign = counts - sold.counted;
+  sold = (struct sold_facts){.revision = outcome->revision, .seen = true, .counted = counts};
+  audit_save(auditor, key, &sold, sizeof sold);
+  if (sign == 0) return;
+  struct tally_facts tally;
+  key = tally_key(auditor, outcome->item_id, outcome->option);
+  audit_load(auditor, key, &tally, sizeof tally);
+  tally.sold[0] += sign;
+  tally.sold[1] += sign * (int64_t)outcome->quantity;
+  tally.sold[2] += sign * outcome->amount;
+  audit_save(auditor, key, &tally, sizeof tally);
+}
+
+void audit_tally(struct auditor *auditor, const struct audit_event *event) {
+  const struct option_tally *table = event->value.value;
+  struct tally_facts tally;
+  struct str key = tally_key(auditor, table->item_id, table->option);
+  audit_load(auditor, key, &tally, sizeof tally);
+  const int64_t values[] = {table->count, table->quantity, table->sum};
+  memcpy(tally.table, values, sizeof values);
+  tally.partition = event->partition;
+  tally.offset = event->record->offset;
+  audit_save(auditor, key, &tally, sizeof tally);
+}
+
+void audit_mark_tally(struct auditor *auditor, const struct audit_event *event) {
+  const struct reservation_outcome *outcome = event->value.value;
+  struct tally_facts tally;
+  struct str key = tally_key(auditor, outcome->item_id, outcome->option);
+  audit_load(auditor, key, &tally, sizeof tally);
+  tally.moving = auditor->round;
+  audit_save(auditor, key, &tally, sizeof tally);
+}
+
+/* ---- notices ---- */
+
+struct step_facts { /* of a reservation, as notify sees it */
+  int32_t revision;
+  enum status status;
+  bool seen;
+};
+
+static uint64_t notice_print(struct str reservation, int32_t revision) {
+  return XXH3_64bits_withSeed(reservation.data, reservation.size, (uint64_t)revision + 1);
+}
+
+static struct str notice_key(struct auditor *auditor, struct str customer, int64_t number) {
+  struct str parts[] = {customer, {(const char *)&number, sizeof number}};
+  return audit_key(auditor, ROW_TO_TELL, parts, 2);
+}
+
+static struct str customer_key(struct auditor *auditor, struct str customer) {
+  return audit_key(auditor, ROW_CUSTOMER, &customer, 1);
+}
+
+/* Number n of what a customer is to be told, or was told: whichever is read first is kept, and the
+ * other compared with it. False: they differ. */
+static bool pair(struct auditor *auditor, struct str customer, int64_t number, uint64_t print) {
+  struct str key = notice_key(auditor, customer, number);
+  uint64_t other;
+  if (!audit_load(auditor, key, &other, sizeof other)) {
+    audit_save(auditor, key, &print, sizeof print);
+    return true;
+  }
+  audit_drop(auditor, key);
+  return other == print;
+}
+
+static void add_notice(struct auditor *auditor, const struct audit_event *event, bool told,
+                       struct str customer_id, struct str reservation, int32_t revision) {
+  struct customer_facts customer;
+  struct str key = customer_key(auditor, customer_id);
+  audit_load(auditor, key, &customer, sizeof customer);
+  int64_t number = told ? customer.told++ : customer.expected++;
+  bool fits =
+      customer.differs || pair(auditor, customer_id, number, notice_print(reservation, revision));
+  customer.differs |= !fits; /* one that is missing shifts all that follow: said once */
+  audit_save(auditor, key, &customer, sizeof customer);
+  if (!fits)
+    audit_report(auditor, RULE_NOTICE_DIFFERS, reservation, event,
+                 "revision %d of it is not what notice %" PRId64 " to %.*s should be",
+                 (int)revision, number, STR_ARGS(customer_id));
+}
+
+/* Each change of status is told, in the order of its customer's events. */
+void audit_to_tell(struct auditor *auditor, const struct audit_event *event) {
+  if (event->value.type != RECORD_STATUS_CHANGED) return;
+  const struct status_changed *changed = event->value.value;
+  struct step_facts last;
+  struct str parts[] = {changed->customer_id, changed->reservation_id},
+             key = audit_key(auditor, ROW_STEP, parts, 2);
+  audit_load(auditor, key, &last, sizeof last);
+  if (last.seen && changed->revision <= last.revision) return; /* a reset says it again */
+  bool same = last.seen && changed->status == last.status;
+  last =
+      (struct step_facts){.revision = changed->revision, .status = changed->status, .seen = true};
+  audit_save(auditor, key, &last, sizeof last);
+  if (same) return; /* deferred again: not told */
+  add_notice(auditor, event, false, changed->customer_id, changed->reservation_id,
+             changed->revision);
+}
+
+void audit_told(struct auditor *auditor, const struct audit_event *event) {
+  const struct notified *notified = event->value.value;
+  add_notice(auditor, event, true, notified->customer_id, notified->reservation_id,
+             notified->revision);
+}
+
+void audit_mark_customer(struct auditor *auditor, const struct audit_event *event) {
+  if (event->value.type != RECORD_STATUS_CHANGED) return;
+  const struct status_changed *changed = event->value.value;
+  struct customer_facts customer;
+  struct str key = customer_key(auditor, changed->customer_id);
+  audit_load(auditor, key, &customer, sizeof customer);
+  customer.moving = auditor->round;
+  audit_save(auditor, key, &customer, sizeof customer);
+}
