@@ -240,8 +240,7 @@ class Pipeline:
         audit = self.holdfast("audit", "-o", "json", check=False)
         assert audit.returncode != 1, audit.stdout
         summary = json.loads(audit.stdout)["summary"] if audit.returncode == 0 else None
-        unsettled = ("waiting", "on_the_way", "to_be_told")
-        return summary if summary and summary["reservations"] and not any(summary[name] for name in unsettled) else None
+        return summary if summary and summary["waiting"] == summary["on_the_way"] == 0 and summary["reservations"] else None
 
     def prove(self):
         """What every test of harm ends with: the audit is clean, and what was decided would be decided again."""

@@ -206,5 +206,5 @@ def test_N8_the_entrance_that_is_away_finds_the_commands_when_it_is_back(shared)
 
 
 def test_everything_above_adds_up(shared):
-    wait_until(shared.settled, "everything to be settled", 180)
+    wait_until(lambda: (shared.settled() or {}).get("to_be_told") == 0, "everything to be settled and told", 180)
     shared.prove()
