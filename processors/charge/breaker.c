@@ -6,7 +6,7 @@
 #include "charge.h"
 
 static struct str key_of(struct context *context) {
-  return row_key(context, &charge_rows[ROW_BREAKER], &STR("payment-provider"), 1);
+  return row_key(context, &charge_rows[ROW_BREAKER], &STR(BREAKER_NAME), 1);
 }
 
 static struct breaker get(struct context *context) {
@@ -22,7 +22,7 @@ static void change(struct context *context, const struct breaker *before,
                    const struct breaker *after) {
   put(context, after);
   const struct breaker_changed changed = {
-      .breaker = STR("payment-provider"),
+      .breaker = STR(BREAKER_NAME),
       .from = before->state,
       .to = after->state,
       .calls = before->calls,

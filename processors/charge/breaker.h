@@ -12,6 +12,7 @@
 #include "processor.h"
 #include "records.h"
 
+#define BREAKER_NAME "payment-provider"
 #define BREAKER_WINDOW 20    /* calls, at most 63 */
 #define BREAKER_CALLS_MIN 10 /* fewer decide nothing */
 #define BREAKER_BAD_PERCENT 50

@@ -1,3 +1,4 @@
+#include "breaker.h"
 #include "charge.h"
 
 static const int accepts[] = {RECORD_REQUEST_CHARGE, -1};
@@ -17,6 +18,18 @@ const struct row_kind charge_rows[] = {EXPIRY_ROW_KINDS,
                                                         .due_field = "due_at"},
                                        {0}};
 
+static int64_t breaker_state(const void *row) {
+  return ((const struct breaker *)row)->state;
+}
+
+static const struct gauge gauges[] = {
+    {.name = "breaker_state",
+     .help = "Of the breaker before the provider: 0 closed, 1 open, 2 half-open.",
+     .row = ROW_BREAKER,
+     .key = BREAKER_NAME,
+     .value = breaker_state},
+    {0}};
+
 const struct processor charge = {
     .name = "charge",
     .summary = "takes and gives back money, once per charge key",
@@ -29,4 +42,5 @@ const struct processor charge = {
     .decide = charge_decide,
     .world = &provider_world,
     .options = provider_options,
+    .gauges = gauges,
 };

@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "calls.h"
 #include "clock.h"
 #include "fan_out.h"
 #include "json.h"
+#include "metrics.h"
 #include "murmur2.h"
 #include "owners.h"
 #include "view.h"
@@ -102,63 +102,6 @@ static void readyz(struct http_server *server, struct http_request *request) {
   }
 }
 
-static void metric(FILE *out, const char *name, const char *type, const char *help, double value,
-                   const char *filter) {
-  fprintf(out, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\nholdfast_%s{filter=\"%s\"} %.17g\n",
-          name, help, name, type, name, filter, value);
-}
-
-static double resident_bytes(void) {
-  long pages = 0, ignored;
-  FILE *file = fopen("/proc/self/statm", "r");
-  if (file && fscanf(file, "%ld %ld", &ignored, &pages) != 2) pages = 0;
-  if (file) fclose(file);
-  return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
-
-static enum MHD_Result send_metrics(struct http_server *server, struct MHD_Connection *connection) {
-  const char *filter = server->processor->name;
-  struct metrics *m = runtime_metrics(server->runtime);
-  char *text = NULL;
-  size_t size = 0;
-  FILE *out = open_memstream(&text, &size);
-  if (!out) return MHD_NO;
-  struct timespec cpu;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-  metric(out, "records_total", "counter", "Input records decided.", (double)m->records, filter);
-  metric(out, "outputs_total", "counter", "Records produced to other topics.", (double)m->outputs,
-         filter);
-  metric(out, "dead_letters_total", "counter", "Input records given to dead-letters.",
-         (double)m->dead_letters, filter);
-  metric(out, "due_rows_total", "counter", "Rows whose due time came.", (double)m->due_rows,
-         filter);
-  metric(out, "answers_total", "counter", "Answers of the outside world.", (double)m->answers,
-         filter);
-  metric(out, "changes_total", "counter", "Changelog and table records produced.",
-         (double)m->changes, filter);
-  metric(out, "transactions_total", "counter", "Transactions committed.", (double)m->transactions,
-         filter);
-  metric(out, "aborts_total", "counter", "Transactions aborted.", (double)m->aborts, filter);
-  metric(out, "commit_seconds_total", "counter", "Time in batches from begin to promote.",
-         (double)m->commit_microseconds / 1e6, filter);
-  metric(out, "rebalances_total", "counter", "Assignments received.", (double)m->rebalances,
-         filter);
-  metric(out, "restored_records_total", "counter", "Changelog records read back.",
-         (double)m->restored, filter);
-  metric(out, "partitions_assigned", "gauge", "Input partitions this instance has.", m->assigned,
-         filter);
-  metric(out, "partitions_ready", "gauge", "Of those, how many are served.", m->ready, filter);
-  metric(out, "lag_records", "gauge", "Input records that wait; -1: not known yet.", (double)m->lag,
-         filter);
-  metric(out, "process_resident_bytes", "gauge", "Resident memory.", resident_bytes(), filter);
-  metric(out, "process_cpu_seconds_total", "counter", "CPU time.",
-         (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9, filter);
-  fclose(out);
-  enum MHD_Result result = send_text(connection, 200, "text/plain; version=0.0.4", text, size);
-  free(text);
-  return result;
-}
-
 /* ---- routes ---- */
 
 /* True if the path fits the route's. {} stands at most once and takes what is left between its
@@ -195,6 +138,16 @@ static void give_worker(struct http_server *server, struct worker *worker) {
   worker->next = server->workers;
   server->workers = worker;
   pthread_mutex_unlock(&server->lock);
+}
+
+static enum MHD_Result send_metrics(struct http_server *server, struct MHD_Connection *connection) {
+  size_t size;
+  struct worker *worker = take_worker(server);
+  char *text = metrics_text(server->runtime, server->processor, worker->codec, &size);
+  give_worker(server, worker);
+  enum MHD_Result result = send_text(connection, 200, "text/plain; version=0.0.4", text, size);
+  free(text);
+  return result;
 }
 
 /* True where no list is given, or the partition is on it. */

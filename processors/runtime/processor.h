@@ -67,6 +67,16 @@ struct route {
   bool by_key;      /* {} is a key of the input: the rows of the key's partition are all there is */
 };
 
+/* A number that /metrics shows of each ready partition, from the one row of a kind: its committed
+ * state. Zero where there is no row. */
+struct gauge {
+  const char *name; /* holdfast_{name}{filter,partition} */
+  const char *help;
+  int row;         /* of the processor's rows */
+  const char *key; /* the row's one part */
+  int64_t (*value)(const void *row);
+};
+
 /* The world outside of the log: calls that decide() asked for and that start once their transaction
  * has committed. */
 struct world {
@@ -101,6 +111,7 @@ struct processor {
   const struct world *world;         /* NULL: calls nobody */
   const struct option_desc *options; /* of this filter alone; NULL: none */
   const struct route *routes;        /* ended by a NULL path; NULL: none */
+  const struct gauge *gauges;        /* ended by a NULL name; NULL: none */
 };
 
 /* ---- what decide() may do ---- */

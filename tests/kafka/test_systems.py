@@ -1,6 +1,7 @@
 """What surrounds a sale: payment that breaks and recovers, notices, tallies, customers, outages. Each row of the requirements under its id."""
 import collections
 import json
+import re
 import signal
 import time
 import urllib.request
@@ -120,6 +121,13 @@ def test_S6_S7_bets_are_counted_by_team_taken_back_and_shown(shared):
 
 # ---- payment ----
 
+def breaker_states(pipeline):
+    text = pipeline.filters["charge", 0].get("/metrics")[1]
+    states = re.findall(r'holdfast_breaker_state\{filter="charge",partition="\d"\} (\d)\n', text)
+    assert len(states) == 4, text
+    return [int(state) for state in states]
+
+
 @pytest.mark.parametrize("slow_ms", [250, 610])
 def test_N9_an_overloaded_provider_is_spared_and_everything_is_paid_when_it_recovers(pipeline, slow_ms):
     """100 customers at once, answers after 400 + rand x 220 ms: with the limit of 250 ms all are slow and the breaker opens, with 610 ms
@@ -141,6 +149,7 @@ def test_N9_an_overloaded_provider_is_spared_and_everything_is_paid_when_it_reco
             return pipeline.filters["history", 0].get("/reservations?status=PAYMENT_DEFERRED&limit=1")[1]["reservations"]
         shown, = wait_until(deferred, "a deferred payment in the view")
         assert shown["timeline"][-1]["until"] > shown["timeline"][-1]["at"], "the time of the next try"
+        wait_until(lambda: 1 in breaker_states(pipeline), "a breaker that is open, in the metrics")
     else:
         time.sleep(1)
     provider = urllib.request.Request(pipeline.provider_url + "/settings", b'{"delay_ms": 20, "jitter_ms": 20}', method="PUT")
