@@ -13,7 +13,9 @@
 #include "records.h"
 
 #define BREAKER_NAME "payment-provider"
-#define BREAKER_WINDOW 20    /* calls, at most 63 */
+/* Calls, at most 63. Calls that were made together end in the order of how long they took, so the
+ * slowest of them come in a row: a window shorter than what is in flight would see nothing else. */
+#define BREAKER_WINDOW 60
 #define BREAKER_CALLS_MIN 10 /* fewer decide nothing */
 #define BREAKER_BAD_PERCENT 50
 #define BREAKER_PROBES 3

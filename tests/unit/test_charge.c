@@ -154,11 +154,15 @@ static void the_breaker_opens_when_half_of_the_calls_fail_and_closes_when_probes
   breaker_goes("ssssssssss", "O", 10);        /* slow is as bad as failed */
   breaker_goes("+s+s+s+s+s", "O", 10);        /* half of them */
   breaker_goes("++s++s++s++s++s++s", "", 18); /* a third: well */
-  breaker_goes("----------+++++", "O", 10);   /* none is made while it is open */
-  breaker_goes("----------5", "OH", 10);      /* probes may go after five seconds */
-  breaker_goes("----------5+++", "OHC", 13);  /* three go well */
-  breaker_goes("----------5++-", "OHO", 13);  /* one does not */
-  breaker_goes("----------5-5+", "OHO", 11);  /* the second time it waits twice as long */
+#define SIXTY_GOOD "++++++++++++++++++++++++++++++++++++++++++++++++++++++++++++"
+  breaker_goes(SIXTY_GOOD "-----------------------------", "", 89); /* 29 of the last sixty */
+  breaker_goes(SIXTY_GOOD "------------------------------", "O", 90);
+  breaker_goes(SIXTY_GOOD "ssssssssssssssss+++++", "", 81); /* the slowest of many at once */
+  breaker_goes("----------+++++", "O", 10);                 /* none is made while it is open */
+  breaker_goes("----------5", "OH", 10);                    /* probes may go after five seconds */
+  breaker_goes("----------5+++", "OHC", 13);                /* three go well */
+  breaker_goes("----------5++-", "OHO", 13);                /* one does not */
+  breaker_goes("----------5-5+", "OHO", 11); /* the second time it waits twice as long */
   breaker_goes("----------5-55+++", "OHOHC", 14);
   breaker_goes("----------5++++++", "OHC", 16); /* and then all are made */
   breaker_goes("----------5????", "OH", 13);    /* no more than three probes are out */
