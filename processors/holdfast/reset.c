@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "commands.h"
+#include "expiry.h"
 #include "fold.h"
 #include "kafka_admin.h"
 #include "kafka_rewrite.h"
@@ -54,7 +55,8 @@ struct reset {
   struct log_offset committed[PARTITIONS_MAX];
   int64_t last[PARTITIONS_MAX]; /* of the changelog: C of the new offsets */
   int64_t tombstones[PARTITIONS_MAX], written[PARTITIONS_MAX];
-  struct kafka_rewrite *rewrite; /* NULL: only planned */
+  int64_t remembered[PARTITIONS_MAX]; /* the first record that is within the window */
+  struct kafka_rewrite *rewrite;      /* NULL: only planned */
   struct store *state, *recorded;
   char directory[300];
   int32_t partition; /* in work */
@@ -92,7 +94,9 @@ static bool find_offsets(struct reset *reset) {
                             &reset->failure))
       return false;
   }
-  return true;
+  return kafka_admin_at_time(reset->admin, processor->input, reset->partitions,
+                             clock_wall_ms() - EXPIRY_WINDOW_MS, reset->remembered,
+                             &reset->failure);
 }
 
 static bool is_possible(struct reset *reset) {
@@ -223,6 +227,22 @@ static bool prepare(struct reset *reset) {
 
 /* ---- doing it ---- */
 
+/* What others have forgotten is no repeat to them. */
+static void tell_forgotten(const struct reset *reset) {
+  int64_t count = 0;
+  for (int32_t p = 0; p < reset->partitions; p++) {
+    int64_t end = reset->remembered[p] < reset->committed[p].offset ? reset->remembered[p]
+                                                                    : reset->committed[p].offset;
+    if (end > reset->to[p]) count += end - reset->to[p];
+  }
+  if (count)
+    printf("  %" PRId64
+           " of these records are older than the %d days that the other filters remember: what it "
+           "says of them again is refused with an event (TOO_OLD) or passed over; --to with a time "
+           "leaves them out\n",
+           count, (int)(EXPIRY_WINDOW_MS / (INT64_C(86400) * 1000)));
+}
+
 static void print_plan(const struct reset *reset) {
   printf("%s: epoch %" PRId64 " -> %" PRId64 "\n", reset->processor->name, reset->epoch,
          reset->epoch + 1);
@@ -236,6 +256,7 @@ static void print_plan(const struct reset *reset) {
              reset->written[p], reset->processor->changelog);
     putchar('\n');
   }
+  tell_forgotten(reset);
 }
 
 static bool apply(struct reset *reset) {

@@ -1,5 +1,4 @@
 """What cannot be processed is never lost, never blocks, and says what to do."""
-import io
 import json
 import re
 import shutil
@@ -8,9 +7,8 @@ import subprocess
 
 import confluent_kafka
 import confluent_kafka.admin
-import fastavro
 import pytest
-from conftest import BIN, FILTERS, ROOT, Filter, wait_until
+from conftest import BIN, FILTERS, ROOT, Filter, encode, wait_until
 
 
 def produce(pipeline, topic, key, value, headers=()):
@@ -40,11 +38,7 @@ def test_what_is_no_command_is_a_dead_letter_raw_and_the_pipeline_goes_on(shared
 
 
 def encoded_reserve(reservation_id, item_id):
-    schema = fastavro.schema.load_schema(str(ROOT / "avro/history/Reserve.1.avsc"))
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, schema, {"reservation_id": reservation_id, "customer_id": "kim", "item_id": item_id, "quantity": 1})
-    fingerprint = bytes.fromhex(fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO"))
-    return b"\xc3\x01" + fingerprint + body.getvalue()
+    return encode("Reserve", reservation_id=reservation_id, customer_id="kim", item_id=item_id, quantity=1)
 
 
 def test_N15_a_trace_and_a_correlation_id_that_came_in_are_in_every_record_after_it(shared):

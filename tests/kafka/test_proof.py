@@ -3,11 +3,12 @@ import json
 import os
 import signal
 import subprocess
+import time
 import urllib.request
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from conftest import BIN, FILTERS, REPLAYED, wait_until
+from conftest import BIN, FILTERS, REPLAYED, encode, wait_until
 
 RESERVATIONS = 300
 
@@ -162,6 +163,20 @@ def test_a_reset_refuses_while_the_filter_runs(sold):
     result = sold.holdfast("reset", "history", "--apply", "--wait", "0", check=False)
     assert result.returncode == 75 and "members still" in result.stderr
     sold.audit()
+
+
+def test_a_reset_to_before_what_is_remembered_says_so(pipeline):
+    pipeline.apply()
+    producer = Producer({"bootstrap.servers": pipeline.broker.address})
+    for number, days in enumerate([500, 401, 399, 1]):
+        opened = encode("OpenReservation", reservation_id="old-%d" % number, customer_id="c", item_id="i", content_hash=1, quantity=1, seats=[], option="",
+                        amount=0)
+        producer.produce(pipeline.prefix + "payment-requests", opened, "old", timestamp=int((time.time() - days * 86400) * 1000))
+    producer.flush(30)
+    pipeline.start("payment")
+    wait_until(lambda: "2 of these records are older than the 400 days" in pipeline.holdfast("reset", "payment").stdout, "all to be read, and the plan to say so")
+    recent = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 399.5 * 86400))
+    assert "older" not in pipeline.holdfast("reset", "payment", "--to", recent).stdout
 
 
 def test_after_a_reset_of_each_filter_everything_is_as_before(sold):
