@@ -151,7 +151,7 @@ def test_a_broker_that_is_down_is_told(pipeline):
         assert "is Kafka running" in result.stderr
 
 
-def test_a_state_directory_of_another_or_in_use_is_refused(pipeline):
+def test_N18_a_state_directory_of_another_or_in_use_is_refused(pipeline):
     pipeline.apply()
     first = pipeline.start("stock-check")
     second = Filter(pipeline, "stock-check", 0)  # the same slot: the same directory

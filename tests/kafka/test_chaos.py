@@ -186,7 +186,7 @@ def test_killed_at_random_under_load_everything_still_adds_up(pipeline, seed):
     enter("killed at random (-9, some TERM)", kills, pipeline.prove(), list(recovery_times(pipeline)))
 
 
-def test_instances_join_and_leave_and_die(pipeline, seed):
+def test_N14_instances_join_and_leave_and_die(pipeline, seed):
     """1 -> 3 -> 2 -> 1 of every stateful filter: the second ends by SIGTERM, the third by -9; their partitions wait for the session time-out."""
     open_shop(pipeline, seed)
     scaled = [name for name in STATEFUL if name != "catalog"]

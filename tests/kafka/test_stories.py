@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from confluent_kafka import Consumer
 from conftest import ROOT, wait_until
 
 
@@ -80,6 +81,22 @@ def test_musical_O1_O2_O3_O4_O6_O7_O9_N3(shared):
     assert shared.statuses("hot-kim") == ["REQUESTED", "HELD", "APPROVED"]
     assert shared.statuses("hot-lee") == ["REQUESTED", "HELD", "APPROVED", "REFUNDING", "CANCELLED"]
     assert len(outcomes_of(shared, "1003")) == 3
+
+
+def test_M1_O1_a_hall_of_thousands_of_seats_of_which_a_hold_rewrites_the_rows_it_touches(shared):
+    shared.send(item("hall", "MUSICAL", max_per_reservation=10, rows=[{"row": "R%d" % i, "seats": 60} for i in range(100)]))
+    shared.wait_item("hall", available=6000)
+    stock_check = shared.filters["stock-check", 0]
+    before = stock_check.metric("changes_total")
+    shared.send(*[reserve("hall-%d" % i, "c%d" % (i % 17), "hall", quantity=1 + i % 5) for i in range(300)])
+    shared.wait_item("hall", available=5100, held=0, sold=900)
+    assert stock_check.metric("changes_total") - before < 300 * 12, "an item, its row, a hold and its queue, twice each; not a hundred rows"
+    taken = [seat for outcome in outcomes_of(shared, "hall").values() for seat in outcome["seats"]]
+    assert len(taken) == len(set(taken)) == 900
+    for outcome in outcomes_of(shared, "hall").values():
+        places = [seat.rsplit("-", 1) for seat in outcome["seats"]]
+        numbers = [int(number) for _, number in places]
+        assert len({row for row, _ in places}) == 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers))), outcome
 
 
 @pytest.mark.parametrize("reservation_id", ["concert-park", "book-kim", "book-han", "film-choi", "film-kim", "hot-lee"])
@@ -196,7 +213,25 @@ def test_send_waits_for_the_views_and_names_a_bad_line(shared):
     shared.wait_status("waited-2", "FAILED", "SOLD_OUT")
 
 
-def test_the_python_producer_of_the_readme_works(shared, tmp_path):
+def test_N16_a_new_subscriber_has_everything_from_the_beginning_and_its_going_changes_nothing(shared):
+    shared.send(item("heard", "BOOK", capacity=5), *[reserve("heard-%d" % i, "kim", "heard") for i in range(3)])
+    shared.wait_item("heard", sold=3)
+    subscriber = Consumer({"bootstrap.servers": shared.broker.address, "group.id": shared.prefix + "crm", "auto.offset.reset": "earliest",
+                           "isolation.level": "read_committed"})
+    subscriber.subscribe([shared.prefix + "reservation-outcomes"])
+    heard = set()
+    def hears(count):
+        heard.update(message.key().decode() + message.value()[10:].decode(errors="replace") for message in subscriber.consume(500, 0.5) if not message.error())
+        return len([one for one in heard if one.startswith("heard")]) == count and len(heard) >= len(shared.read("reservation-outcomes"))
+    wait_until(lambda: hears(3), "the new subscriber to have heard of everything before it came")
+    shared.send(reserve("heard-3", "kim", "heard"))
+    wait_until(lambda: hears(4), "and of what comes")
+    subscriber.close()
+    shared.send(reserve("heard-4", "kim", "heard"))
+    shared.wait_status("heard-4", "APPROVED")
+
+
+def test_N17_a_new_way_in_the_python_producer_of_the_readme_works(shared, tmp_path):
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
     shared.send(item("from-python", "BOOK", capacity=1))
     shared.wait_item("from-python", available=1)
