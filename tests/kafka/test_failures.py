@@ -72,39 +72,40 @@ def test_each_filter_stops_on_sigterm_and_goes_on_after_it(shared):
     sold(shared, "term", 50, 20 * len(FILTERS))
 
 
-def test_charge_killed_while_calling_charges_once(pipeline):
-    pipeline.apply()
-    pipeline.start_provider(delay_ms=400)
-    pipeline.start(*FILTERS)
-    pipeline.send({"type": "RegisterItem", "item_id": "show", "title": "show", "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE"},
-                  *reservations("show", 5, "paid"))
-    wait_until(lambda: pipeline.filters["charge", 0].metric("records_total") >= 1, "a charge to begin")
-    pipeline.restart("charge", signal.SIGKILL)
+def show(item_id, **more):
+    return {"type": "RegisterItem", "item_id": item_id, "title": item_id, "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE", **more}
+
+
+def provider_stats(pipeline):
+    return json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
+
+
+def test_charge_killed_while_calling_charges_once(shared):
+    slow = urllib.request.Request(shared.provider_url + "/settings", b'{"delay_ms": 400}', method="PUT")
+    urllib.request.urlopen(slow).read()
+    before = shared.filters["charge", 0].metric("records_total")
+    shared.send(show("paid"), *reservations("paid", 5, "paid"))
+    wait_until(lambda: shared.filters["charge", 0].metric("records_total") > before, "a charge to begin")
+    shared.restart("charge", signal.SIGKILL)
     for i in range(5):
-        pipeline.wait_status("paid-%d" % i, "APPROVED")
-    stats = json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
-    assert stats["charges"] == 5 and stats["refunds"] == 0
+        shared.wait_status("paid-%d" % i, "APPROVED")
+    assert provider_stats(shared)["charges"] == 5 and provider_stats(shared)["refunds"] == 0
 
 
-def test_a_provider_that_is_down_defers_and_pays_when_it_is_back_unless_the_hold_has_ended(pipeline):
-    pipeline.apply()
-    pipeline.start_provider()
-    pipeline.start(*FILTERS)
-    port = pipeline.provider_url.rsplit(":", 1)[1]
-    pipeline.provider.terminate()
-    pipeline.provider.wait()
-    pipeline.send({"type": "RegisterItem", "item_id": "show", "title": "show", "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE"},
-                  {"type": "RegisterItem", "item_id": "brief", "title": "brief", "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE",
-                   "hold_seconds": 3}, *reservations("show", 2, "late"), *reservations("brief", 1, "too-late"))
-    pipeline.wait_status("late-0", "PAYMENT_DEFERRED")
-    pipeline.wait_status("too-late-0", "FAILED", "EXPIRED")
-    assert pipeline.statuses("too-late-0")[:3] == ["REQUESTED", "HELD", "PAYMENT_DEFERRED"]
-    pipeline.wait_item("brief", available=10, held=0, sold=0)
-    pipeline.provider = subprocess.Popen([BIN / "provider-simulator", "--port", port], stdout=subprocess.PIPE)
-    pipeline.wait_status("late-0", "APPROVED")
-    pipeline.wait_status("late-1", "APPROVED")
-    pipeline.wait_item("show", available=8, held=0, sold=2)
-    assert json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))["charges"] == 2
+def test_a_provider_that_is_down_defers_and_pays_when_it_is_back_unless_the_hold_has_ended(shared):
+    port = shared.provider_url.rsplit(":", 1)[1]
+    shared.provider.terminate()
+    shared.provider.wait()
+    shared.send(show("late"), show("brief", hold_seconds=3), *reservations("late", 2, "late"), *reservations("brief", 1, "too-late"))
+    shared.wait_status("late-0", "PAYMENT_DEFERRED")
+    shared.wait_status("too-late-0", "FAILED", "EXPIRED")
+    assert shared.statuses("too-late-0")[:3] == ["REQUESTED", "HELD", "PAYMENT_DEFERRED"]
+    shared.wait_item("brief", available=10, held=0, sold=0)
+    shared.provider = subprocess.Popen([BIN / "provider-simulator", "--port", port], stdout=subprocess.PIPE)
+    shared.wait_status("late-0", "APPROVED")
+    shared.wait_status("late-1", "APPROVED")
+    shared.wait_item("late", available=8, held=0, sold=2)
+    assert provider_stats(shared)["charges"] == 2
 
 
 def test_ten_thousand_pending_deadlines_fire_once_each_while_deadline_dies_and_moves(pipeline):
