@@ -41,6 +41,21 @@ def wait_until(condition, what, deadline=DEADLINE):
     raise AssertionError("waited %d s for %s; last: %s" % (deadline, what, last))
 
 
+_told = []
+
+
+def tell(line):
+    """What a test measured: shown at the end, whether it passed or not."""
+    _told.append(line)
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _told:
+        terminalreporter.section("measured")
+    for line in _told:
+        terminalreporter.write_line(line)
+
+
 def encode(record, **fields):
     """As a client in another language would: Avro's single-object encoding of the record's first version."""
     schema = fastavro.schema.load_schema(str(ROOT / "avro/history" / (record + ".1.avsc")))

@@ -15,7 +15,7 @@ import urllib.request
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
-from conftest import FILTERS, SESSION_TIMEOUT_MS, STATEFUL, one_outcome_each, wait_until
+from conftest import FILTERS, SESSION_TIMEOUT_MS, STATEFUL, one_outcome_each, tell, wait_until
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "25"))
 RESERVATIONS = int(100 * SECONDS)
@@ -25,9 +25,9 @@ TABLE = []  # what was done and found, printed at the end
 @pytest.fixture(scope="module", autouse=True)
 def table():
     yield
-    print("\n%-34s %8s %8s %10s %10s %10s  %s" % ("harm", "times", "records", "duplicates", "missing", "oversold", "start to first partition served"))
+    tell("%-34s %8s %8s %10s %10s %10s  %s" % ("harm", "times", "records", "duplicates", "missing", "oversold", "start to first partition served"))
     for row in TABLE:
-        print("%-34s %8s %8d %10d %10d %10d  %s" % row)
+        tell("%-34s %8s %8d %10d %10d %10d  %s" % row)
 
 
 def enter(harm, times, summary, recoveries=()):
@@ -182,7 +182,7 @@ def test_killed_at_random_under_load_everything_still_adds_up(pipeline, seed):
     stats = json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
     assert stats["charges"] == paid["APPROVED",] + paid["APPROVED", "CANCELLED"], (stats, paid)
     assert stats["refunds"] == paid["APPROVED", "CANCELLED"], (stats, paid)
-    print("%d kills, %d reservations, provider %s" % (kills, len(ids), stats))
+    tell("%d kills, %d reservations, provider %s" % (kills, len(ids), stats))
     enter("killed at random (-9, some TERM)", kills, pipeline.prove(), list(recovery_times(pipeline)))
 
 

@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 import pytest
-from conftest import FILTERS, one_outcome_each, wait_until
+from conftest import FILTERS, one_outcome_each, tell, wait_until
 from test_stories import cancel, item, reserve
 
 
@@ -170,7 +170,7 @@ def test_N9_an_overloaded_provider_is_spared_and_everything_is_paid_when_it_reco
         assert were_deferred
     stats = json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
     assert stats["charges"] == 300 + more
-    print("limit %d ms: %d accepted in %.1f s, %d deferred, %d paid, settled after %.1f s; breaker %s" % (
+    tell("limit %d ms: %d accepted in %.1f s, %d deferred, %d paid, settled after %.1f s; breaker %s" % (
         slow_ms, 300, accepted, len(were_deferred), stats["charges"], settled, dict(collections.Counter(changes))))
     pipeline.prove()
 
@@ -200,7 +200,7 @@ def test_N6_N7_N8_N13_a_filter_that_is_away_refuses_nothing_and_catches_up(share
         assert statuses[:2] == ["REQUESTED", "HELD"] and statuses[-1] == "APPROVED", statuses
     wait_until(lambda: len([n for n in shared.notices() if n["item_id"] == item_id and n["status"] == "APPROVED"]) == 100, "all to be told")
     assert all(n["times"] >= 1 for n in shared.notices())
-    print("%s: 100 reservations caught up with after %.1f s" % (name, caught_up))
+    tell("%s: 100 reservations caught up with after %.1f s" % (name, caught_up))
 
 
 def test_N8_the_entrance_that_is_away_finds_the_commands_when_it_is_back(shared):
