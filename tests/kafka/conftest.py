@@ -173,6 +173,13 @@ class Pipeline:
         self.provider = subprocess.Popen([BIN / "provider-simulator", "--port", "0", *flags], stdout=subprocess.PIPE, text=True)
         self.provider_url = "http://127.0.0.1:" + self.provider.stdout.readline().strip()
 
+    def provider_says(self, **settings):
+        request = urllib.request.Request(self.provider_url + "/settings", json.dumps(settings).encode(), method="PUT")
+        urllib.request.urlopen(request, timeout=20).read()
+
+    def provider_stats(self):
+        return json.load(urllib.request.urlopen(self.provider_url + "/stats", timeout=20))
+
     def start_receiver(self):
         self.receiver = subprocess.Popen([ROOT / "tests/lib/receiver.py", "--secret", SECRET], stdout=subprocess.PIPE, text=True)
         self.receiver_url = "http://127.0.0.1:" + self.receiver.stdout.readline().strip()

@@ -11,7 +11,6 @@ import shutil
 import signal
 import threading
 import time
-import urllib.request
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
@@ -179,7 +178,7 @@ def test_killed_at_random_under_load_everything_still_adds_up(pipeline, seed):
         item = pipeline.wait_item(item_id, sold=sold, held=0)
         assert item["available"] >= 0, item
     paid = collections.Counter(tuple(statuses) for rid, statuses in seen.items() if rid[0] == "s")
-    stats = json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
+    stats = pipeline.provider_stats()
     assert stats["charges"] == paid["APPROVED",] + paid["APPROVED", "CANCELLED"], (stats, paid)
     assert stats["refunds"] == paid["APPROVED", "CANCELLED"], (stats, paid)
     tell("%d kills, %d reservations, provider %s" % (kills, len(ids), stats))

@@ -1,10 +1,8 @@
 """Whatever dies and whenever: one outcome for each Reserve, and never a unit sold twice."""
-import json
 import shutil
 import signal
 import subprocess
 import time
-import urllib.request
 
 import pytest
 from conftest import BIN, FILTERS, STATEFUL, one_outcome_each, wait_until
@@ -76,20 +74,16 @@ def show(item_id, **more):
     return {"type": "RegisterItem", "item_id": item_id, "title": item_id, "kind": "MUSICAL", "capacity": 10, "price": 5, "payment": "AT_ONCE", **more}
 
 
-def provider_stats(pipeline):
-    return json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
-
-
 def test_charge_killed_while_calling_charges_once(shared):
-    slow = urllib.request.Request(shared.provider_url + "/settings", b'{"delay_ms": 400}', method="PUT")
-    urllib.request.urlopen(slow).read()
+    shared.provider_says(delay_ms=400)
     before = shared.filters["charge", 0].metric("records_total")
     shared.send(show("paid"), *reservations("paid", 5, "paid"))
     wait_until(lambda: shared.filters["charge", 0].metric("records_total") > before, "a charge to begin")
     shared.restart("charge", signal.SIGKILL)
     for i in range(5):
         shared.wait_status("paid-%d" % i, "APPROVED")
-    assert provider_stats(shared)["charges"] == 5 and provider_stats(shared)["refunds"] == 0
+    stats = shared.provider_stats()
+    assert stats["charges"] == 5 and stats["refunds"] == 0
 
 
 def test_a_provider_that_is_down_defers_and_pays_when_it_is_back_unless_the_hold_has_ended(shared):
@@ -105,7 +99,7 @@ def test_a_provider_that_is_down_defers_and_pays_when_it_is_back_unless_the_hold
     shared.wait_status("late-0", "APPROVED")
     shared.wait_status("late-1", "APPROVED")
     shared.wait_item("late", available=8, held=0, sold=2)
-    assert provider_stats(shared)["charges"] == 2
+    assert shared.provider_stats()["charges"] == 2
 
 
 def test_ten_thousand_pending_deadlines_fire_once_each_while_deadline_dies_and_moves(pipeline):

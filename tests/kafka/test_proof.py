@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-import urllib.request
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -182,8 +181,7 @@ def test_a_reset_to_before_what_is_remembered_says_so(pipeline):
 
 
 def test_after_a_reset_of_each_filter_everything_is_as_before(sold):
-    stats = lambda: json.load(urllib.request.urlopen(sold.provider_url + "/stats"))
-    money = lambda: {name: stats()[name] for name in ("charges", "refunds")}
+    money = lambda: {name: sold.provider_stats()[name] for name in ("charges", "refunds")}
     summary, before, paid, told = settle(sold), tables(sold), money(), len(sold.notices())
     # One at a time in the long form; in the short one those go together that do not read each other.
     in_turn = [[name] for name in FILTERS] if "CHAOS_SECONDS" in os.environ else [

@@ -1,10 +1,8 @@
 """What surrounds a sale: payment that breaks and recovers, notices, tallies, customers, outages. Each row of the requirements under its id."""
 import collections
-import json
 import re
 import signal
 import time
-import urllib.request
 
 import pytest
 from conftest import FILTERS, one_outcome_each, tell, wait_until
@@ -151,8 +149,7 @@ def test_N9_an_overloaded_provider_is_spared_and_everything_is_paid_when_it_reco
         shown = in_status("PAYMENT_DEFERRED")[0]
         assert shown["timeline"][-1]["until"] > shown["timeline"][-1]["at"], "the time of the next try"
         wait_until(lambda: 1 in breaker_states(pipeline), "a breaker that is open, in the metrics")
-    provider = urllib.request.Request(pipeline.provider_url + "/settings", b'{"delay_ms": 20, "jitter_ms": 20}', method="PUT")
-    urllib.request.urlopen(provider).read()
+    pipeline.provider_says(delay_ms=20, jitter_ms=20)
     pipeline.wait_item("seats", sold=300, held=0)
     settled = time.monotonic() - began
     def breaker_changes():
@@ -168,7 +165,7 @@ def test_N9_an_overloaded_provider_is_spared_and_everything_is_paid_when_it_reco
     if slow_ms == 250:
         assert ("CLOSED", "OPEN") in changes and ("OPEN", "HALF_OPEN") in changes, changes
         assert were_deferred
-    stats = json.load(urllib.request.urlopen(pipeline.provider_url + "/stats"))
+    stats = pipeline.provider_stats()
     assert stats["charges"] == 300 + more
     tell("limit %d ms: %d accepted in %.1f s, %d deferred, %d paid, settled after %.1f s; breaker %s" % (
         slow_ms, 300, accepted, len(were_deferred), stats["charges"], settled, dict(collections.Counter(changes))))
