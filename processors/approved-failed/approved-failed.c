@@ -46,7 +46,8 @@ static void tell(struct context *context, const struct status_changed *changed) 
                                         .quantity = changed->quantity,
                                         .option = changed->option,
                                         .amount = changed->amount,
-                                        .screen = changed->screen};
+                                        .screen = changed->screen,
+                                        .opened_at = changed->opened_at};
   memcpy(&outcome.seats, &changed->seats, sizeof outcome.seats);
   emit(context, TO_OUTCOMES, changed->item_id, RECORD_RESERVATION_OUTCOME, &outcome);
 }

@@ -68,7 +68,8 @@ static void say(struct turn *turn, enum status status, enum reason reason, int64
                                    .amount = row->amount,
                                    .screen = row->screen,
                                    .until = until,
-                                   .hold = hold};
+                                   .hold = hold,
+                                   .opened_at = row->opened_at};
   memcpy(&changed.seats, &row->seats, sizeof changed.seats);
   emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_STATUS_CHANGED, &changed);
 }
@@ -97,7 +98,8 @@ static void request_charge(struct turn *turn, enum charge_kind kind) {
                                          .charge_key = key,
                                          .kind = kind,
                                          .amount = turn->row.amount,
-                                         .attempt = ++turn->row.charges_asked};
+                                         .attempt = ++turn->row.charges_asked,
+                                         .opened_at = turn->row.opened_at};
   emit(turn->context, TO_CHARGE, turn->reservation_id, RECORD_REQUEST_CHARGE, &request);
 }
 

@@ -240,7 +240,8 @@ int64_t reserve_content_hash(const struct reserve *reserve) {
   return (int64_t)XXH3_64bits_digest(&state);
 }
 
-static void open_reservation(struct context *context, const struct reserve *reserve) {
+static void open_reservation(struct context *context, const struct event *event) {
+  const struct reserve *reserve = event->value;
   int64_t hash = reserve_content_hash(reserve);
   int32_t quantity = quantity_of(reserve);
   struct open_reservation open = {.reservation_id = reserve->reservation_id,
@@ -268,7 +269,8 @@ static void open_reservation(struct context *context, const struct reserve *rese
                                      .status = STATUS_REQUESTED,
                                      .quantity = quantity,
                                      .option = reserve->option,
-                                     .amount = reserve->amount};
+                                     .amount = reserve->amount,
+                                     .opened_at = event->time};
   memcpy(&requested.seats, &reserve->seats, sizeof requested.seats);
   emit(context, TO_EVENTS, reserve->customer_id, RECORD_STATUS_CHANGED, &requested);
 }
@@ -283,7 +285,7 @@ void reserve_requested_decide(struct context *context, const struct event *event
   if (command.wrong) {
     refuse(context, event, &command);
   } else if (event->type == RECORD_RESERVE) {
-    open_reservation(context, event->value);
+    open_reservation(context, event);
   } else if (event->type == RECORD_REGISTER_CUSTOMER) {
     emit(context, TO_EVENTS, command.key, event->type, event->value);
   } else {

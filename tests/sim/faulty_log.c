@@ -115,13 +115,18 @@ static struct str as_first_version(struct sim *sim, struct str value) {
   if (!value.data || !codec_decode(sim->codec, value, &sim->arena, &record, error))
     return (struct str){0};
   uint64_t first = 0;
-  if (record.type == RECORD_REQUEST_CHARGE)
-    ((struct request_charge *)(uintptr_t)record.value)->attempt = 0;
-  else if (record.type == RECORD_COMMAND_REFUSED &&
-           ((const struct command_refused *)record.value)->refusal < REFUSAL_TOO_OLD)
+  size_t later = 1; /* fields */
+  if (record.type == RECORD_REQUEST_CHARGE) {
+    struct request_charge *request = (struct request_charge *)(uintptr_t)record.value;
+    request->attempt = 0;
+    request->opened_at = 0;
+    later = 2;
+  } else if (record.type == RECORD_COMMAND_REFUSED &&
+             ((const struct command_refused *)record.value)->refusal < REFUSAL_TOO_OLD) {
     ((struct command_refused *)(uintptr_t)record.value)->place = STR("");
-  else
+  } else {
     return (struct str){0};
+  }
   for (size_t i = 0; i < holdfast_schemas.version_count; i++) {
     const struct schema_version *version = &holdfast_schemas.versions[i];
     if (version->type == record.type && !first) first = version->fingerprint;
@@ -129,7 +134,7 @@ static struct str as_first_version(struct sim *sim, struct str value) {
   struct str old = codec_encode(sim->codec, record, &sim->arena);
   char *bytes = (char *)(uintptr_t)old.data;
   for (int i = 0; i < 8; i++) bytes[2 + i] = (char)(first >> (8 * i)); /* little-endian */
-  old.size--;
+  old.size -= later;
   return old;
 }
 
