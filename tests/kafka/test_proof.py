@@ -39,7 +39,11 @@ def sold(shared):
 
 
 def settle(pipeline):
-    return wait_until(pipeline.settled, "everything to be settled", 180)
+    """The audit's summary once everything is settled and everybody was told: notices are sent after the outcomes are there."""
+    def told():
+        summary = pipeline.settled()
+        return summary if summary and summary["to_be_told"] == 0 else None
+    return wait_until(told, "everything to be settled and told", 180)
 
 
 def tables(pipeline):
