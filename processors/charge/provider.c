@@ -2,15 +2,15 @@
  * over kept-alive connections.
  *
  * The key is the idempotency key: the provider answers a repeated PUT with what it answered first.
- * 200 {"status":"approved"} or
- * {"status":"declined"} settles; 4xx and 503 say that nothing was done; everything else, and
- * silence, leaves it open. */
+ * judge.c says what an answer means; README.md has the provider's contract. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "calls.h"
 #include "charge.h"
+#include "judge.h"
+#include "logging.h"
 
 #define ANSWER_MAX 4096
 #define URL_MAX 600
@@ -47,6 +47,7 @@ const struct option_desc provider_options[] = {
 struct provider {
   struct calls *calls;
   long slow_ms;
+  long told; /* the status that was warned of last */
   char url[256];
 };
 
@@ -95,17 +96,17 @@ static void provider_start(void *world, int32_t partition, struct str key, const
               &(struct call_request){.method = "PUT", .url = url, .body = {body, size}});
 }
 
-static enum call_result judge(const struct call_answer *answer) {
-  if (!answer->reached || answer->status == 503 || (answer->status >= 400 && answer->status < 500))
-    return CALL_NOT_MADE;
-  if (answer->status != 200) return CALL_LOST;
-  json_t *json = json_loadb(answer->body.data, answer->body.size, 0, NULL);
-  const char *text = json_string_value(json_object_get(json, "status"));
-  enum call_result result = text && strcmp(text, "approved") == 0   ? CALL_APPROVED
-                            : text && strcmp(text, "declined") == 0 ? CALL_DECLINED
-                                                                    : CALL_LOST;
-  json_decref(json);
-  return result;
+/* A status outside of the contract is asked again for as long as it comes: a person must hear of
+ * it, and not at each call. */
+static void warn_of(struct provider *provider, const struct call_answer *answer,
+                    enum call_result result) {
+  if (result != CALL_LOST || !answer->status || answer->status == provider->told) return;
+  provider->told = answer->status;
+  log_warning(
+      "the provider answered %ld in %d tries, which does not tell whether money moved: such "
+      "charges "
+      "stay unknown and are asked again by their keys, see processors/charge/README.md",
+      answer->status, answer->tries);
 }
 
 static bool provider_next(void *world, int timeout_ms, int32_t *partition, struct str *key,
@@ -113,7 +114,9 @@ static bool provider_next(void *world, int timeout_ms, int32_t *partition, struc
   struct provider *provider = world;
   struct call_answer answer;
   if (!calls_next(provider->calls, timeout_ms, partition, key, &answer)) return false;
-  *result = (int)judge(&answer) | (answer.took_ms > provider->slow_ms ? CALL_SLOW : 0);
+  enum call_result judged = charge_judge(&answer);
+  warn_of(provider, &answer, judged);
+  *result = (int)judged | (answer.took_ms > provider->slow_ms ? CALL_SLOW : 0);
   return true;
 }
 

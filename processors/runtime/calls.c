@@ -20,6 +20,7 @@ struct call {
   size_t key_size;
   char *answer; /* grows to what came */
   size_t answer_size, answer_capacity, answer_max;
+  int tries;
   CURLcode ended; /* how */
 };
 
@@ -164,6 +165,14 @@ static size_t take_answer(char *data, size_t size, size_t count, void *user) {
   return bytes;
 }
 
+/* libcurl has a connection and sends the request next: for the first time, or again because a kept
+ * connection died before the first byte of its answer. That it does without a word. */
+static int count_try(void *user, char *peer, char *own, int peer_port, int own_port) {
+  (void)peer, (void)own, (void)peer_port, (void)own_port;
+  ((struct call *)user)->tries++;
+  return CURL_PREREQFUNC_OK;
+}
+
 static void configure(const struct calls *calls, struct call *call,
                       const struct call_request *request) {
   call->headers = curl_slist_append(NULL, "Content-Type: application/json");
@@ -180,11 +189,22 @@ static void configure(const struct calls *calls, struct call *call,
   curl_easy_setopt(call->easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, take_answer);
   curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
+  curl_easy_setopt(call->easy, CURLOPT_PREREQFUNCTION, count_try);
+  curl_easy_setopt(call->easy, CURLOPT_PREREQDATA, call);
   curl_easy_setopt(call->easy, CURLOPT_PRIVATE, call);
+}
+
+/* What the caller was lent goes back with the next question or call: it counts as room already. */
+static void put_back(struct calls *calls) {
+  if (!calls->lent) return;
+  calls->lent->next = calls->free;
+  calls->free = calls->lent;
+  calls->lent = NULL;
 }
 
 bool calls_start(struct calls *calls, int32_t partition, struct str key,
                  const struct call_request *request) {
+  put_back(calls);
   struct call *call = calls->free;
   if (!call || key.size > sizeof call->key) return false;
   calls->free = call->next;
@@ -195,6 +215,7 @@ bool calls_start(struct calls *calls, int32_t partition, struct str key,
   memcpy(call->key, key.data, key.size);
   call->key_size = key.size;
   call->answer_size = 0;
+  call->tries = 0;
   configure(calls, call, request);
   if (!calls->started && pthread_create(&calls->driver, NULL, drive, calls) != 0)
     abort(); /* no memory for a thread */
@@ -209,20 +230,11 @@ bool calls_start(struct calls *calls, int32_t partition, struct str key,
 static void read_answer(struct call *call, struct call_answer *answer) {
   curl_off_t took_us = 0;
   curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &took_us);
-  *answer = (struct call_answer){
-      .reached = call->ended != CURLE_COULDNT_CONNECT && call->ended != CURLE_COULDNT_RESOLVE_HOST,
-      .body = {call->answer, call->answer_size},
-      .took_ms = (int64_t)took_us / 1000};
+  *answer = (struct call_answer){.tries = call->tries,
+                                 .body = {call->answer, call->answer_size},
+                                 .took_ms = (int64_t)took_us / 1000};
   if (call->ended == CURLE_OK)
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
-}
-
-/* What the caller was lent goes back with the next question. */
-static void put_back(struct calls *calls) {
-  if (!calls->lent) return;
-  calls->lent->next = calls->free;
-  calls->free = calls->lent;
-  calls->lent = NULL;
 }
 
 static struct call *wait_ended(struct calls *calls, int timeout_ms) {

@@ -21,9 +21,12 @@ struct call_request {
   struct str body;        /* of the type application/json */
 };
 
+/* Says nothing of libcurl, so that a simulated connection can make one. */
 struct call_answer {
-  bool reached; /* false: no connection came to be, so nothing was done at the other end */
-  long status;  /* 0: no whole answer came within the deadline */
+  int tries;   /* how often the request began to go out over a connection; 0: no byte of it left, so
+                  nothing was done at the other end. More than 1: a kept connection died before the
+                  first byte of an answer, and libcurl sent the request again over another */
+  long status; /* of the last try; 0: no whole answer came within the deadline */
   struct str body;
   int64_t took_ms;
 };
@@ -39,7 +42,7 @@ bool calls_start(struct calls *calls, int32_t partition, struct str key,
                  const struct call_request *request);
 
 /* Waits up to timeout_ms for a call to end. False: none did. What key and body point to is valid
- * until the next call. */
+ * until calls_next or calls_start. */
 bool calls_next(struct calls *calls, int timeout_ms, int32_t *partition, struct str *key,
                 struct call_answer *answer);
 

@@ -1,0 +1,37 @@
+#include "judge.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "mutant.h"
+
+/* The key is the idempotency key: what a 200 says is what the provider answered first, and for
+ * ever. */
+static enum call_result final_answer(struct str body) {
+  json_t *json = json_loadb(body.data, body.size, 0, NULL);
+  const char *text = json_string_value(json_object_get(json, "status"));
+  enum call_result result = text && strcmp(text, "approved") == 0   ? CALL_APPROVED
+                            : text && strcmp(text, "declined") == 0 ? CALL_DECLINED
+                                                                    : CALL_LOST;
+  json_decref(json);
+  return result;
+}
+
+/* By these the provider, and whoever stands before it, says that it began nothing. Every other
+ * status may be said by who has begun (408, 409, 5xx), knows the key already (409, 422), or cannot
+ * tell what stands behind it (425, 429). */
+static bool refused(long status) {
+  static const long refusals[] = {400, 401, 403, 404, 405, 411, 413, 414, 415, 431, 503};
+  for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+    if (refusals[i] == status) return true;
+  }
+  return false;
+}
+
+enum call_result charge_judge(const struct call_answer *answer) {
+  if (!answer->tries) return CALL_NOT_MADE;
+  if (answer->status == 200) return final_answer(answer->body);
+  /* The answer to a resend says nothing of the try before it. */
+  bool only_try = answer->tries == 1 || MUTANT("resend-taken-for-not-made");
+  return refused(answer->status) && only_try ? CALL_NOT_MADE : CALL_LOST;
+}
