@@ -4,6 +4,9 @@
 
 #include "mutant.h"
 
+#define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
+#include <xxhash.h>
+
 /* Nobody answered the hold for so long that something is broken for good: an outage of stock-check
  * itself may last a day. */
 #define WATCHDOG_MS (INT64_C(24) * 3600 * 1000)
@@ -85,17 +88,33 @@ static void clear_deadlines(struct turn *turn) {
   emit(turn->context, TO_DEADLINES, turn->reservation_id, RECORD_CLEAR_DEADLINES, &clear);
 }
 
+/* Names an opening by its content, place and time. An id may be used again once its reservation is
+ * forgotten, and the provider remembers for longer. Never 0. */
+static int64_t name_opening(const struct event *event) {
+  const struct open_reservation *open = event->value;
+  const int64_t seen[] = {open->content_hash, event->time};
+  uint64_t name =
+      XXH3_64bits_withSeed(event->cause.data, event->cause.size, XXH3_64bits(seen, sizeof seen));
+  return name ? (int64_t)name : 1;
+}
+
 /* The key stays the same until the provider has answered it: asking again can never charge again.
- */
+ * It is another for each opening of the id, and for each refund after one that was declined. */
+static struct str charge_key(struct turn *turn, enum charge_kind kind) {
+  struct context *context = turn->context;
+  struct str opened = turn->reservation_id;
+  if (turn->row.opening && !MUTANT("charge-key-of-the-id-alone"))
+    opened = scratch_format(context, "%.*s/%.*s", STR_ARGS(opened),
+                            STR_ARGS(scratch_hex(context, (uint64_t)turn->row.opening)));
+  if (kind == CHARGE_KIND_CHARGE) return scratch_format(context, "%.*s/charge", STR_ARGS(opened));
+  return scratch_format(context, "%.*s/refund/%d", STR_ARGS(opened),
+                        (int)turn->row.refunds_declined);
+}
+
 static void request_charge(struct turn *turn, enum charge_kind kind) {
-  struct str key =
-      kind == CHARGE_KIND_CHARGE
-          ? scratch_format(turn->context, "%.*s/charge", STR_ARGS(turn->reservation_id))
-          : scratch_format(turn->context, "%.*s/refund/%d", STR_ARGS(turn->reservation_id),
-                           (int)turn->row.refunds_declined);
   const struct request_charge request = {.reservation_id = turn->reservation_id,
                                          .customer_id = turn->row.customer_id,
-                                         .charge_key = key,
+                                         .charge_key = charge_key(turn, kind),
                                          .kind = kind,
                                          .amount = turn->row.amount,
                                          .attempt = ++turn->row.charges_asked,
@@ -144,7 +163,8 @@ static void open_reservation(struct turn *turn) {
                               .amount = open->amount,
                               .state = LEDGER_STATE_REQUESTED,
                               .opened_at = turn->event->time,
-                              .last_command = turn->row.last_command};
+                              .last_command = turn->row.last_command,
+                              .opening = name_opening(turn->event)};
   memcpy(&turn->row.seats, &open->seats, sizeof turn->row.seats);
   set_deadline(turn, DEADLINE_KIND_WATCHDOG, turn->event->time + WATCHDOG_MS);
 }

@@ -305,12 +305,13 @@ static void a_refund_that_is_declined_is_asked_for_under_a_new_key(void **unused
   const char *steps[] = {"open",  "held AT_ONCE",   "charge approved", "cancel", "refund declined",
                          "retry", "refund approved"};
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) give(&h, steps[i]);
-  const char *keys[] = {"r/charge", "r/refund/0", "r/refund/1"};
+  const char *ends[] = {"/charge", "/refund/0", "/refund/1"}; /* more in test_charge_key.c */
   for (int i = 0; i < 3; i++) {
     const struct memory_record *record = memory_read(h.cluster, "charge-requests", 0, i);
     json_t *line = line_json(h.codec, "charge-requests", record);
-    assert_string_equal(
-        json_string_value(json_object_get(json_object_get(line, "value"), "charge_key")), keys[i]);
+    const char *key =
+        json_string_value(json_object_get(json_object_get(line, "value"), "charge_key"));
+    assert_string_equal(key + strlen("r/0123456789abcdef"), ends[i]);
     json_decref(line);
   }
   assert_int_equal(state_now(&h), LEDGER_STATE_CANCELLED);
