@@ -2,6 +2,8 @@
  * is said about it. */
 #include "reserve-requested.h"
 
+#include "mutant.h"
+
 #define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
 #include <xxhash.h>
 
@@ -275,13 +277,21 @@ static void open_reservation(struct context *context, const struct event *event)
   emit(context, TO_EVENTS, reserve->customer_id, RECORD_STATUS_CHANGED, &requested);
 }
 
+/* What keeps the order of the commands about one thing: one key, and one partition for it. */
+static const char *wrong_place(const struct event *event, const struct command *command) {
+  if (!str_equal(event->key, command->key))
+    return "the record must be keyed by its reservation_id (item_id, customer_id for commands "
+           "about those), or its order is lost";
+  if (event->misplaced && !MUTANT("misplaced-command-taken"))
+    return "the record lies in another partition than murmur2 of its key says, so its order is "
+           "lost: its producer must set its 'partitioner' to murmur2_random (clients that are "
+           "made of librdkafka) or what does the same (the default of JVM clients)";
+  return NULL;
+}
+
 void reserve_requested_decide(struct context *context, const struct event *event) {
   struct command command = describe(event);
-  if (!command.wrong && !str_equal(event->key, command.key)) {
-    command.wrong =
-        "the record must be keyed by its reservation_id (item_id, customer_id for commands about "
-        "those), or its order is lost";
-  }
+  if (!command.wrong) command.wrong = wrong_place(event, &command);
   if (command.wrong) {
     refuse(context, event, &command);
   } else if (event->type == RECORD_RESERVE) {

@@ -9,6 +9,7 @@
 #include "avro_binary.h"
 #include "json.h"
 #include "logging.h"
+#include "murmur2.h"
 #include "mutant.h"
 #include "runtime_internal.h"
 #include "text.h"
@@ -300,6 +301,13 @@ static enum log_status unreadable(struct context *context, const char *reason) {
   return LOG_FATAL;
 }
 
+/* Only others write past the partitioner: what filters write for each other lies where it belongs,
+ * or where its input lay. */
+static bool is_misplaced(const struct runtime *runtime, const struct log_record *record) {
+  return runtime->processor->open_input &&
+         record->partition != murmur2_partition(record->key, runtime->input_partitions);
+}
+
 /* The record as an event. False: why it is none. */
 static bool decode(struct runtime *runtime, const struct log_record *record, struct event *event,
                    char *error) {
@@ -315,6 +323,7 @@ static bool decode(struct runtime *runtime, const struct log_record *record, str
                           .value = decoded.value,
                           .key = record->key,
                           .time = record->timestamp,
+                          .misplaced = is_misplaced(runtime, record),
                           .traceparent = record->traceparent,
                           .correlation_id = str_equal(record->correlation_id, record->key)
                                                 ? (struct str){0}

@@ -29,6 +29,8 @@ struct event {
                         Milliseconds since 1970 */
   int64_t now;       /* the clock, for filters that touch the world; 0 for all others */
   int answer;        /* EVENT_ANSWER: what the world said, in the filter's own terms */
+  bool misplaced;    /* a record of an open input that lies in another partition than its key's:
+                        whoever    wrote it has another partitioner than the rest of us */
   struct str traceparent;
   struct str correlation_id; /* empty: the key is. A row that waits keeps both in fields of these
                                 names, and what comes of it later has them too */

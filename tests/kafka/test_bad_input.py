@@ -12,7 +12,7 @@ from conftest import BIN, FILTERS, ROOT, Filter, encode, wait_until
 
 
 def produce(pipeline, topic, key, value, headers=()):
-    producer = confluent_kafka.Producer({"bootstrap.servers": pipeline.broker.address, "message.max.bytes": 2000000})
+    producer = confluent_kafka.Producer({"bootstrap.servers": pipeline.broker.address, "partitioner": "murmur2_random", "message.max.bytes": 2000000})
     errors = []
     producer.produce(pipeline.prefix + topic, key=key, value=value, headers=list(headers), on_delivery=lambda error, _: errors.append(error))
     producer.flush(30)

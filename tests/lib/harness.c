@@ -13,16 +13,13 @@ const struct processor *find_processor(const char *name) {
   return NULL;
 }
 
-void harness_open(struct harness *harness, const char *processor) {
-  harness_open_processor(harness, find_processor(processor));
-}
-
-void harness_open_processor(struct harness *harness, const struct processor *processor) {
+static void open_with(struct harness *harness, const struct processor *processor,
+                      int32_t partitions) {
   *harness = (struct harness){.cluster = memory_cluster_new(),
                               .codec = codec_new(&holdfast_schemas),
                               .processor = processor};
   logging_set("test", LEVEL_ERROR);
-  pipe_prepare(harness->cluster, harness->processor, 1);
+  pipe_prepare(harness->cluster, harness->processor, partitions);
   harness->tail = tail_new(harness->cluster);
   for (const struct output *o = harness->processor->outputs; o && o->topic; o++)
     tail_add(harness->tail, o->topic);
@@ -34,6 +31,18 @@ void harness_open_processor(struct harness *harness, const struct processor *pro
                                harness->processor->input, harness->processor->changelog, 0);
   harness->runtime = runtime_new(&config, &failure);
   if (!harness->runtime) fail_msg("%s", failure.text);
+}
+
+void harness_open(struct harness *harness, const char *processor) {
+  open_with(harness, find_processor(processor), 1);
+}
+
+void harness_open_processor(struct harness *harness, const struct processor *processor) {
+  open_with(harness, processor, 1);
+}
+
+void harness_open_on(struct harness *harness, const char *processor, int32_t partitions) {
+  open_with(harness, find_processor(processor), partitions);
 }
 
 void harness_close(struct harness *harness) {
@@ -100,19 +109,25 @@ const char *harness_bytes(struct harness *harness, const char *key, struct str b
   return settle(harness);
 }
 
-static const char *send(struct harness *harness, int64_t time, struct str key,
+static const char *send(struct harness *harness, int32_t partition, int64_t time, struct str key,
                         struct record record) {
   struct str bytes = codec_encode(harness->codec, record, &harness->arena);
   assert_non_null(bytes.data);
-  const struct memory_record in = {.timestamp = time, .key = key, .value = bytes};
+  const struct memory_record in = {
+      .timestamp = time, .key = key, .value = bytes, .causation = harness->cause};
   memory_cluster_set_time(harness->cluster, time);
-  memory_append(harness->cluster, harness->processor->input, 0, &in);
+  memory_append(harness->cluster, harness->processor->input, partition, &in);
   return settle(harness);
 }
 
 const char *harness_send(struct harness *harness, int64_t time, const char *key, int type,
                          const void *value) {
-  return send(harness, time, str_of(key), (struct record){type, value});
+  return send(harness, 0, time, str_of(key), (struct record){type, value});
+}
+
+const char *harness_send_to(struct harness *harness, int32_t partition, int64_t time,
+                            const char *key, int type, const void *value) {
+  return send(harness, partition, time, str_of(key), (struct record){type, value});
 }
 
 const char *harness_json(struct harness *harness, int64_t time, const char *text) {
@@ -125,7 +140,7 @@ const char *harness_json(struct harness *harness, int64_t time, const char *text
   json_decref(json);
   if (!fine) fail_msg("%s: %s", text, error);
   struct str key = command_key(record);
-  return send(harness, time, key.data ? key : STR("r"), record);
+  return send(harness, 0, time, key.data ? key : STR("r"), record);
 }
 
 const char *harness_wait(struct harness *harness, int64_t time) {

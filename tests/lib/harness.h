@@ -23,7 +23,8 @@ struct harness {
   struct codec *codec;
   struct tail *tail;
   struct arena arena;
-  char out[8192]; /* what came out of the last record, see harness_send */
+  struct str cause; /* the causation of what is sent from now on */
+  char out[8192];   /* what came out of the last record, see harness_send */
 };
 
 const struct processor *find_processor(const char *name);
@@ -31,6 +32,7 @@ const struct processor *find_processor(const char *name);
 void harness_open(struct harness *harness, const char *processor);
 void harness_open_processor(struct harness *harness,
                             const struct processor *processor); /* borrowed */
+void harness_open_on(struct harness *harness, const char *processor, int32_t partitions);
 void harness_close(struct harness *harness);
 
 /* Gives the filter a record at a time (milliseconds) and returns a line of what it emitted:
@@ -42,6 +44,11 @@ const char *harness_send(struct harness *harness, int64_t time, const char *key,
 
 /* The same from JSON, keyed as a command is. */
 const char *harness_json(struct harness *harness, int64_t time, const char *json);
+
+/* The same into a partition; the others go to partition 0, the only one if nobody asked for more.
+ */
+const char *harness_send_to(struct harness *harness, int32_t partition, int64_t time,
+                            const char *key, int type, const void *value);
 
 /* Raw bytes as the value. */
 const char *harness_bytes(struct harness *harness, const char *key, struct str bytes);

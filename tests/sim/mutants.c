@@ -59,6 +59,7 @@ static const struct mutant mutants[] = {
     {"notice-repeated", "a step that a reset says again is told again"},
     {"notices-overtake", "a notice does not wait for the one before it"},
     {"dead-letter-swallowed", "a command that cannot be read goes nowhere"},
+    {"misplaced-command-taken", "a command is taken from whatever partition it lies in"},
 };
 
 static const struct mutant *selected;

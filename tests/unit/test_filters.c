@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "harness.h"
+#include "murmur2.h"
 
 struct line_of_play {
   int64_t time; /* 0: a second after the last */
@@ -142,6 +143,50 @@ static void what_is_no_command_at_all_is_a_dead_letter_and_the_next_one_goes_on(
   const struct memory_record *raw = memory_read(h.cluster, "dead-letters", 0, 0);
   assert_true(str_equal(raw->value, STR("not Avro")));
   assert_true(str_equal(raw->key, STR("r")));
+  harness_close(&h);
+}
+
+/* Commands of one key that lie in two partitions have no order among them. */
+static void a_command_is_taken_from_the_partition_of_its_key_and_refused_from_every_other(
+    void **unused) {
+  (void)unused;
+  const struct reserve reserve = {
+      .reservation_id = STR("r"), .customer_id = STR("c"), .item_id = STR("i"), .quantity = 1};
+  const struct pay pay = {STR("r"), STR("c")};
+  const struct cancel cancel = {STR("r"), STR("c")};
+  const struct close_item close = {.item_id = STR("i")};
+  const struct placed {
+    const char *key, *taken, *refused;
+    int type;
+    const void *value;
+  } placed[] = {
+      {"r", OPENED, "CommandRefused(Reserve,INVALID)", RECORD_RESERVE, &reserve},
+      {"r", "Pay", "CommandRefused(Pay,INVALID)", RECORD_PAY, &pay},
+      {"r", "Cancel", "CommandRefused(Cancel,INVALID)", RECORD_CANCEL, &cancel},
+      {"i", "CloseItem", "CommandRefused(CloseItem,INVALID)", RECORD_CLOSE_ITEM, &close},
+  };
+  struct harness h;
+  harness_open_on(&h, "reserve-requested", 3);
+  for (size_t i = 0; i < sizeof placed / sizeof *placed; i++) {
+    int32_t own = murmur2_partition(str_of(placed[i].key), 3);
+    for (int32_t p = 0; p < 3; p++) {
+      const char *out =
+          harness_send_to(&h, p, 1000, placed[i].key, placed[i].type, placed[i].value);
+      if (p == own) {
+        assert_string_equal(out, placed[i].taken);
+        continue;
+      }
+      assert_non_null(strstr(out, placed[i].refused));
+      assert_non_null(strstr(out, "dead-letter("));
+      assert_non_null(strstr(out, "set its 'partitioner' to murmur2_random"));
+      assert_null(strchr(strstr(out, placed[i].refused), ' ')); /* and nothing else */
+    }
+  }
+  /* What is wrong with the command itself is said first: it would be refused anywhere. */
+  int32_t other = (murmur2_partition(STR("r"), 3) + 1) % 3;
+  assert_non_null(
+      strstr(harness_send_to(&h, other, 1000, "r", RECORD_PAY, &(struct pay){STR("r"), STR("")}),
+             "dead-letter(customer_id must have"));
   harness_close(&h);
 }
 
@@ -552,6 +597,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(commands_are_checked_at_the_entrance),
       cmocka_unit_test(what_is_no_command_at_all_is_a_dead_letter_and_the_next_one_goes_on),
+      cmocka_unit_test(
+          a_command_is_taken_from_the_partition_of_its_key_and_refused_from_every_other),
       cmocka_unit_test(units_are_taken_at_the_hold_and_given_back_once),
       cmocka_unit_test(a_release_under_another_content_leaves_the_good_hold_alone),
       cmocka_unit_test(a_receipt_counts_once),
