@@ -104,12 +104,16 @@ static void mark_refused(struct expiry_turn *expiry, const struct event *event) 
              two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));
 }
 
-/* A filter that was reset says its refusals again. Beyond the last few, their time tells. */
+/* A filter that was reset says its refusals again. A place alone does not tell: where the topic of
+ * commands was made again, another command lies there, later. Beyond the last few, their time
+ * tells.
+ */
 static bool was_told(const struct customer_view *view, const struct command_refused *refused,
                      int64_t at) {
   if (!refused->place.size) return false;
   for (size_t i = 0; i < view->refusals.count; i++) {
-    if (str_equal(view->refusals.items[i].place, refused->place)) return true;
+    const struct refusal_step *step = &view->refusals.items[i];
+    if (step->at == at && str_equal(step->place, refused->place)) return true;
   }
   return view->refusals.count == REFUSALS_MAX && at < view->refusals.items[0].at;
 }

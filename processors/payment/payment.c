@@ -164,6 +164,9 @@ static void open_reservation(struct turn *turn) {
                               .state = LEDGER_STATE_REQUESTED,
                               .opened_at = turn->event->time,
                               .last_command = turn->row.last_command,
+                              .last_command_partition = turn->row.last_command_partition,
+                              .last_command_at = turn->row.last_command_at,
+
                               .opening = name_opening(turn->event)};
   memcpy(&turn->row.seats, &open->seats, sizeof turn->row.seats);
   set_deadline(turn, DEADLINE_KIND_WATCHDOG, turn->event->time + WATCHDOG_MS);
@@ -375,24 +378,50 @@ static bool is_command(int type) {
   return type == RECORD_OPEN_RESERVATION || type == RECORD_PAY || type == RECORD_CANCEL;
 }
 
-/* The offset at the end of the command's place; -1: it does not say. */
-static int64_t command_offset(struct str place) {
-  int64_t offset = 0, digit = 1;
-  size_t at = place.size;
-  for (; at > 0 && place.data[at - 1] >= '0' && place.data[at - 1] <= '9' && digit < INT64_MAX / 10;
+/* Takes the number and the '-' before it from the end of a place; -1: there is none. */
+static int64_t take_number(struct str *place) {
+  int64_t number = 0, digit = 1;
+  size_t at = place->size;
+  for (;
+       at > 0 && place->data[at - 1] >= '0' && place->data[at - 1] <= '9' && digit < INT64_MAX / 10;
        digit *= 10)
-    offset += (place.data[--at] - '0') * digit;
-  return at < place.size && at > 0 && place.data[at - 1] == '-' ? offset : -1;
+    number += (place->data[--at] - '0') * digit;
+  if (at == place->size || at == 0 || place->data[at - 1] != '-') return -1;
+  place->size = at - 1;
+  return number;
 }
 
-/* A reservation's commands lie in one partition, in order. One that does not lie after the last was
- * decided before: the entrance was reset, and reads them again. */
+static struct command_place place_of(const struct event *event) {
+  struct str left = event->cause;
+  int64_t offset = take_number(&left), partition = take_number(&left);
+  bool said = offset >= 0 && partition >= 0 && partition <= INT32_MAX;
+  return (struct command_place){.partition = said ? (int32_t)partition : -1,
+                                .offset = said ? offset : -1,
+                                .time = event->time};
+}
+
+bool ledger_has_decided(const struct ledger *row, const struct command_place *command) {
+  bool same_partition =
+      row->last_command_partition < 0 || row->last_command_partition == command->partition;
+  bool later = row->last_command_at != 0 && command->time > row->last_command_at;
+  bool behind = command->offset > row->last_command;
+  if (MUTANT("place-compared-by-offset")) return command->offset >= 0 && !behind;
+  return command->offset >= 0 && same_partition && !behind && !later;
+}
+
+void ledger_note_command(struct ledger *row, const struct command_place *command) {
+  bool goes_on =
+      row->last_command_partition == command->partition && command->offset > row->last_command;
+  if (!goes_on || command->time > row->last_command_at) row->last_command_at = command->time;
+  row->last_command_partition = command->partition;
+  row->last_command = command->offset;
+}
+
 static bool was_decided(struct turn *turn, bool known) {
   if (!is_command(turn->event->type)) return false;
-  int64_t offset = command_offset(turn->event->cause);
-  if (known && offset >= 0 && offset <= turn->row.last_command)
-    return !MUTANT("repeated-command-taken");
-  turn->row.last_command = offset;
+  const struct command_place command = place_of(turn->event);
+  if (known && ledger_has_decided(&turn->row, &command)) return !MUTANT("repeated-command-taken");
+  if (command.offset >= 0) ledger_note_command(&turn->row, &command);
   return false;
 }
 
@@ -413,7 +442,9 @@ static bool has_changed(const struct ledger *before, const struct ledger *after)
   return after->state != before->state || after->revision != before->revision ||
          after->refunds_declined != before->refunds_declined ||
          after->charges_asked != before->charges_asked ||
-         after->last_command != before->last_command;
+         after->last_command != before->last_command ||
+         after->last_command_partition != before->last_command_partition ||
+         after->last_command_at != before->last_command_at;
 }
 
 /* ---- what goes, and what is too old ---- */
@@ -476,7 +507,10 @@ void payment_prefetch(struct context *context, const struct event *event) {
 }
 
 void payment_decide(struct context *context, const struct event *event) {
-  struct turn turn = {.context = context, .event = event, .reservation_id = event->key};
+  struct turn turn = {.context = context,
+                      .event = event,
+                      .reservation_id = event->key,
+                      .row = {.last_command = -1, .last_command_partition = -1}};
   struct expiry_turn expiry;
   turn.row_key = row_key(context, &payment_rows[ROW_LEDGER], &turn.reservation_id, 1);
   expiry_begin(&expiry, context, payment_rows);

@@ -51,6 +51,8 @@ static const struct mutant mutants[] = {
     {"view-ignores-revisions", "the history takes every event as the newest"},
     {"early-pay-forgotten", "a Pay that comes before its hold is not remembered"},
     {"repeated-command-taken", "a command that a reset brings again is decided again"},
+    {"place-compared-by-offset",
+     "a command is known by its offset alone, whatever its partition and its time"},
     {"repeated-request-charged", "a request of a charge that a reset brings again charges"},
     {"rows-go-at-once", "what has settled is forgotten before its window is over"},
     {"settled-row-stays", "some of what has settled is not put among what goes"},

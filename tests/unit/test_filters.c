@@ -539,6 +539,23 @@ static void an_id_that_was_reused_shows_in_the_senders_list_and_not_in_the_owner
   harness_close(&h);
 }
 
+static void a_refusal_is_shown_once_and_another_at_its_place_in_a_new_topic_too(void **unused) {
+  (void)unused;
+  struct harness h;
+  harness_open(&h, "history");
+  const struct command_refused refused = {.sender_id = STR("c"),
+                                          .command = STR("Pay"),
+                                          .reservation_id = STR("r"),
+                                          .refusal = REFUSAL_UNKNOWN_RESERVATION,
+                                          .place = STR("reservation-commands-0-7")};
+  harness_send(&h, 10, "c", RECORD_COMMAND_REFUSED, &refused);
+  harness_send(&h, 10, "c", RECORD_COMMAND_REFUSED, &refused); /* a reset says it again */
+  assert_int_equal(number(&h, "cc", "refusals"), 1);
+  harness_send(&h, 11, "c", RECORD_COMMAND_REFUSED, &refused);
+  assert_int_equal(number(&h, "cc", "refusals"), 2);
+  harness_close(&h);
+}
+
 static void a_timeline_and_the_refusals_are_bounded(void **unused) {
   (void)unused;
   struct harness h;
@@ -611,6 +628,7 @@ int main(void) {
       cmocka_unit_test(a_bet_is_counted_once_and_taken_back_once),
       cmocka_unit_test(a_view_ignores_what_it_has_seen),
       cmocka_unit_test(an_id_that_was_reused_shows_in_the_senders_list_and_not_in_the_owners),
+      cmocka_unit_test(a_refusal_is_shown_once_and_another_at_its_place_in_a_new_topic_too),
       cmocka_unit_test(a_timeline_and_the_refusals_are_bounded),
   };
   return cmocka_run_group_tests_name("filters", tests, NULL, NULL);
