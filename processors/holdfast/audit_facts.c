@@ -8,7 +8,6 @@
 #include "place.h"
 #include "store.h"
 
-#define ID_MAX 64
 #define FLUSH_CHANGES 20000
 
 const struct audit_source audit_topics[AUDIT_TOPIC_COUNT] = {
@@ -119,15 +118,14 @@ static void keep_facts(struct auditor *auditor, struct str reservation, struct f
 }
 
 static bool valid_id(struct str id) {
-  return id.size >= 1 && id.size <= ID_MAX;
+  return id.size >= 1 && id.size <= AUDIT_ID_MAX;
 }
 
 bool audit_is_outcome(enum status status) {
   return status == STATUS_APPROVED || status == STATUS_CANCELLED || status == STATUS_FAILED;
 }
 
-/* data NULL: the record has no such field. */
-static struct str text_field(const struct auditor *auditor, struct record record, struct str name) {
+struct str audit_text(const struct auditor *auditor, struct record record, struct str name) {
   const struct field *field =
       schema_field(codec_schemas(auditor->codec)->records[record.type], name);
   return field ? *(const struct str *)((const char *)record.value + field->offset)
@@ -135,11 +133,11 @@ static struct str text_field(const struct auditor *auditor, struct record record
 }
 
 static struct str reservation_of(const struct auditor *auditor, struct record record) {
-  return text_field(auditor, record, STR("reservation_id"));
+  return audit_text(auditor, record, STR("reservation_id"));
 }
 
 static struct str item_of(const struct auditor *auditor, struct record record) {
-  return text_field(auditor, record, STR("item_id"));
+  return audit_text(auditor, record, STR("item_id"));
 }
 
 /* ---- every output once ---- */
@@ -192,7 +190,7 @@ static void check_order(struct auditor *auditor, const struct audit_event *event
   cause[1] = (int64_t)event->topic << 32 | event->partition;
   if (number == 0 &&
       str_equal((struct str){source.data, name}, str_of(audit_topics[AUDIT_COMMANDS].consumer)))
-    auditor->commands_answered++;
+    audit_command_effect(auditor, event, cause[0], offset);
   uint64_t key = XXH3_64bits_withSeed(cause, sizeof cause, XXH3_64bits(source.data, name));
   struct order *order = find_order(auditor, key);
   bool after = offset > order->offset || (offset == order->offset && number > order->number);
@@ -209,40 +207,12 @@ static void check_order(struct auditor *auditor, const struct audit_event *event
 
 /* ---- by topic ---- */
 
-static void command(struct auditor *auditor, const struct audit_event *event) {
-  if (event->topic == AUDIT_COMMANDS && event->record->timestamp > auditor->latest)
-    auditor->latest = event->record->timestamp;
-  struct str reservation = reservation_of(auditor, event->value);
-  bool dead = event->topic == AUDIT_DEAD_LETTERS;
-  if (dead) auditor->summary.dead_letters++;
-  if (event->value.type == RECORD_NOTICE) return; /* nobody took it; it is no command */
-  if (!valid_id(reservation)) return;             /* about an item or a customer */
-  struct facts facts = facts_of(auditor, reservation);
-  ++*(dead ? &facts.dead : &facts.commands);
-  keep_facts(auditor, reservation, &facts, event);
-}
-
 static void opened(struct facts *facts, const struct open_reservation *open) {
-  facts->forwarded++;
   facts->opens++;
-  if (!facts->opened) {
-    facts->opened = true;
-    facts->content_hash = open->content_hash;
-    facts->customer = XXH3_64bits(open->customer_id.data, open->customer_id.size);
-  } else if (open->content_hash != facts->content_hash) {
-    facts->opens_other++;
-  }
-}
-
-/* Pay and Cancel have the same fields. */
-static void wish(struct facts *facts, bool again, bool pay, struct str customer, int64_t time) {
-  if (again || !facts->opened || facts->customer != XXH3_64bits(customer.data, customer.size))
-    return;
-  if (pay && !facts->deadline_passed[DEADLINE_KIND_HOLD_END] && !facts->cancelled)
-    facts->paid = true;
-  if (pay) return;
-  if (!facts->cancelled) facts->cancelled_at = time;
-  facts->cancelled = true;
+  if (facts->opened) return;
+  facts->opened = true;
+  facts->content_hash = open->content_hash;
+  facts->customer = XXH3_64bits(open->customer_id.data, open->customer_id.size);
 }
 
 static void held(struct facts *facts, const struct stock_held *answer) {
@@ -268,31 +238,17 @@ static void settled(struct auditor *auditor, struct facts *facts, const struct a
   }
 }
 
-/* Whether a command was here before: the entrance reads them again after its reset. */
-static bool is_again(struct facts *facts, const struct audit_event *event) {
-  int64_t partition, offset;
-  int type = event->value.type;
-  if ((type != RECORD_OPEN_RESERVATION && type != RECORD_PAY && type != RECORD_CANCEL) ||
-      !audit_parse_causation(event->record->causation, &partition, &offset))
-    return false;
-  if (offset < facts->next_command) return true;
-  facts->next_command = offset + 1;
-  return false;
-}
-
 static void ledger(struct auditor *auditor, const struct audit_event *event) {
   struct str reservation = reservation_of(auditor, event->value);
   struct facts facts = facts_of(auditor, reservation);
   const void *value = event->value.value;
-  bool again = is_again(&facts, event);
   switch (event->value.type) {
-    case RECORD_OPEN_RESERVATION: opened(&facts, value); break;
-    case RECORD_PAY:
-    case RECORD_CANCEL:
-      facts.forwarded++;
-      wish(&facts, again, event->value.type == RECORD_PAY, ((const struct pay *)value)->customer_id,
-           event->record->timestamp);
+    case RECORD_OPEN_RESERVATION:
+      opened(&facts, value);
+      audit_command_given(auditor, event, &facts);
       break;
+    case RECORD_PAY:
+    case RECORD_CANCEL: audit_command_given(auditor, event, &facts); break;
     case RECORD_STOCK_HELD: held(&facts, value); break;
     case RECORD_CHARGE_SETTLED: settled(auditor, &facts, event, value); break;
     case RECORD_CHARGE_DEFERRED:
@@ -363,6 +319,7 @@ static void decided(struct auditor *auditor, const struct audit_event *event) {
       facts.settled_at = event->record->timestamp;
     }
     if (audit_is_outcome(changed->status) && !takes_back) facts.ends++;
+    if (changed->status == STATUS_HELD) facts.held = true;
     if (changed->status == STATUS_APPROVED) facts.approved = true;
     if (facts.ends > 1) {
       audit_report(auditor, RULE_OUTCOME_TWICE, changed->reservation_id, event,
@@ -376,13 +333,11 @@ static void decided(struct auditor *auditor, const struct audit_event *event) {
 static void refused(struct auditor *auditor, const struct audit_event *event) {
   const struct command_refused *refused = event->value.value;
   auditor->summary.refused_commands++;
-  bool reused = refused->refusal == REFUSAL_ID_REUSED,
-       too_old = refused->refusal == REFUSAL_TOO_OLD;
-  if ((!reused && !too_old) || !valid_id(refused->reservation_id)) return;
+  if (!valid_id(refused->reservation_id)) return;
   struct facts facts = facts_of(auditor, refused->reservation_id);
-  facts.too_old |= too_old;
-  facts.refused_ids += reused;
-  auditor->summary.refused_ids += reused;
+  audit_command_refused(auditor, event, &facts);
+  facts.too_old |= refused->refusal == REFUSAL_TOO_OLD;
+  auditor->summary.refused_ids += refused->refusal == REFUSAL_ID_REUSED;
   keep_facts(auditor, refused->reservation_id, &facts, event);
 }
 
@@ -490,7 +445,7 @@ static void level(struct auditor *auditor, const struct audit_event *event) {
 static void take_down(struct auditor *auditor, const struct audit_event *event) {
   switch (event->topic) {
     case AUDIT_COMMANDS:
-    case AUDIT_DEAD_LETTERS: command(auditor, event); return;
+    case AUDIT_DEAD_LETTERS: return; /* see look_at and auditor_read */
     case AUDIT_LEDGER: ledger(auditor, event); return;
     case AUDIT_STOCK: audit_stock(auditor, event); return;
     case AUDIT_RESULTS: results(auditor, event); return;
@@ -517,15 +472,9 @@ static bool decode(struct auditor *auditor, struct audit_event *event, bool blam
   if (event->record->value.data &&
       codec_decode(auditor->codec, event->record->value, &auditor->scratch, &event->value, error))
     return true;
-  if (!blame) return false;
-  if (event->topic == AUDIT_COMMANDS) {
-    return false;
-  } else if (event->topic == AUDIT_DEAD_LETTERS) {
-    auditor->summary.dead_letters++;
-  } else {
+  if (blame && event->topic != AUDIT_COMMANDS && event->topic != AUDIT_DEAD_LETTERS)
     audit_report(auditor, RULE_UNREADABLE, event->record->key, event, "%s",
                  event->record->value.data ? error : "no value");
-  }
   return false;
 }
 
@@ -567,11 +516,27 @@ static void after_record(struct auditor *auditor) {
   if (auditor->staging.count >= FLUSH_CHANGES) audit_flush(auditor);
 }
 
+/* A refusal that names no command, or one that is not there, is somebody's of the reservation. */
+static void told_refusal(struct auditor *auditor, const struct audit_event *event) {
+  struct str reservation = reservation_of(auditor, event->value);
+  if (audit_command_told(auditor, event) || !valid_id(reservation)) return;
+  struct facts facts = facts_of(auditor, reservation);
+  facts.unnamed_refusals++;
+  audit_save(auditor, facts_key(auditor, reservation), &facts, sizeof facts);
+}
+
 /* What a record shows whether its consumer has read it or not. */
 static void look_at(struct auditor *auditor, const struct audit_event *event, bool readable) {
   auditor->partitions[event->topic][event->partition].seen = event->record->offset + 1;
   if (!audit_topics[event->topic].again) check_order(auditor, event);
   if (readable && event->topic == AUDIT_LEDGER) audit_answer(auditor, event);
+  if (readable && event->topic == AUDIT_EVENTS && event->value.type == RECORD_COMMAND_REFUSED)
+    told_refusal(auditor, event);
+}
+
+static void take_command(struct auditor *auditor, const struct audit_event *event, bool readable) {
+  if (event->record->timestamp > auditor->latest) auditor->latest = event->record->timestamp;
+  audit_command_sent(auditor, event, readable);
 }
 
 void auditor_read(struct auditor *auditor, enum audit_topic topic, int32_t partition,
@@ -586,7 +551,8 @@ void auditor_read(struct auditor *auditor, enum audit_topic topic, int32_t parti
   if (first_sight) look_at(auditor, &event, readable);
   if (processed) {
     auditor->summary.records += !audit_topics[topic].again;
-    if (topic == AUDIT_COMMANDS) auditor->commands++;
+    auditor->summary.dead_letters += topic == AUDIT_DEAD_LETTERS;
+    if (topic == AUDIT_COMMANDS) take_command(auditor, &event, readable);
     if (readable) take_down(auditor, &event);
     *position = record->offset + 1;
   } else if (readable) {
@@ -600,7 +566,6 @@ void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t parti
   if (partition >= AUDIT_PARTITIONS_MAX) return;
   struct audit_event event = {.topic = topic, .partition = partition, .record = record};
   if (is_processed(auditor, &event)) return;
-  if (topic == AUDIT_COMMANDS) auditor->commands_waiting++;
   if (decode(auditor, &event, false)) mark(auditor, &event);
   after_record(auditor);
 }
@@ -630,7 +595,6 @@ void auditor_free(struct auditor *auditor) {
 void auditor_begin(struct auditor *auditor, int64_t now) {
   auditor->now = now;
   auditor->round++;
-  auditor->commands_waiting = 0;
 }
 
 void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t partition,

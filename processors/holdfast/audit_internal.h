@@ -1,5 +1,6 @@
-/* Shared by the auditor's files: audit_facts.c takes records down, audit_stock.c folds the stock,
- * audit_told.c tallies and notices, audit_judge.c judges. */
+/* Shared by the auditor's files: audit_facts.c takes records down, audit_commands.c follows each
+ * command, audit_stock.c folds the stock, audit_told.c tallies and notices, audit_judge.c judges.
+ */
 #ifndef HOLDFAST_AUDIT_INTERNAL_H
 #define HOLDFAST_AUDIT_INTERNAL_H
 
@@ -8,12 +9,14 @@
 #include "records.h"
 #include "staging.h"
 
+#define AUDIT_ID_MAX 64
 #define PRINTS_MAX 12 /* revisions whose content is remembered, to tell a repeat from a change */
 
 /* Rows are these structs, as they lie in memory: they live as long as one audit. */
 
 enum audit_row {
   ROW_FACTS = 'f',   /* reservation */
+  ROW_COMMAND = 'q', /* partition, offset and time of a command */
   ROW_HOLD = 'h',    /* item, reservation, content hash */
   ROW_ANSWER = 'a',  /* partition and offset of a RequestHold */
   ROW_ITEM = 'i',    /* item */
@@ -29,22 +32,22 @@ enum audit_row {
 
 struct facts {
   int64_t content_hash; /* of the first that was opened */
-  int64_t commands, forwarded, dead;
-  int64_t opens, opens_other, refused_ids, hold_requests;
+  int64_t opens, hold_requests;
+  int32_t opening_partition; /* of the command that opened it */
+  int64_t opening_offset, opening_time;
+  int32_t own_pays;         /* that the ledger was given after that */
+  int32_t unnamed_refusals; /* whose command is not to be found: an earlier version said no place */
   int32_t revision, events_revision;
   enum status status;
   enum reason reason;
   uint64_t customer; /* a hash */
-  bool opened, approved, payable, by_customer;
-  bool cancelled, paid; /* its customer said so while it was open */
-  bool too_old;         /* refused: it lay for longer than the window */
-  int64_t cancelled_at; /* time of the first Cancel */
-  int64_t settled_at;   /* time of the last outcome */
-  int64_t next_command; /* after the last command's offset: what lies before comes from a reset */
-  int32_t ends;         /* outcomes that the ledger decided: APPROVED, or an end before it */
-  int32_t outcomes;     /* told on reservation-outcomes, by revision once each */
-  int32_t told_last;    /* the last revision there */
-  int32_t decided;      /* outcomes the ledger decided, CANCELLED after APPROVED too */
+  bool opened, held, approved, payable, by_customer;
+  bool too_old;       /* refused: it lay for longer than the window */
+  int64_t settled_at; /* time of the last outcome */
+  int32_t ends;       /* outcomes that the ledger decided: APPROVED, or an end before it */
+  int32_t outcomes;   /* told on reservation-outcomes, by revision once each */
+  int32_t told_last;  /* the last revision there */
+  int32_t decided;    /* outcomes the ledger decided, CANCELLED after APPROVED too */
   int64_t amount;
   int32_t charges_asked, charges_answered, charges_approved;
   int32_t refunds_asked, refunds_answered, refunds_approved;
@@ -54,6 +57,32 @@ struct facts {
   int32_t last_topic; /* of the last record about it */
   int32_t last_partition;
   int64_t last_offset;
+};
+
+/* What a command is to its reservation, when the ledger is given it first. */
+enum command_standing {
+  STANDING_NONE, /* the ledger was not given it */
+  STANDING_OPENS,
+  STANDING_OPENS_AGAIN, /* the same Reserve */
+  STANDING_OPENS_OTHER, /* another under the same id */
+  STANDING_OWN,         /* of the customer who opened it */
+  STANDING_STRANGER,    /* of another */
+  STANDING_BEFORE       /* nobody has opened it yet */
+};
+
+struct command_facts {
+  int64_t offset, time;
+  uint64_t sender; /* a hash of the customer */
+  int32_t partition;
+  int32_t type;             /* enum record_type; -1: nobody could read it */
+  uint16_t refusals;        /* by the ledger: a bit for each enum refusal */
+  uint8_t standing, status; /* status: of the reservation when it was refused */
+  uint8_t effects;          /* how often the entrance has forwarded it or refused it */
+  bool sent;                /* it lies in reservation-commands, and the entrance has read it */
+  bool dead, has_sender;
+  bool told; /* its sender heard of its refusal */
+  uint8_t id_size;
+  char id[AUDIT_ID_MAX]; /* the reservation; a row ends with its last byte */
 };
 
 struct hold_facts {
@@ -117,7 +146,6 @@ struct auditor {
   bool was_reset;       /* some group was: repeats are counted, not blamed */
   struct order *orders; /* a table, open-addressed by key */
   size_t order_count, order_capacity;
-  int64_t commands, commands_answered, commands_waiting; /* waiting: in this round */
   struct audit_summary summary;
 };
 
@@ -146,6 +174,24 @@ void audit_report(struct auditor *auditor, enum audit_rule rule, struct str subj
 struct str audit_hold_key(struct auditor *auditor, struct str item, struct str reservation,
                           int64_t hash);
 
+/* ---- audit_commands.c ---- */
+
+/* In the order in which the auditor meets them: in reservation-commands; as the entrance's first
+ * output for it; given to the ledger, before anything else of the record is taken down but its
+ * opening; refused on payment-results; told on reservation-events. */
+void audit_command_sent(struct auditor *auditor, const struct audit_event *event, bool readable);
+void audit_command_effect(struct auditor *auditor, const struct audit_event *event,
+                          int64_t partition, int64_t offset);
+void audit_command_given(struct auditor *auditor, const struct audit_event *event,
+                         struct facts *facts);
+void audit_command_refused(struct auditor *auditor, const struct audit_event *event,
+                           struct facts *facts);
+bool audit_command_told(struct auditor *auditor, const struct audit_event *event);
+
+/* What is wrong with it, and by which rule; NULL: nothing. facts: of its reservation. */
+const char *audit_command_wrong(const struct auditor *auditor, const struct facts *facts,
+                                const struct command_facts *command, enum audit_rule *rule);
+
 /* ---- audit_stock.c ---- */
 void audit_answer(struct auditor *auditor, const struct audit_event *event);
 void audit_stock(struct auditor *auditor, const struct audit_event *event);
@@ -159,6 +205,9 @@ void audit_to_tell(struct auditor *auditor, const struct audit_event *event);
 void audit_told(struct auditor *auditor, const struct audit_event *event);
 
 /* ---- audit_facts.c ---- */
+
+/* A text of the record; data NULL: it has no such field. */
+struct str audit_text(const struct auditor *auditor, struct record record, struct str name);
 bool audit_is_outcome(enum status status);
 void audit_count_request(struct auditor *auditor, const struct audit_event *event);
 

@@ -13,9 +13,10 @@ const struct audit_rule_text audit_rules[AUDIT_RULE_COUNT] = {
     [RULE_UNREADABLE] = {"unreadable", "every record between filters can be read"},
     [RULE_REPEATED] = {"repeated", "a filter writes what a record causes once"},
     [RULE_COMMAND_LOST] = {"command-lost",
-                           "every command is opened, forwarded, refused or a dead letter"},
-    [RULE_COMMAND_FORGOTTEN] = {"command-forgotten",
-                                "what its customer has cancelled or paid in time is treated so"},
+                           "every command is forwarded once, or refused and its sender told"},
+    [RULE_COMMAND_FORGOTTEN] =
+        {"command-forgotten",
+         "a Pay or Cancel that the ledger was given is done, or rightly refused"},
     [RULE_HOLD_UNANSWERED] = {"hold-unanswered", "every request for a hold is answered"},
     [RULE_HOLD_ANSWERED_TWICE] = {"hold-answered-twice", "a hold is answered once"},
     [RULE_REVISION] = {"revision",
@@ -91,19 +92,25 @@ static bool waits(const struct facts *facts) {
   return false;
 }
 
-static void judge_commands(struct judgement *judgement, struct str id, const struct facts *facts) {
-  int64_t handled = facts->forwarded + facts->dead;
+static void judge_command(struct judgement *judgement, const struct command_facts *command) {
+  struct auditor *auditor = judgement->auditor;
+  struct str id = {command->id, command->id_size};
+  struct facts facts = {0};
+  if (id.size) audit_load(auditor, audit_key(auditor, ROW_FACTS, &id, 1), &facts, sizeof facts);
+  enum audit_rule rule;
+  const char *wrong = audit_command_wrong(auditor, &facts, command, &rule);
+  if (!wrong) return;
+  const struct facts place = {.last_topic = AUDIT_COMMANDS,
+                              .last_partition = command->partition,
+                              .last_offset = command->offset};
+  blame(judgement, rule, id, &place, wrong);
+}
+
+static void judge_opens(struct judgement *judgement, struct str id, const struct facts *facts) {
   bool again = judgement->auditor->was_reset;
-  if (again ? handled < facts->commands : handled != facts->commands)
-    blame(judgement, RULE_COMMAND_LOST, id, facts,
-          handled < facts->commands ? "a command was read and neither forwarded nor refused"
-                                    : "a command was forwarded that nobody sent");
   if (again ? facts->hold_requests < 1 && facts->opens : facts->hold_requests != facts->opens)
     blame(judgement, RULE_COMMAND_LOST, id, facts,
           "it was opened in the ledger and asked for at the stock a different number of times");
-  if (again ? facts->opens_other && !facts->refused_ids : facts->opens_other != facts->refused_ids)
-    blame(judgement, RULE_COMMAND_LOST, id, facts,
-          "another Reserve came under its id, and was not refused exactly once");
 }
 
 static void judge_end(struct judgement *judgement, struct str id, const struct facts *facts) {
@@ -122,16 +129,6 @@ static void judge_end(struct judgement *judgement, struct str id, const struct f
     blame(judgement, RULE_NOT_TOLD, id, facts, "its outcome is not on reservation-outcomes");
   if (facts->events_revision != facts->revision)
     blame(judgement, RULE_NOT_TOLD, id, facts, "its last step is not on reservation-events");
-}
-
-static void judge_wishes(struct judgement *judgement, struct str id, const struct facts *facts) {
-  bool too_late = facts->cancelled_at > facts->settled_at + EXPIRY_WINDOW_MS;
-  if (facts->cancelled && facts->status == STATUS_APPROVED && !too_late)
-    blame(judgement, RULE_COMMAND_FORGOTTEN, id, facts, "its customer cancelled it, and it stands");
-  if (facts->paid && facts->by_customer && facts->payable && !facts->charges_asked &&
-      facts->status == STATUS_FAILED && facts->reason == REASON_EXPIRED)
-    blame(judgement, RULE_COMMAND_FORGOTTEN, id, facts,
-          "its customer paid in time, and it expired without a charge");
 }
 
 static void judge_money(struct judgement *judgement, struct str id, const struct facts *facts) {
@@ -161,7 +158,7 @@ static void judge_reservation(struct judgement *judgement, struct str id,
     summary->on_the_way++;
     return;
   }
-  judge_commands(judgement, id, facts);
+  judge_opens(judgement, id, facts);
   if (!facts->opened) return;
   summary->approved += facts->status == STATUS_APPROVED;
   summary->failed += facts->status == STATUS_FAILED;
@@ -169,7 +166,6 @@ static void judge_reservation(struct judgement *judgement, struct str id,
   if (waits(facts) && summary->waiting++ == 0)
     snprintf(summary->waits, sizeof summary->waits, "%.*s", STR_ARGS(id));
   judge_end(judgement, id, facts);
-  judge_wishes(judgement, id, facts);
   judge_money(judgement, id, facts);
 }
 
@@ -276,6 +272,7 @@ static bool judge_row(void *user, struct str key, struct str value) {
   struct judgement *judgement = user;
   union {
     struct facts facts;
+    struct command_facts command;
     struct hold_facts hold;
     struct item_facts item;
     struct view_facts view;
@@ -288,6 +285,7 @@ static bool judge_row(void *user, struct str key, struct str value) {
   struct str id = {copy.data + 1, copy.size - 2}; /* of a key with one part */
   switch ((enum audit_row)key.data[0]) {
     case ROW_FACTS: judge_reservation(judgement, id, &row.facts); break;
+    case ROW_COMMAND: judge_command(judgement, &row.command); break;
     case ROW_HOLD: judge_hold(judgement, copy, &row.hold); break;
     case ROW_ITEM: judge_item(judgement, id, &row.item); break;
     case ROW_VIEW: judge_view(judgement, copy, &row.view); break;
@@ -306,26 +304,11 @@ static bool judge_row(void *user, struct str key, struct str value) {
   return true;
 }
 
-static void judge_totals(struct judgement *judgement) {
-  const struct auditor *auditor = judgement->auditor;
-  bool again = auditor->was_reset;
-  if (auditor->commands_waiting) return;
-  if (again ? auditor->commands_answered >= auditor->commands
-            : auditor->commands_answered == auditor->commands)
-    return;
-  char text[160];
-  snprintf(text, sizeof text,
-           "reserve-requested has read %" PRId64 " commands, and %" PRId64 " of them have a result",
-           auditor->commands, auditor->commands_answered);
-  blame(judgement, RULE_COMMAND_LOST, STR(""), NULL, text);
-}
-
 void auditor_judge(struct auditor *auditor, struct audit_summary *summary,
                    void (*progress)(void *user, int64_t rows), void *user) {
   audit_flush(auditor);
   *summary = auditor->summary;
   struct judgement judgement = {
       .auditor = auditor, .summary = summary, .progress = progress, .user = user};
-  judge_totals(&judgement);
   store_scan(auditor->store, 0, STR(""), (struct str){0}, judge_row, &judgement);
 }

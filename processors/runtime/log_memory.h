@@ -40,6 +40,11 @@ void memory_append(struct memory_cluster *cluster, const char *topic, int32_t pa
 const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic,
                                         int32_t partition, int64_t from);
 
+/* Deleted and made again by hand: its records are gone and its offsets begin at 0. As on Kafka the
+ * groups that read it lose their committed offsets, unless keep_offsets: as where they are
+ * restored, or committed by a transaction that was open. */
+void memory_topic_recreate(struct memory_cluster *cluster, const char *name, bool keep_offsets);
+
 /* The offset after the last record. */
 int64_t memory_end(const struct memory_cluster *cluster, const char *topic, int32_t partition);
 

@@ -77,6 +77,31 @@ void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int
   topic_of(cluster, name)->partitions[partition].base = offset;
 }
 
+/* What is left of transactions is not written to what is gone. */
+static void drop_markers(struct memory_cluster *cluster, const struct memory_partition *partition) {
+  for (size_t i = cluster->marker_count; i-- > 0;) {
+    if (cluster->markers[i].partition == partition)
+      cluster->markers[i] = cluster->markers[--cluster->marker_count];
+  }
+}
+
+void memory_topic_recreate(struct memory_cluster *cluster, const char *name, bool keep_offsets) {
+  struct memory_topic *topic = topic_of(cluster, name);
+  for (int32_t i = 0; i < topic->partition_count; i++) {
+    struct memory_partition *partition = &topic->partitions[i];
+    drop_markers(cluster, partition);
+    partition->count = partition->stable = 0;
+    partition->base = 0;
+  }
+  for (size_t i = 0; i < cluster->group_count && !keep_offsets; i++) {
+    struct group *group = &cluster->groups[i];
+    if (&cluster->topics[group->topic] != topic) continue;
+    for (size_t j = 0; j < group->offset_count; j++) {
+      group->offsets[j] = (struct memory_offset){.partition = (int32_t)j, .committed.offset = -1};
+    }
+  }
+}
+
 int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topic,
                        int32_t partition, const struct memory_record *record, int transaction) {
   if (partition < 0) partition = murmur2_partition(record->key, topic->partition_count);

@@ -158,6 +158,7 @@ extern const struct world sim_receiver;
 /* workload.c */
 struct workload *workload_new(struct sim *sim);
 void workload_free(struct workload *workload);
+void workload_goes_on(struct workload *workload); /* more about the reservations that there are */
 bool workload_turn(struct workload *workload, int parts); /* false: everything was sent */
 
 /* check.c */

@@ -24,19 +24,28 @@ struct workload {
   struct sent sent[RESERVATIONS_MAX];
 };
 
-static void send_bytes(struct sim *sim, struct str key, struct str value) {
+static void send_bytes(struct sim *sim, int32_t partition, struct str key, struct str value) {
   const struct memory_record record = {
       .timestamp = sim->now, .key = key, .value = value, .correlation_id = key};
-  memory_append(sim->cluster, "reservation-commands", -1, &record);
+  memory_append(sim->cluster, "reservation-commands", partition, &record);
   sim->counts[COUNT_COMMANDS]++;
+}
+
+/* Some client has another partitioner. -1: by the key, as the others. Items come from one that has
+ * not: without them nothing would happen. */
+static int32_t partition_for(struct sim *sim, int type) {
+  bool about_reservation = type == RECORD_RESERVE || type == RECORD_PAY || type == RECORD_CANCEL;
+  if (!about_reservation || !chance_of(&sim->chance, 40)) return -1;
+  return (int32_t)chance_below(&sim->chance, (uint64_t)sim->partitions);
 }
 
 static void send_command(struct sim *sim, int type, const void *value) {
   struct record record = {type, value};
   struct str key = command_key(record);
-  sim_tell(sim, "a client sends %s %.*s", codec_schemas(sim->codec)->records[type]->name,
-           STR_ARGS(key));
-  send_bytes(sim, key, codec_encode(sim->codec, record, &sim->arena));
+  int32_t partition = partition_for(sim, type);
+  sim_tell(sim, "a client sends %s %.*s%s", codec_schemas(sim->codec)->records[type]->name,
+           STR_ARGS(key), partition < 0 ? "" : " by another partitioner");
+  send_bytes(sim, partition, key, codec_encode(sim->codec, record, &sim->arena));
 }
 
 static const char *const item_names[ITEMS] = {"book", "concert", "match", "film", "musical"};
@@ -180,7 +189,8 @@ static void send_garbage(struct workload *workload) {
   struct sim *sim = workload->sim;
   uint64_t noise[2] = {chance_next(&sim->chance), chance_next(&sim->chance)};
   sim_tell(sim, "a client sends garbage");
-  send_bytes(sim, str_of(workload->sent[0].id), (struct str){(const char *)noise, sizeof noise});
+  send_bytes(sim, -1, str_of(workload->sent[0].id),
+             (struct str){(const char *)noise, sizeof noise});
 }
 
 static void send_extra(struct workload *workload) {
@@ -215,6 +225,10 @@ struct workload *workload_new(struct sim *sim) {
 
 void workload_free(struct workload *workload) {
   free(workload);
+}
+
+void workload_goes_on(struct workload *workload) {
+  workload->extras += workload->reservations;
 }
 
 bool workload_turn(struct workload *workload, int parts) {

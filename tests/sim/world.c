@@ -644,6 +644,21 @@ static void begin_again(struct sim *sim) {
   memory_cluster_set_time(sim->cluster, sim->now);
 }
 
+/* The topic of commands is deleted and made again, and the entrance reset, as it must be then: new
+ * commands lie where others lay, and are none of them. */
+static void check_recreated(struct sim *sim) {
+  int entrance = 0;
+  while (!sim->filters[entrance].processor.open_input) entrance++;
+  reset_filter(sim, entrance, &(struct staging){0});
+  sim_tell(sim, "the topic of commands is made again");
+  memory_topic_recreate(sim->cluster, sim->filters[entrance].processor.input, true);
+  workload_goes_on(sim->workload);
+  begin_again(sim);
+  chaos(sim, 1);
+  settle(sim);
+  if (!sim->failed) check_world(sim);
+}
+
 void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   *sim = (struct sim){.seed = seed, .tell = tell, .chance = {seed}, .now = 1000000};
   sim->cluster = memory_cluster_new();
@@ -673,8 +688,12 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   }
   if (!sim->failed) check_world(sim);
   /* What an older build wrote does not say what tells a repeat. */
-  if (!sim->failed && !sim->mixed && !sim->forgets && chance_of(&sim->chance, 250))
+  if (sim->failed || sim->mixed || sim->forgets) return;
+  if (chance_of(&sim->chance, 250)) {
     check_reset(sim);
+  } else if (chance_of(&sim->chance, 150)) {
+    check_recreated(sim);
+  }
 }
 
 void sim_close(struct sim *sim) {

@@ -6,6 +6,9 @@
 #include "fake_world.h"
 #include "harness.h"
 #include "logging.h"
+#include "murmur2.h"
+#include "payment/payment.h"
+#include "reserve-requested/reserve-requested.h"
 
 #define FILTERS_MAX 16
 
@@ -24,6 +27,20 @@ static const struct tampering tamperings[] = {
     {"a command whose Open is gone is lost", AUDIT_LEDGER, "OpenReservation", "r1", 0, false,
      RULE_COMMAND_LOST},
     {"a command whose RequestHold is gone is lost", AUDIT_STOCK, "RequestHold", "r2", 0, false,
+     RULE_COMMAND_LOST},
+    {"a command that was forwarded and that nobody sent", AUDIT_COMMANDS, "Cancel", "r2", 0, false,
+     RULE_COMMAND_LOST},
+    {"a Cancel that the ledger was not given", AUDIT_LEDGER, "Cancel", "r2", 0, false,
+     RULE_COMMAND_LOST},
+    {"a Cancel that nothing came of", AUDIT_RESULTS, "StatusChanged", "r2", 2, false,
+     RULE_COMMAND_FORGOTTEN},
+    {"a stranger's Cancel that was not refused", AUDIT_RESULTS, "CommandRefused", "r1", 0, false,
+     RULE_COMMAND_FORGOTTEN},
+    {"a refusal that its sender was not told", AUDIT_EVENTS, "CommandRefused", "r1", 0, false,
+     RULE_NOT_TOLD},
+    {"an invalid command that is no dead letter", AUDIT_DEAD_LETTERS, "Reserve", "r4", 0, false,
+     RULE_COMMAND_LOST},
+    {"an invalid command whose sender was not told", AUDIT_EVENTS, "CommandRefused", "r4", 0, false,
      RULE_COMMAND_LOST},
     {"a hold without an answer", AUDIT_LEDGER, "StockHeld", "r1", 0, false, RULE_HOLD_UNANSWERED},
     {"an answer twice", AUDIT_LEDGER, "StockHeld", "r1", 0, true, RULE_REPEATED},
@@ -66,6 +83,7 @@ struct shop {
   struct arena arena;
   struct runtime *runtimes[FILTERS_MAX];
   int count;
+  int32_t partitions;
 };
 
 static void settle(struct shop *shop) {
@@ -76,15 +94,20 @@ static void settle(struct shop *shop) {
   }
 }
 
-static void command(struct shop *shop, int type, const void *value) {
+static void command_to(struct shop *shop, int32_t partition, int64_t time, int type,
+                       const void *value) {
   struct record record = {type, value};
   struct str key = command_key(record);
-  const struct memory_record in = {.timestamp = 1000,
+  const struct memory_record in = {.timestamp = time,
                                    .key = key,
                                    .value = codec_encode(shop->codec, record, &shop->arena),
                                    .correlation_id = key};
-  memory_append(shop->cluster, "reservation-commands", -1, &in);
+  memory_append(shop->cluster, "reservation-commands", partition, &in);
   settle(shop);
+}
+
+static void command(struct shop *shop, int type, const void *value) {
+  command_to(shop, -1, 1000, type, value);
 }
 
 static void reserve(struct shop *shop, const char *id) {
@@ -95,20 +118,29 @@ static void reserve(struct shop *shop, const char *id) {
                             .quantity = 1});
 }
 
-static void open_shop(struct shop *shop) {
-  *shop = (struct shop){.cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas)};
+/* replace: what a filter is to be taken for; NULL: itself. */
+static void open_filters(struct shop *shop, int32_t partitions,
+                         const struct processor *(*replace)(const struct processor *)) {
+  *shop = (struct shop){.cluster = memory_cluster_new(),
+                        .codec = codec_new(&holdfast_schemas),
+                        .partitions = partitions};
   logging_set("test", LEVEL_ERROR);
   memory_cluster_set_time(shop->cluster, 1000);
   for (const struct processor *const *p = all_processors; *p; p++)
-    pipe_prepare(shop->cluster, *p, 1);
+    pipe_prepare(shop->cluster, *p, partitions);
   for (const struct processor *const *p = all_processors; *p; p++) {
     struct log_failure failure;
-    struct runtime_config config = {.processor = without_world(*p),
+    const struct processor *other = replace ? replace(*p) : NULL;
+    struct runtime_config config = {.processor = other ? other : without_world(*p),
                                     .tombstone_retention_ms = INT64_MAX};
     config.log = memory_log_open(shop->cluster, (*p)->name, (*p)->input, (*p)->changelog, 0);
     shop->runtimes[shop->count] = runtime_new(&config, &failure);
     assert_non_null(shop->runtimes[shop->count++]);
   }
+}
+
+static void open_shop(struct shop *shop) {
+  open_filters(shop, 1, NULL);
   command(shop, RECORD_REGISTER_ITEM,
           &(struct register_item){.item_id = STR("book"),
                                   .title = STR("book"),
@@ -164,20 +196,22 @@ static void audit_read(struct shop *shop, const struct tampering *tampering, int
   memset(broken, 0, sizeof broken);
   violations = 0;
   auditor_begin(auditor, 1000);
-  for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
-    auditor_committed(auditor, (enum audit_topic)topic, 0, topic == unread ? 0 : INT64_MAX, 1);
+  for (int i = 0; i < AUDIT_TOPIC_COUNT * shop->partitions; i++) {
+    enum audit_topic topic = (enum audit_topic)(i / shop->partitions);
+    int32_t p = i % shop->partitions;
+    auditor_committed(auditor, topic, p, (int)topic == unread ? 0 : INT64_MAX, 1);
     const struct memory_record *next;
     int64_t shift = 0;
-    for (int64_t at = 0; (next = memory_read(shop->cluster, audit_topics[topic].topic, 0, at));
+    for (int64_t at = 0; (next = memory_read(shop->cluster, audit_topics[topic].topic, p, at));
          at = next->offset + 1) {
       struct memory_record record = *next;
-      bool here =
-          fits(shop, tampering, topic, next) && (tampering->nth < 0 || seen++ == tampering->nth);
+      bool here = fits(shop, tampering, (int)topic, next) &&
+                  (tampering->nth < 0 || seen++ == tampering->nth);
       record.offset += shift;
-      if (!here || tampering->twice) auditor_read(auditor, (enum audit_topic)topic, 0, &record);
+      if (!here || tampering->twice) auditor_read(auditor, topic, p, &record);
       if (!here || !tampering->twice) continue;
       record.offset = next->offset + ++shift;
-      auditor_read(auditor, (enum audit_topic)topic, 0, &record);
+      auditor_read(auditor, topic, p, &record);
     }
   }
   auditor_judge(auditor, summary, NULL, NULL);
@@ -195,6 +229,10 @@ static void whatever_is_taken_away_or_repeated_is_found(void **unused) {
   (void)unused;
   struct shop shop;
   open_shop(&shop);
+  command(&shop, RECORD_CANCEL, &(struct cancel){STR("r1"), STR("a stranger")});
+  command(&shop, RECORD_RESERVE, /* of no units */
+          &(struct reserve){
+              .reservation_id = STR("r4"), .customer_id = STR("kim"), .item_id = STR("book")});
   for (size_t i = 0; i < sizeof tamperings / sizeof *tamperings; i++) {
     const struct tampering *tampering = &tamperings[i];
     audit(&shop, tampering);
@@ -254,11 +292,110 @@ static void what_a_consumer_has_not_read_is_on_its_way(void **unused) {
   close_shop(&shop);
 }
 
+/* ---- a client with another partitioner, and filters that do not see it ---- */
+
+static void decide_whatever_the_partition(struct context *context, const struct event *event) {
+  struct event blind = *event;
+  blind.misplaced = false;
+  reserve_requested_decide(context, &blind);
+}
+
+/* As a ledger that compares the offsets of two partitions. */
+static void forget_what_lies_elsewhere(struct context *context, const struct event *event) {
+  char own[64];
+  snprintf(own, sizeof own, "reservation-commands-%d-", (int)murmur2_partition(event->key, 2));
+  bool wish = event->type == RECORD_PAY || event->type == RECORD_CANCEL;
+  if (!wish || str_starts_with(event->cause, str_of(own))) payment_decide(context, event);
+}
+
+static const struct processor *careless(const struct processor *processor) {
+  static struct processor entrance;
+  if (!processor->open_input) return NULL;
+  entrance = *processor;
+  entrance.decide = decide_whatever_the_partition;
+  return &entrance;
+}
+
+static const struct processor *forgetful(const struct processor *processor) {
+  static struct processor ledger;
+  if (strcmp(processor->name, "payment") != 0) return careless(processor);
+  ledger = *processor;
+  ledger.decide = forget_what_lies_elsewhere;
+  return &ledger;
+}
+
+static void open_paid_shop(struct shop *shop,
+                           const struct processor *(*replace)(const struct processor *)) {
+  open_filters(shop, 2, replace);
+  command(shop, RECORD_REGISTER_ITEM,
+          &(struct register_item){.item_id = STR("show"),
+                                  .title = STR("show"),
+                                  .kind = ITEM_KIND_CONCERT,
+                                  .capacity = 2,
+                                  .max_per_reservation = 1,
+                                  .price = 5,
+                                  .payment = PAYMENT_DUE_BY_CUSTOMER,
+                                  .hold_seconds = 60});
+}
+
+static const struct reserve of_the_show = {
+    .reservation_id = STR("r1"), .customer_id = STR("kim"), .item_id = STR("show"), .quantity = 1};
+
+static void a_pay_or_cancel_that_the_ledger_forgets_for_its_offset_is_found(void **unused) {
+  (void)unused;
+  const struct pay pay = {STR("r1"), STR("kim")};
+  const struct cancel cancel = {STR("r1"), STR("kim")};
+  int32_t own = murmur2_partition(STR("r1"), 2);
+  for (int type = 0; type < 2; type++) {
+    for (int lost = 0; lost < 2; lost++) {
+      struct shop shop;
+      open_paid_shop(&shop, lost ? forgetful : careless);
+      /* Said three times: the offsets of its partition are above those of the other. */
+      for (int i = 0; i < 3; i++) command(&shop, RECORD_RESERVE, &of_the_show);
+      command_to(&shop, 1 - own, 2000, type ? RECORD_CANCEL : RECORD_PAY,
+                 type ? (const void *)&cancel : &pay);
+      audit(&shop, &tamperings[0]);
+      assert_int_equal(violations, lost);
+      assert_int_equal(broken[RULE_COMMAND_FORGOTTEN], lost);
+      close_shop(&shop);
+    }
+  }
+}
+
+static void a_cancel_that_overtakes_its_reserve_in_another_partition_is_found(void **unused) {
+  (void)unused;
+  int32_t own = murmur2_partition(STR("r1"), 2);
+  struct shop shop;
+  open_paid_shop(&shop, careless);
+  command_to(&shop, 1 - own, 2000, RECORD_CANCEL, &(struct cancel){STR("r1"), STR("kim")});
+  command_to(&shop, own, 1500, RECORD_RESERVE, &of_the_show);
+  audit(&shop, &tamperings[0]);
+  assert_true(broken[RULE_COMMAND_FORGOTTEN]);
+  close_shop(&shop);
+}
+
+static void a_command_of_another_partition_is_refused_and_the_audit_is_clean(void **unused) {
+  (void)unused;
+  int32_t own = murmur2_partition(STR("r1"), 2);
+  struct shop shop;
+  open_paid_shop(&shop, NULL);
+  command_to(&shop, 1 - own, 2000, RECORD_CANCEL, &(struct cancel){STR("r1"), STR("kim")});
+  command_to(&shop, own, 1500, RECORD_RESERVE, &of_the_show);
+  struct audit_summary summary;
+  audit_read(&shop, &tamperings[0], AUDIT_TOPIC_COUNT, &summary);
+  assert_int_equal(violations, 0);
+  assert_int_equal(summary.dead_letters, 1);
+  close_shop(&shop);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(whatever_is_taken_away_or_repeated_is_found),
       cmocka_unit_test(what_tally_and_notify_have_not_read_breaks_nothing),
       cmocka_unit_test(what_a_consumer_has_not_read_is_on_its_way),
+      cmocka_unit_test(a_pay_or_cancel_that_the_ledger_forgets_for_its_offset_is_found),
+      cmocka_unit_test(a_cancel_that_overtakes_its_reserve_in_another_partition_is_found),
+      cmocka_unit_test(a_command_of_another_partition_is_refused_and_the_audit_is_clean),
   };
   return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
 }
