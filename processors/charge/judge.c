@@ -1,20 +1,15 @@
 #include "judge.h"
 
-#include <jansson.h>
-#include <string.h>
-
+#include "answer.h"
 #include "mutant.h"
 
 /* The key is the idempotency key: what a 200 says is what the provider answered first, and for
  * ever. */
 static enum call_result final_answer(struct str body) {
-  json_t *json = json_loadb(body.data, body.size, 0, NULL);
-  const char *text = json_string_value(json_object_get(json, "status"));
-  enum call_result result = text && strcmp(text, "approved") == 0   ? CALL_APPROVED
-                            : text && strcmp(text, "declined") == 0 ? CALL_DECLINED
-                                                                    : CALL_LOST;
-  json_decref(json);
-  return result;
+  struct str status = answer_member(body, STR("status"));
+  return str_equal(status, STR("approved"))   ? CALL_APPROVED
+         : str_equal(status, STR("declined")) ? CALL_DECLINED
+                                              : CALL_LOST;
 }
 
 /* By these the provider, and whoever stands before it, says that it began nothing. Every other

@@ -5,7 +5,7 @@
  * X-Holdfast-Signature: sha256={HMAC-SHA256 of the body by the secret, in hexadecimal} (RFC 2104).
  *
  * 2xx takes the notice; 4xx refuses it for ever, except for 408, 425 and 429, which like all else
- * mean later. */
+ * mean later. The status counts as soon as it is there, whatever the body does after it. */
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -17,7 +17,7 @@
 #include "logging.h"
 #include "notify.h"
 
-#define ANSWER_MAX 65536 /* nobody reads it */
+#define ANSWER_MAX 1024 /* nobody reads it */
 #define TEXT_MAX 2048
 #define KEY_MAX 400
 

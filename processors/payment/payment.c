@@ -166,7 +166,6 @@ static void open_reservation(struct turn *turn) {
                               .last_command = turn->row.last_command,
                               .last_command_partition = turn->row.last_command_partition,
                               .last_command_at = turn->row.last_command_at,
-
                               .opening = name_opening(turn->event)};
   memcpy(&turn->row.seats, &open->seats, sizeof turn->row.seats);
   set_deadline(turn, DEADLINE_KIND_WATCHDOG, turn->event->time + WATCHDOG_MS);

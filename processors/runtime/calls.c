@@ -21,6 +21,7 @@ struct call {
   char *answer; /* grows to what came */
   size_t answer_size, answer_capacity, answer_max;
   int tries;
+  bool cut;       /* more came than answer_max: it was read and discarded */
   CURLcode ended; /* how */
 };
 
@@ -157,12 +158,13 @@ static void *drive(void *user) {
 
 static size_t take_answer(char *data, size_t size, size_t count, void *user) {
   struct call *call = user;
-  size_t bytes = size * count;
-  if (bytes > call->answer_max - call->answer_size) return 0; /* the call fails */
-  call->answer = xgrow(call->answer, &call->answer_capacity, call->answer_size + bytes, 1);
-  memcpy(call->answer + call->answer_size, data, bytes);
-  call->answer_size += bytes;
-  return bytes;
+  size_t bytes = size * count, room = call->answer_max - call->answer_size;
+  size_t kept = bytes < room ? bytes : room;
+  call->answer = xgrow(call->answer, &call->answer_capacity, call->answer_size + kept, 1);
+  memcpy(call->answer + call->answer_size, data, kept);
+  call->answer_size += kept;
+  call->cut |= kept < bytes;
+  return bytes; /* all of it: with less the call would fail, whatever its status was */
 }
 
 /* libcurl has a connection and sends the request next: for the first time, or again because a kept
@@ -216,6 +218,7 @@ bool calls_start(struct calls *calls, int32_t partition, struct str key,
   call->key_size = key.size;
   call->answer_size = 0;
   call->tries = 0;
+  call->cut = false;
   configure(calls, call, request);
   if (!calls->started && pthread_create(&calls->driver, NULL, drive, calls) != 0)
     abort(); /* no memory for a thread */
@@ -231,10 +234,10 @@ static void read_answer(struct call *call, struct call_answer *answer) {
   curl_off_t took_us = 0;
   curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &took_us);
   *answer = (struct call_answer){.tries = call->tries,
+                                 .cut = call->cut || call->ended != CURLE_OK,
                                  .body = {call->answer, call->answer_size},
                                  .took_ms = (int64_t)took_us / 1000};
-  if (call->ended == CURLE_OK)
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+  curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
 }
 
 static struct call *wait_ended(struct calls *calls, int timeout_ms) {

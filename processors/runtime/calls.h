@@ -26,12 +26,14 @@ struct call_answer {
   int tries;   /* how often the request began to go out over a connection; 0: no byte of it left, so
                   nothing was done at the other end. More than 1: a kept connection died before the
                   first byte of an answer, and libcurl sent the request again over another */
-  long status; /* of the last try; 0: no whole answer came within the deadline */
+  long status; /* of the last try's head, which counts however its body ends; 0: no head came */
+  bool cut; /* body is the beginning only: more came than answer_max, or it did not end in time */
   struct str body;
   int64_t took_ms;
 };
 
-/* limit: calls at a time. answer_max: bytes of an answer; more is no answer. */
+/* limit: calls at a time. answer_max: bytes of an answer that are kept; the rest
+ * is read, within the deadline, and discarded. */
 struct calls *calls_open(size_t limit, long timeout_ms, size_t answer_max);
 void calls_close(struct calls *calls); /* NULL is fine */
 size_t calls_in_flight(const struct calls *calls);

@@ -1,0 +1,12 @@
+/* What the provider's answer says, also where its end is missing. */
+#ifndef HOLDFAST_CHARGE_ANSWER_H
+#define HOLDFAST_CHARGE_ANSWER_H
+
+#include "str.h"
+
+/* The text of the member of that name of a JSON object whose end may be missing, as it stands there
+ * (escapes are left alone). data NULL: there is none, or it is no text, or it is cut itself.
+ * Borrows from json. */
+struct str answer_member(struct str json, struct str name);
+
+#endif
