@@ -122,8 +122,9 @@ static void request_charge(struct turn *turn, enum charge_kind kind) {
   emit(turn->context, TO_CHARGE, turn->reservation_id, RECORD_REQUEST_CHARGE, &request);
 }
 
+/* place: of the command. */
 static void refuse(struct turn *turn, const char *command, struct str sender, struct str item_id,
-                   int64_t hash, enum refusal refusal, const char *detail) {
+                   int64_t hash, enum refusal refusal, const char *detail, struct str place) {
   const struct command_refused refused = {.sender_id = sender,
                                           .command = str_of(command),
                                           .reservation_id = turn->reservation_id,
@@ -131,7 +132,7 @@ static void refuse(struct turn *turn, const char *command, struct str sender, st
                                           .content_hash = hash,
                                           .refusal = refusal,
                                           .detail = str_of(detail),
-                                          .place = turn->event->cause};
+                                          .place = place};
   emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_COMMAND_REFUSED, &refused);
 }
 
@@ -140,7 +141,8 @@ static void refuse_command(struct turn *turn, enum refusal refusal, const char *
   bool pay = turn->event->type == RECORD_PAY;
   struct str sender = pay ? ((const struct pay *)turn->event->value)->customer_id
                           : ((const struct cancel *)turn->event->value)->customer_id;
-  refuse(turn, pay ? "Pay" : "Cancel", sender, turn->row.item_id, 0, refusal, detail);
+  refuse(turn, pay ? "Pay" : "Cancel", sender, turn->row.item_id, 0, refusal, detail,
+         turn->event->cause);
 }
 
 /* ---- what becomes of the reservation ---- */
@@ -193,7 +195,7 @@ static void take_hold(struct turn *turn) {
   say(turn, STATUS_HELD, REASON_NONE, until, HOLD_EFFECT_KEEP);
   if (paid_early && (!payable || held->payment != PAYMENT_DUE_BY_CUSTOMER)) {
     refuse(turn, "Pay", turn->row.customer_id, turn->row.item_id, 0, REFUSAL_NOT_DUE,
-           "no payment by the customer is due for this reservation");
+           "no payment by the customer is due for this reservation", turn->row.early_pay);
   }
   if (!payable) {
     approve(turn);
@@ -239,7 +241,7 @@ static void defer(struct turn *turn, enum ledger_state state, enum status status
 static void refuse_reused(struct turn *turn) {
   const struct open_reservation *open = turn->event->value;
   refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_ID_REUSED,
-         "the reservation_id belongs to another Reserve");
+         "the reservation_id belongs to another Reserve", turn->event->cause);
 }
 
 static void refuse_paid(struct turn *turn) {
@@ -255,7 +257,10 @@ static void act(struct turn *turn, enum ledger_action action) {
     case ACTION_COUNT:
     case IGNORE: return;
     case OPEN: open_reservation(turn); return;
-    case REMEMBER_PAY: turn->row.state = LEDGER_STATE_REQUESTED_PAY; return;
+    case REMEMBER_PAY:
+      turn->row.state = LEDGER_STATE_REQUESTED_PAY;
+      turn->row.early_pay = event->cause;
+      return;
     case TAKE_HOLD: take_hold(turn); return;
     case RELEASE_STRAY: release_stray(turn); return;
     case FAIL_REFUSED:
@@ -467,7 +472,8 @@ static bool is_too_old(const struct expiry_turn *expiry, const struct event *eve
 static void refuse_too_old(struct turn *turn) {
   const struct open_reservation *open = turn->event->value;
   refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_TOO_OLD,
-         "it lay for longer than reservations are remembered: reserve again under another id");
+         "it lay for longer than reservations are remembered: reserve again under another id",
+         turn->event->cause);
 }
 
 /* What was sold is given back within the window: after it, the rows of the hold go. */

@@ -518,6 +518,39 @@ static void a_record_that_the_ledger_does_not_take_stops_it_with_the_place(void 
   harness_close(&h);
 }
 
+/* The place that the last refusal names; it borrows from the harness. */
+static struct str refused_place(struct harness *h) {
+  struct record record = {0};
+  char error[CODEC_ERROR_SIZE];
+  const struct memory_record *next;
+  struct str place = {0};
+  for (int64_t at = 0; (next = memory_read(h->cluster, "payment-results", 0, at));
+       at = next->offset + 1) {
+    assert_true(codec_decode(h->codec, next->value, &h->arena, &record, error));
+    if (record.type == RECORD_COMMAND_REFUSED)
+      place = ((const struct command_refused *)record.value)->place;
+  }
+  return place;
+}
+
+static void a_refused_pay_names_its_own_place_also_when_it_waited_for_its_hold(void **unused) {
+  (void)unused;
+  struct harness h;
+  harness_open(&h, "payment");
+  give(&h, "open");
+  const struct record pay = {RECORD_PAY, &(struct pay){STR("r"), STR("c")}};
+  memory_append(h.cluster, "payment-requests", 0,
+                &(struct memory_record){.timestamp = T0,
+                                        .key = STR("r"),
+                                        .value = codec_encode(h.codec, pay, &h.arena),
+                                        .causation = STR("reservation-commands-3-17")});
+  assert_string_equal(harness_wait(&h, T0), "-");
+  assert_non_null(strstr(give(&h, "held NONE"), "CommandRefused(Pay,NOT_DUE)"));
+  struct str place = refused_place(&h);
+  assert_true(str_equal(place, STR("reservation-commands-3-17")));
+  harness_close(&h);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(no_cell_is_empty),
@@ -532,6 +565,7 @@ int main(void) {
       cmocka_unit_test(the_ledger_remembers_the_place_and_the_time_of_the_last_command),
       cmocka_unit_test(in_every_order_of_arrival_there_is_one_outcome_one_charge_and_no_unit_lost),
       cmocka_unit_test(a_record_that_the_ledger_does_not_take_stops_it_with_the_place),
+      cmocka_unit_test(a_refused_pay_names_its_own_place_also_when_it_waited_for_its_hold),
   };
   return cmocka_run_group_tests_name("payment", tests, NULL, NULL);
 }
