@@ -41,7 +41,7 @@ const struct audit_rule_text audit_rules[AUDIT_RULE_COUNT] = {
     [RULE_VIEW_DIFFERS] = {"view-differs", "the history equals the fold of its events"},
     [RULE_TALLY_DIFFERS] = {"tally-differs", "option-tallies equals the fold of the outcomes"},
     [RULE_NOTICE_DIFFERS] = {"notice-differs",
-                             "a customer is told each change of status once, in order"},
+                             "each change of status, and each refusal, is told once, in order"},
 };
 
 struct judgement {

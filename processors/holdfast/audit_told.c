@@ -66,8 +66,17 @@ struct step_facts { /* of a reservation, as notify sees it */
   bool seen;
 };
 
-static uint64_t notice_print(struct str reservation, int32_t revision) {
-  return XXH3_64bits_withSeed(reservation.data, reservation.size, (uint64_t)revision + 1);
+/* What a notice tells: a step of a reservation, or that a command was refused. */
+struct subject {
+  struct str reservation;
+  int32_t revision;
+  struct str place; /* of the command; empty: it is a step */
+};
+
+static uint64_t notice_print(const struct subject *subject) {
+  if (subject->place.size) return XXH3_64bits(subject->place.data, subject->place.size);
+  struct str reservation = subject->reservation;
+  return XXH3_64bits_withSeed(reservation.data, reservation.size, (uint64_t)subject->revision + 1);
 }
 
 static struct str notice_key(struct auditor *auditor, struct str customer, int64_t number) {
@@ -93,24 +102,45 @@ static bool pair(struct auditor *auditor, struct str customer, int64_t number, u
 }
 
 static void add_notice(struct auditor *auditor, const struct audit_event *event, bool told,
-                       struct str customer_id, struct str reservation, int32_t revision) {
+                       struct str customer_id, const struct subject *subject) {
   struct customer_facts customer;
   struct str key = customer_key(auditor, customer_id);
   audit_load(auditor, key, &customer, sizeof customer);
   int64_t number = told ? customer.told++ : customer.expected++;
-  bool fits =
-      customer.differs || pair(auditor, customer_id, number, notice_print(reservation, revision));
+  bool fits = customer.differs || pair(auditor, customer_id, number, notice_print(subject));
   customer.differs |= !fits; /* one that is missing shifts all that follow: said once */
   audit_save(auditor, key, &customer, sizeof customer);
-  if (!fits)
-    audit_report(auditor, RULE_NOTICE_DIFFERS, reservation, event,
+  if (fits) return;
+  if (subject->place.size)
+    audit_report(auditor, RULE_NOTICE_DIFFERS, subject->reservation, event,
+                 "the refusal of %.*s is not what notice %" PRId64 " to %.*s should be",
+                 STR_ARGS(subject->place), number, STR_ARGS(customer_id));
+  else
+    audit_report(auditor, RULE_NOTICE_DIFFERS, subject->reservation, event,
                  "revision %d of it is not what notice %" PRId64 " to %.*s should be",
-                 (int)revision, number, STR_ARGS(customer_id));
+                 (int)subject->revision, number, STR_ARGS(customer_id));
 }
 
-/* Each change of status is told, in the order of its customer's events. */
-void audit_to_tell(struct auditor *auditor, const struct audit_event *event) {
-  if (event->value.type != RECORD_STATUS_CHANGED) return;
+/* A refusal that a reset says again has the place and the time of the first. */
+static void refusal_to_tell(struct auditor *auditor, const struct audit_event *event) {
+  const struct command_refused *refused = event->value.value;
+  if (!refused->place.size) return; /* of an earlier version, which told nobody */
+  int64_t time = event->record->timestamp;
+  bool seen;
+  struct str parts[] = {refused->sender_id,
+                        STR(""),
+                        refused->place,
+                        {(const char *)&time, sizeof time}},
+             key = audit_key(auditor, ROW_STEP, parts, 4);
+  audit_load(auditor, key, &seen, sizeof seen);
+  if (seen) return;
+  seen = true;
+  audit_save(auditor, key, &seen, sizeof seen);
+  add_notice(auditor, event, false, refused->sender_id,
+             &(struct subject){.reservation = refused->reservation_id, .place = refused->place});
+}
+
+static void step_to_tell(struct auditor *auditor, const struct audit_event *event) {
   const struct status_changed *changed = event->value.value;
   struct step_facts last;
   struct str parts[] = {changed->customer_id, changed->reservation_id},
@@ -122,21 +152,29 @@ void audit_to_tell(struct auditor *auditor, const struct audit_event *event) {
       (struct step_facts){.revision = changed->revision, .status = changed->status, .seen = true};
   audit_save(auditor, key, &last, sizeof last);
   if (same) return; /* deferred again: not told */
-  add_notice(auditor, event, false, changed->customer_id, changed->reservation_id,
-             changed->revision);
+  add_notice(auditor, event, false, changed->customer_id,
+             &(struct subject){changed->reservation_id, changed->revision, {0}});
+}
+
+/* Each change of status and each refusal is told, in the order of its customer's events. */
+void audit_to_tell(struct auditor *auditor, const struct audit_event *event) {
+  if (event->value.type == RECORD_STATUS_CHANGED) step_to_tell(auditor, event);
+  if (event->value.type == RECORD_COMMAND_REFUSED) refusal_to_tell(auditor, event);
 }
 
 void audit_told(struct auditor *auditor, const struct audit_event *event) {
   const struct notified *notified = event->value.value;
-  add_notice(auditor, event, true, notified->customer_id, notified->reservation_id,
-             notified->revision);
+  add_notice(auditor, event, true, notified->customer_id,
+             &(struct subject){notified->reservation_id, notified->revision, notified->place});
 }
 
 void audit_mark_customer(struct auditor *auditor, const struct audit_event *event) {
-  if (event->value.type != RECORD_STATUS_CHANGED) return;
-  const struct status_changed *changed = event->value.value;
+  bool step = event->value.type == RECORD_STATUS_CHANGED;
+  if (!step && event->value.type != RECORD_COMMAND_REFUSED) return;
   struct customer_facts customer;
-  struct str key = customer_key(auditor, changed->customer_id);
+  struct str key =
+      customer_key(auditor, step ? ((const struct status_changed *)event->value.value)->customer_id
+                                 : ((const struct command_refused *)event->value.value)->sender_id);
   audit_load(auditor, key, &customer, sizeof customer);
   customer.moving = auditor->round;
   audit_save(auditor, key, &customer, sizeof customer);

@@ -1,7 +1,7 @@
-/* Tells each customer each step, once and in order: one call at a time for each customer, so a
- * receiver that is slow to one holds up nobody else. A notice is a row until the receiver has taken
- * it; it is called again after a death or silence, and its idempotency key says that it is the
- * same. */
+/* Tells each customer each step, and each command that was refused, once and in order: one call at
+ * a time for each customer, so a receiver that is slow to one holds up nobody else. A notice is a
+ * row until the receiver has taken it; it is called again after a death or silence, and its
+ * idempotency key says that it is the same. */
 #include "notify.h"
 
 #include "back_off.h"
@@ -69,16 +69,31 @@ static void stranger_gone(struct context *context, struct str key, int64_t at) {
     row_delete(context, &notify_rows[ROW_RECIPIENT], key);
 }
 
-static void status_changed(struct expiry_turn *expiry, const struct event *event) {
+/* Puts a notice behind those of its customer that wait. For who has not signed up the id stands in:
+ * the receiver needs no other rule for strangers. */
+static void tell(struct expiry_turn *expiry, const struct event *event, struct notice *notice) {
   struct context *context = expiry->context;
+  struct str customer = recipient_key(context, notice->customer_id);
+  struct recipient recipient = get_recipient(context, customer);
+  notice->name = recipient.name.size ? recipient.name : notice->customer_id;
+  notice->contact = recipient.contact.size ? recipient.contact : notice->customer_id;
+  notice->language = recipient.language;
+  notice->at = event->time;
+  notice->correlation_id = event->correlation_id;
+  notice->number = recipient.tail++;
+  struct str key = notice_key(context, notice->customer_id, notice->number);
+  put_recipient(expiry, customer, &recipient, event->time);
+  if (notice->number == recipient.head || MUTANT("notices-overtake")) {
+    call(context, key, notice, event->now);
+  } else {
+    row_put(context, &notify_rows[ROW_NOTICE], key, notice);
+  }
+}
+
+static void status_changed(struct expiry_turn *expiry, const struct event *event) {
   const struct status_changed *changed = event->value;
   if (!is_new(expiry, event)) return;
-  struct str customer = recipient_key(context, changed->customer_id);
-  struct recipient recipient = get_recipient(context, customer);
   struct notice notice = {.customer_id = changed->customer_id,
-                          .name = recipient.name,
-                          .contact = recipient.contact,
-                          .language = recipient.language,
                           .reservation_id = changed->reservation_id,
                           .item_id = changed->item_id,
                           .revision = changed->revision,
@@ -89,17 +104,42 @@ static void status_changed(struct expiry_turn *expiry, const struct event *event
                           .amount = changed->amount,
                           .screen = changed->screen,
                           .until = changed->until,
-                          .at = event->time,
-                          .number = recipient.tail++,
-                          .correlation_id = event->correlation_id};
+                          .content_hash = changed->content_hash,
+                          .opened_at = changed->opened_at};
   memcpy(&notice.seats, &changed->seats, sizeof notice.seats);
-  struct str key = notice_key(context, notice.customer_id, notice.number);
-  put_recipient(expiry, customer, &recipient, event->time);
-  if (notice.number == recipient.head || MUTANT("notices-overtake")) {
-    call(context, key, &notice, event->now);
-  } else {
-    row_put(context, &notify_rows[ROW_NOTICE], key, &notice);
-  }
+  tell(expiry, event, &notice);
+}
+
+/* A filter that was reset says its refusals again. Each is known by its command's place, and by the
+ * time there: of a topic that is made again the places begin anew, the times go on. A row of its
+ * own for each, so that no row grows with what somebody sends. */
+static bool is_new_refusal(struct expiry_turn *expiry, const struct event *event) {
+  struct context *context = expiry->context;
+  const struct command_refused *refused = event->value;
+  if (!refused->place.size) return false; /* of an earlier version, which told nobody */
+  struct str parts[] = {STR(""), refused->sender_id, refused->place,
+                        scratch_hex(context, (uint64_t)event->time)};
+  struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 4);
+  bool known = row_get(context, &notify_rows[ROW_SENT], key) != NULL;
+  if (known && !MUTANT("refusal-repeated")) return false;
+  if (expiry_has_gone(expiry, event->time)) return false; /* told, and its row has gone */
+  expiry_note(expiry, key, event->time);
+  row_put(context, &notify_rows[ROW_SENT], key, &(struct notice_sent){.settled_at = event->time});
+  return true;
+}
+
+static void command_refused(struct expiry_turn *expiry, const struct event *event) {
+  const struct command_refused *refused = event->value;
+  if (!is_new_refusal(expiry, event) || MUTANT("refusal-not-told")) return;
+  tell(expiry, event,
+       &(struct notice){.customer_id = refused->sender_id,
+                        .reservation_id = refused->reservation_id,
+                        .item_id = refused->item_id,
+                        .content_hash = refused->content_hash,
+                        .command = refused->command,
+                        .refusal = refused->refusal,
+                        .detail = refused->detail,
+                        .place = refused->place});
 }
 
 static void register_customer(struct context *context, const struct register_customer *customer) {
@@ -119,7 +159,9 @@ static void finish(struct context *context, const struct event *event, const str
                                     .revision = notice->revision,
                                     .status = notice->status,
                                     .delivered = delivered,
-                                    .attempts = notice->attempts};
+                                    .attempts = notice->attempts,
+                                    .command = notice->command,
+                                    .place = notice->place};
   emit(context, TO_NOTIFICATIONS, notice->customer_id, RECORD_NOTIFIED, &notified);
   if (!delivered) emit(context, TO_DEAD_LETTERS, notice->customer_id, RECORD_NOTICE, notice);
   row_delete(context, &notify_rows[ROW_NOTICE], event->key);
@@ -164,6 +206,8 @@ void notify_decide(struct context *context, const struct event *event) {
     call(context, event->key, event->value, event->now);
   } else if (event->type == RECORD_STATUS_CHANGED) {
     status_changed(&expiry, event);
+  } else if (event->type == RECORD_COMMAND_REFUSED) {
+    command_refused(&expiry, event);
   } else if (event->type == RECORD_REGISTER_CUSTOMER) {
     register_customer(context, event->value);
   }

@@ -23,6 +23,12 @@ void notify_decide(struct context *context, const struct event *event);
 /* The wait before the next try: doubles from a second to a quarter of an hour. Milliseconds. */
 int64_t notice_back_off(int32_t attempts);
 
+/* Of a notice, the same for each try and no other notice's: {reservation}:{revision, or "refused"}:
+ * {hash of whom it tells, of which opening or command}. At most NOTICE_ID_SIZE bytes with the NUL,
+ * of letters, digits and -._~%:, whatever the ids are. */
+#define NOTICE_ID_SIZE 256
+void notice_id(const struct notice *notice, char id[NOTICE_ID_SIZE]);
+
 /* The text of a notice in its language, English where there is none, cut at size. */
 void notice_text(const struct notice *notice, char *text, size_t size);
 

@@ -1,5 +1,5 @@
-/* What customers are told, in their language: a template for each status. {name} {item} {quantity}
- * {reservation} {reason} are filled in. */
+/* What customers are told, in their language: a template for each status, and one for a command
+ * that was refused. {name} {item} {quantity} {reservation} {command} {reason} are filled in. */
 #include <stdio.h>
 
 #include "notify.h"
@@ -8,6 +8,8 @@ struct texts {
   const char *language;
   const char *statuses[STATUS_COUNT];
   const char *reasons[REASON_COUNT];
+  const char *refused; /* of a command, with one of these */
+  const char *refusals[REFUSAL_COUNT];
 };
 
 static const struct texts all_texts[] = {
@@ -35,7 +37,19 @@ static const struct texts all_texts[] = {
                  [REASON_DECLINED] = "the payment was declined",
                  [REASON_EXPIRED] = "it was not paid in time",
                  [REASON_NOT_ADJACENT] = "there are not so many seats beside each other",
-                 [REASON_TOO_OLD] = "it came too late"}},
+                 [REASON_TOO_OLD] = "it came too late"},
+     .refused = "{name}, your {command} ({reservation}) was refused: {reason}.",
+     .refusals = {[REFUSAL_INVALID] = "it is not valid",
+                  [REFUSAL_ID_REUSED] = "this number belongs to another reservation",
+                  [REFUSAL_UNKNOWN_RESERVATION] = "you have no such reservation",
+                  [REFUSAL_NOT_DUE] = "no payment is due",
+                  [REFUSAL_ALREADY_PAID] = "it is paid, or being paid",
+                  [REFUSAL_ALREADY_ENDED] = "the reservation has ended",
+                  [REFUSAL_ITEM_DIFFERS] = "the item is registered otherwise",
+                  [REFUSAL_UNKNOWN_ITEM] = "there is no such item",
+                  [REFUSAL_NOT_COUNTED] = "the item has named seats, not counted units",
+                  [REFUSAL_OVERFLOW] = "there would be too many units",
+                  [REFUSAL_TOO_OLD] = "it came too late"}},
     {.language = "ko",
      .statuses = {[STATUS_REQUESTED] = "{name}님, {item} {quantity}건의 예약 요청을 받았습니다 "
                                        "({reservation}).",
@@ -59,7 +73,19 @@ static const struct texts all_texts[] = {
                  [REASON_DECLINED] = "결제가 거절되었습니다",
                  [REASON_EXPIRED] = "결제 시간이 지났습니다",
                  [REASON_NOT_ADJACENT] = "나란히 앉을 수 있는 좌석이 없습니다",
-                 [REASON_TOO_OLD] = "요청이 너무 오래되었습니다"}},
+                 [REASON_TOO_OLD] = "요청이 너무 오래되었습니다"},
+     .refused = "{name}님, {command} 요청({reservation})이 거절되었습니다: {reason}.",
+     .refusals = {[REFUSAL_INVALID] = "올바르지 않은 요청입니다",
+                  [REFUSAL_ID_REUSED] = "이미 사용된 예약 번호입니다",
+                  [REFUSAL_UNKNOWN_RESERVATION] = "해당 예약이 없습니다",
+                  [REFUSAL_NOT_DUE] = "결제할 금액이 없습니다",
+                  [REFUSAL_ALREADY_PAID] = "이미 결제되었거나 결제 중입니다",
+                  [REFUSAL_ALREADY_ENDED] = "이미 종료된 예약입니다",
+                  [REFUSAL_ITEM_DIFFERS] = "상품이 다르게 등록되어 있습니다",
+                  [REFUSAL_UNKNOWN_ITEM] = "없는 상품입니다",
+                  [REFUSAL_NOT_COUNTED] = "수량이 아닌 좌석으로 판매하는 상품입니다",
+                  [REFUSAL_OVERFLOW] = "수량이 너무 많아집니다",
+                  [REFUSAL_TOO_OLD] = "요청이 너무 오래되었습니다"}},
 };
 
 static const struct texts *texts_of(struct str language) {
@@ -74,8 +100,12 @@ static struct str value_of(const struct texts *texts, const struct notice *notic
   static _Thread_local char number[16];
   if (str_equal(name, STR("name"))) return notice->name.size ? notice->name : notice->customer_id;
   if (str_equal(name, STR("item"))) return notice->item_id;
-  if (str_equal(name, STR("reservation"))) return notice->reservation_id;
-  if (str_equal(name, STR("reason"))) return str_of(texts->reasons[notice->reason]);
+  if (str_equal(name, STR("command"))) return notice->command;
+  if (str_equal(name, STR("reservation"))) /* a command may be about an item alone */
+    return notice->reservation_id.size ? notice->reservation_id : notice->item_id;
+  if (str_equal(name, STR("reason")))
+    return str_of(notice->command.size ? texts->refusals[notice->refusal]
+                                       : texts->reasons[notice->reason]);
   snprintf(number, sizeof number, "%d", (int)notice->quantity);
   return str_of(number);
 }
@@ -83,7 +113,8 @@ static struct str value_of(const struct texts *texts, const struct notice *notic
 void notice_text(const struct notice *notice, char *text, size_t size) {
   const struct texts *texts = texts_of(notice->language);
   size_t used = 0;
-  for (const char *at = texts->statuses[notice->status]; *at && used + 1 < size; at++) {
+  const char *at = notice->command.size ? texts->refused : texts->statuses[notice->status];
+  for (; *at && used + 1 < size; at++) {
     if (*at != '{') {
       text[used++] = *at;
       continue;
@@ -91,7 +122,7 @@ void notice_text(const struct notice *notice, char *text, size_t size) {
     const char *end = strchr(at, '}');
     struct str value = value_of(texts, notice, (struct str){at + 1, (size_t)(end - at - 1)});
     size_t room = size - 1 - used, bytes = value.size < room ? value.size : room;
-    memcpy(text + used, value.data, bytes);
+    if (bytes) memcpy(text + used, value.data, bytes);
     used += bytes;
     at = end;
   }

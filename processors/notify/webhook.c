@@ -1,7 +1,7 @@
 /* Calls to the receiver of notices: POST {url} with a JSON body that says it all, the text in the
  * customer's language in it.
  *
- * Idempotency-Key: {reservation}:{revision}, the same for each try.
+ * Idempotency-Key: see notice_id, the same for each try.
  * X-Holdfast-Signature: sha256={HMAC-SHA256 of the body by the secret, in hexadecimal} (RFC 2104).
  *
  * 2xx takes the notice; 4xx refuses it for ever, except for 408, 425 and 429, which like all else
@@ -15,11 +15,12 @@
 #include "calls.h"
 #include "json.h"
 #include "logging.h"
+#include "mutant.h"
 #include "notify.h"
 
 #define ANSWER_MAX 1024 /* nobody reads it */
 #define TEXT_MAX 2048
-#define KEY_MAX 400
+#define HASH_BYTES 16 /* nobody finds two alike */
 
 const struct option_desc webhook_options[] = {
     {.name = "webhook-url",
@@ -84,12 +85,66 @@ static size_t webhook_in_flight(void *world) {
   return calls_in_flight(((struct webhook *)world)->calls);
 }
 
-static char *make_body(const struct notice *notice) {
-  char text[TEXT_MAX];
+static void hash_bytes(EVP_MD_CTX *hash, const void *data, size_t size) {
+  uint64_t length = size; /* so that no two contents run into the same bytes */
+  EVP_DigestUpdate(hash, &length, sizeof length);
+  EVP_DigestUpdate(hash, data, size);
+}
+
+/* Two customers may have used one reservation_id, one customer may use it again a window later, and
+ * a sender may try to be taken for another: the hash is one that nobody can aim. */
+static void hash_notice(const struct notice *notice, char text[HASH_BYTES * 2 + 1]) {
+  bool refused = notice->command.size > 0;
+  const int64_t numbers[] = {notice->content_hash, notice->opened_at, refused ? notice->at : 0};
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  EVP_MD_CTX *hash = EVP_MD_CTX_new();
+  EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
+  hash_bytes(hash, notice->customer_id.data, notice->customer_id.size);
+  hash_bytes(hash, notice->place.data, notice->place.size);
+  hash_bytes(hash, numbers, sizeof numbers);
+  EVP_DigestFinal_ex(hash, digest, NULL);
+  EVP_MD_CTX_free(hash);
+  for (size_t i = 0; i < HASH_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", digest[i]);
+}
+
+void notice_id(const struct notice *notice, char id[NOTICE_ID_SIZE]) {
+  char reservation[3 * 64 + 1], step[16] = "refused", hash[HASH_BYTES * 2 + 1];
+  calls_escape(notice->reservation_id, reservation, sizeof reservation);
+  bool refused = notice->command.size > 0, earlier = !refused && !notice->content_hash;
+  if (!refused) snprintf(step, sizeof step, "%d", (int)notice->revision);
+  hash_notice(notice, hash);
+  if (earlier || MUTANT("notice-id-shared")) { /* a row of an earlier version was called with it */
+    snprintf(id, NOTICE_ID_SIZE, "%s:%s", reservation, step);
+  } else {
+    snprintf(id, NOTICE_ID_SIZE, "%s:%s:%s", reservation, step, hash);
+  }
+}
+
+static void remove_members(json_t *json, const char *const *names) {
+  for (; *names; names++) json_object_del(json, *names);
+}
+
+/* A refusal has the members that a step has too, where they mean something. */
+static json_t *notice_json(const struct notice *notice) {
+  static const char *const own[] = {"type",      "number",         "attempts",
+                                    "due_at",    "correlation_id", "content_hash",
+                                    "opened_at", "refusal",        NULL},
+                           *const of_steps[] = {"revision", "quantity", "seats", "option",
+                                                "amount",   "screen",   "until", NULL},
+                           *const of_refusals[] = {"command", "detail", "place", NULL};
   json_t *json =
       record_to_json(&holdfast_schemas, (struct record){.type = RECORD_NOTICE, .value = notice});
-  static const char *const own[] = {"type", "number", "attempts", "due_at", "correlation_id"};
-  for (size_t i = 0; i < sizeof own / sizeof *own; i++) json_object_del(json, own[i]);
+  remove_members(json, own);
+  remove_members(json, notice->command.size ? of_steps : of_refusals);
+  if (!notice->command.size) return json;
+  json_object_set_new(json, "status", json_string("REFUSED"));
+  json_object_set_new(json, "reason", json_string(refusal_enum.symbols[notice->refusal]));
+  return json;
+}
+
+static char *make_body(const struct notice *notice) {
+  char text[TEXT_MAX];
+  json_t *json = notice_json(notice);
   notice_text(notice, text, sizeof text);
   json_object_set_new(json, "text", json_text(str_of(text)));
   char *body = json_dumps(json, JSON_COMPACT);
@@ -110,15 +165,15 @@ static void sign(const char *secret, const char *body, char *header, size_t size
 static void webhook_start(void *world, int32_t partition, struct str key, const void *row) {
   struct webhook *webhook = world;
   const struct notice *notice = row;
-  char id[KEY_MAX], escaped[KEY_MAX - 64], signature[128] = "";
-  calls_escape(notice->reservation_id, escaped, sizeof escaped);
-  snprintf(id, sizeof id, "Idempotency-Key: %s:%d", escaped, (int)notice->revision);
+  char id[NOTICE_ID_SIZE], key_header[NOTICE_ID_SIZE + 32], signature[128] = "";
+  notice_id(notice, id);
+  snprintf(key_header, sizeof key_header, "Idempotency-Key: %s", id);
   char *body = make_body(notice);
   if (*webhook->secret) sign(webhook->secret, body, signature, sizeof signature);
   calls_start(webhook->calls, partition, key,
               &(struct call_request){.method = "POST",
                                      .url = webhook->url,
-                                     .headers = {id, *signature ? signature : NULL},
+                                     .headers = {key_header, *signature ? signature : NULL},
                                      .body = str_of(body)});
   free(body);
 }

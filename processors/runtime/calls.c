@@ -272,8 +272,8 @@ bool calls_next(struct calls *calls, int timeout_ms, int32_t *partition, struct 
 }
 
 void calls_escape(struct str text, char *out, size_t size) {
-  char *escaped = curl_easy_escape(NULL, text.data, (int)text.size);
-  snprintf(out, size, "%s", text.size && escaped ? escaped : "");
+  char *escaped = text.size ? curl_easy_escape(NULL, text.data, (int)text.size) : NULL;
+  snprintf(out, size, "%s", escaped ? escaped : "");
   curl_free(escaped);
 }
 

@@ -89,7 +89,7 @@ def test_C2_a_change_of_contact_counts_from_the_next_notice_on(shared):
     shared.send(item("contact", "BOOK", capacity=50))
     shared.wait_item("contact")
     shared.send(reserve("contact-0", "mover", "contact"))  # before any sign-up
-    assert all(n["name"] == n["contact"] == "" for n in notices_of(shared, "mover", 3))
+    assert all(n["name"] == n["contact"] == "mover" for n in notices_of(shared, "mover", 3))
     for number, contact in ((1, "old@example.org"), (2, "new@example.org")):
         shared.send(sign_up("mover", "Mo", contact))
         wait_until(lambda: shared.customer("mover")[1]["customer"].get("contact") == contact, "the contact in the view")

@@ -75,7 +75,7 @@ static void add_record(struct harness *harness, const char *topic,
     const json_t *field = json_object_get(value, fields[i]);
     const char *text =
         json_is_boolean(field) ? (json_is_true(field) ? "yes" : "no") : json_string_value(field);
-    if (!text || strcmp(text, "NONE") == 0 || strcmp(text, "KEEP") == 0) continue;
+    if (!text || !*text || strcmp(text, "NONE") == 0 || strcmp(text, "KEEP") == 0) continue;
     if (type && strcmp(type, "StockLevel") == 0) continue;
     add_text(harness, separator);
     add_text(harness, text);

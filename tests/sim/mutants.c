@@ -60,6 +60,9 @@ static const struct mutant mutants[] = {
     {"tally-keeps-cancelled", "a tally does not take back what is cancelled"},
     {"notice-repeated", "a step that a reset says again is told again"},
     {"notices-overtake", "a notice does not wait for the one before it"},
+    {"refusal-not-told", "who sent a command that is refused does not hear of it"},
+    {"refusal-repeated", "a refusal that a reset says again is told again"},
+    {"notice-id-shared", "a notice's idempotency key names reservation and step alone"},
     {"dead-letter-swallowed", "a command that cannot be read goes nowhere"},
     {"misplaced-command-taken", "a command is taken from whatever partition it lies in"},
 };

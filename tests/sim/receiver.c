@@ -1,5 +1,7 @@
-/* The receiver of notices: it refuses some for ever, is away at times, and its answers get lost. */
+/* The receiver of notices: it refuses some for ever, is away at times, and its answers get lost. It
+ * keeps the idempotency keys that it has seen, as a real one does. */
 #include <stdlib.h>
+#include <xxhash.h>
 
 #include "notify/notify.h"
 #include "sim.h"
@@ -22,8 +24,14 @@ struct customer {
   int64_t next; /* number of the notice that has not come yet */
 };
 
+struct taken { /* hashes of a notice's idempotency key, and of whom it tells what */
+  uint64_t id, subject;
+};
+
 struct receiver {
   struct sim *sim;
+  struct taken *taken;
+  size_t taken_count, taken_capacity;
   struct call calls[CALLS_MAX];
   struct customer customers[CUSTOMERS_MAX];
   size_t customer_count;
@@ -40,6 +48,7 @@ struct receiver *receiver_new(struct sim *sim) {
 }
 
 void receiver_free(struct receiver *receiver) {
+  free(receiver->taken);
   free(receiver);
 }
 
@@ -52,8 +61,33 @@ int64_t receiver_next(const struct receiver *receiver) {
   return next;
 }
 
+static uint64_t hash_of(uint64_t seed, struct str text) {
+  return text.size ? XXH3_64bits_withSeed(text.data, text.size, seed) : seed + 1;
+}
+
+/* Who keeps keys drops what comes under one that it knows. */
+static void take_id(struct receiver *receiver, const struct notice *notice) {
+  char text[NOTICE_ID_SIZE];
+  notice_id(notice, text);
+  const int64_t numbers[] = {notice->revision, notice->at};
+  uint64_t id = hash_of(0, str_of(text)),
+           subject = hash_of(hash_of(hash_of(0, notice->customer_id), notice->reservation_id),
+                             (struct str){(const char *)numbers, sizeof numbers});
+  subject = hash_of(subject, notice->place);
+  for (size_t i = 0; i < receiver->taken_count; i++) {
+    if (receiver->taken[i].id != id) continue;
+    if (receiver->taken[i].subject != subject)
+      sim_fail(receiver->sim, "two notices have the idempotency key %s", text);
+    return;
+  }
+  receiver->taken = xgrow(receiver->taken, &receiver->taken_capacity, receiver->taken_count + 1,
+                          sizeof *receiver->taken);
+  receiver->taken[receiver->taken_count++] = (struct taken){id, subject};
+}
+
 /* One may come again, but none before the one before it. */
 static void take(struct receiver *receiver, const struct notice *notice) {
+  take_id(receiver, notice);
   struct customer *customer = NULL;
   for (size_t i = 0; i < receiver->customer_count && !customer; i++) {
     struct customer *known = &receiver->customers[i];
