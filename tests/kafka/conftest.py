@@ -168,10 +168,22 @@ class Pipeline:
     def apply(self):
         self.holdfast("topics", "apply", "--topics", ROOT / "topics")
 
-    def start_provider(self, **settings):
+    def start_provider(self, port=0, **settings):
+        """Its books are in the pipeline's folder: whoever starts it again finds them."""
+        self.provider_books = self.folder / "provider-books.jsonl"
         flags = [text for name, value in settings.items() for text in ("--" + name.replace("_", "-"), str(value))]
-        self.provider = subprocess.Popen([BIN / "provider-simulator", "--port", "0", *flags], stdout=subprocess.PIPE, text=True)
+        self.provider = subprocess.Popen([BIN / "provider-simulator", "--port", str(port), "--books", self.provider_books, *flags],
+                                         stdout=subprocess.PIPE, text=True)
         self.provider_url = "http://127.0.0.1:" + self.provider.stdout.readline().strip()
+
+    def restart_provider(self, number=signal.SIGKILL, **settings):
+        """The same port and books; kills what still runs. Returns how the former ended."""
+        if self.provider.poll() is None:
+            self.provider.send_signal(number)
+        code = self.provider.wait(timeout=30)
+        self.provider.stdout.close()
+        self.start_provider(int(self.provider_url.rsplit(":", 1)[1]), **settings)
+        return code
 
     def provider_says(self, **settings):
         request = urllib.request.Request(self.provider_url + "/settings", json.dumps(settings).encode(), method="PUT")
