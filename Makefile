@@ -94,7 +94,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BUILD)/ge
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # The simulator has objects of its own: the deliberately broken versions are compiled into them alone.
-SIM_SOURCES := $(wildcard tests/sim/*.c) $(addprefix processors/holdfast/,$(AUDITOR_SOURCES)) $(filter-out $(NOT_LIBRARY) processors/runtime/kafka_% processors/runtime/log_kafka.c processors/runtime/filter_main.c $(addprefix processors/runtime/,owners.c http.c fan_out.c),$(wildcard processors/runtime/*.c)) \
+SIM_SOURCES := $(wildcard tests/sim/*.c) $(addprefix processors/holdfast/,$(AUDITOR_SOURCES)) $(filter-out $(NOT_LIBRARY) processors/runtime/kafka_% processors/runtime/log_kafka.c processors/runtime/filter_main.c $(addprefix processors/runtime/,owners.c listener.c health.c http.c fan_out.c),$(wildcard processors/runtime/*.c)) \
   $(filter-out %/main.c,$(foreach f,$(FILTERS),$(wildcard processors/$(f)/*.c))) $(foreach f,$(FILTERS),processors/$(f)/main.c)
 SIM_OBJECTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(SIM_SOURCES)) $(BUILD)/gen/records.o $(BUILD)/gen/processors.o
 $(BUILD)/sim/%.o: %.c $(BUILD)/gen/.made

@@ -167,14 +167,14 @@ static int play(struct local *local, const struct script *script) {
 }
 
 static bool serve(struct local *local, const struct processor *processor, struct runtime *runtime) {
-  char name[64], error[256];
+  char name[64];
+  struct log_failure failure;
   snprintf(name, sizeof name, "%s-http", processor->name);
   if (!processor->routes) return true;
   bool chosen = options_given(local->options, name);
   const char *address = chosen ? options_text(local->options, name) : "127.0.0.1:0";
-  local->servers[local->count] =
-      http_start(address, runtime, processor, INT64_MAX, error, sizeof error);
-  if (!local->servers[local->count]) return log_error("%s", error), false;
+  local->servers[local->count] = http_start(name, address, runtime, processor, &failure);
+  if (!local->servers[local->count]) return log_error("%s", failure.text), false;
   if (options_flag(local->options, "keep"))
     fprintf(stderr, "holdfast run: %s answers on port %d\n", processor->name,
             (int)http_port(local->servers[local->count]));

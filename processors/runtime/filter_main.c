@@ -7,6 +7,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "health.h"
 #include "http.h"
 #include "json.h"
 #include "log_kafka.h"
@@ -27,13 +28,14 @@ const struct option_desc filter_options[] = {
      .metavar = "DIR",
      .value = "state",
      .help = "folder of the store: DIR/<filter>-<slot>"},
-    {.name = "http",
+    {.name = "health",
      .metavar = "ADDR:PORT",
-     .help = "answer /livez, /readyz, /metrics there, and a view's questions"},
+     .help = "answer /livez, /readyz and /metrics there, whatever --http has to do"},
+    {.name = "http", .metavar = "ADDR:PORT", .help = "of a view: answer its questions there"},
     {.name = "peers",
      .metavar = "ADDR:PORT",
      .help = "of a view: where its other instances reach this one [the address of --http, a free "
-             "port]"},
+             "port; where that is 0.0.0.0 they are sent to the address that reaches the broker]"},
     {.name = "ready-lag",
      .kind = OPTION_NUMBER,
      .metavar = "N",
@@ -98,7 +100,7 @@ static void help(const struct processor *processor, const struct options *option
          processor->summary, processor->name, processor->name);
   options_help(options, stdout);
   printf(
-      "\nExamples:\n  %s -b 127.0.0.1:9092 --http 127.0.0.1:8080\n  %s -F holdfast.properties -X "
+      "\nExamples:\n  %s -b 127.0.0.1:9092 --health 127.0.0.1:8080\n  %s -F holdfast.properties -X "
       "session.timeout.ms=6000 --slot 1\n"
       "  holdfast encode < commands.jsonl | reserve-requested --pipe | stock-check --pipe\n",
       processor->name, processor->name);
@@ -159,35 +161,30 @@ static int fail(const struct log_failure *failure) {
   return failure->exit_code ? failure->exit_code : EX_SOFTWARE;
 }
 
-static bool share(struct http_server *server, const struct options *options, const char *address,
-                  struct log_failure *failure) {
-  char near[128];
-  const char *peers = options_text(options, "peers");
-  snprintf(near, sizeof near, "%.*s:0", (int)(strrchr(address, ':') - address), address);
-  return http_share(server, options, peers ? peers : near, failure);
+static bool listen_for(const struct processor *processor, const struct options *options,
+                       struct runtime *runtime, struct health **health, struct http_server **server,
+                       struct log_failure *failure) {
+  if (options_text(options, "health") &&
+      !(*health = health_start(options, runtime, processor, failure)))
+    return false;
+  if (!options_text(options, "http")) return true;
+  *server = http_start_shared(options, runtime, processor, failure);
+  if (*server) log_info("listening for questions on port %" PRIu16, http_port(*server));
+  return *server != NULL;
 }
 
 static int serve(struct runtime *runtime, const struct processor *processor,
                  const struct options *options) {
+  struct health *health = NULL;
   struct http_server *server = NULL;
-  const char *address = options_text(options, "http");
-  char error[256];
-  if (address &&
-      !(server = http_start(address, runtime, processor, options_number(options, "ready-lag"),
-                            error, sizeof error))) {
-    log_error("%s", error);
-    return EX_USAGE;
-  }
-  if (server) log_info("listening on port %" PRIu16, http_port(server));
   struct log_failure failure = {0};
-  if (server && processor->routes && !share(server, options, address, &failure)) {
-    http_stop(server);
-    return fail(&failure);
-  }
+  bool listening = listen_for(processor, options, runtime, &health, &server, &failure);
   enum runtime_status status = RUNTIME_BUSY;
-  while (!stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE))
+  while (listening && !stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE))
     status = runtime_step(runtime, IDLE_WAIT_MS);
   http_stop(server);
+  health_stop(health);
+  if (!listening) return fail(&failure);
   if (status == RUNTIME_FAILED) return fail(runtime_failure(runtime));
   log_info("stopped: everything that was begun is committed");
   return EX_OK;
@@ -219,6 +216,15 @@ static int run(const struct processor *processor, const struct options *options)
   return code;
 }
 
+static int work(const struct processor *processor, const struct options *options) {
+  if (options_flag(options, "pipe")) return pipe_main(processor, options);
+  if (options_text(options, "http") && !processor->routes) {
+    log_error("answers no questions, so it takes no --http; probes and metrics are at --health");
+    return EX_USAGE;
+  }
+  return run(processor, options);
+}
+
 int filter_main(const struct processor *processor, int argc, char **argv) {
   struct options options = {0};
   options_add(&options, kafka_options);
@@ -237,8 +243,7 @@ int filter_main(const struct processor *processor, int argc, char **argv) {
     describe(processor);
   } else {
     logging_set(processor->name, (enum log_level)options_number(&options, "log-level"));
-    code =
-        options_flag(&options, "pipe") ? pipe_main(processor, &options) : run(processor, &options);
+    code = work(processor, &options);
   }
   options_free(&options);
   return code;

@@ -2,8 +2,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
-#include <microhttpd.h>
-#include <netinet/in.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,96 +10,31 @@
 #include <unistd.h>
 
 #include "calls.h"
-#include "clock.h"
 #include "fan_out.h"
-#include "json.h"
-#include "metrics.h"
+#include "listener.h"
+#include "logging.h"
 #include "murmur2.h"
 #include "owners.h"
-#include "view.h"
 #include "view_internal.h"
 
-#define CONNECTIONS_MAX 64
-#define CONNECTION_TIMEOUT_S 15
 #define THREADS 2
-#define PEER_CALLS_MAX 32
-#define PEER_TIMEOUT_MS 3000
-#define PEER_ANSWER_MAX ((size_t)8 << 20)
-#define URL_MAX 3000
-#define STALLED_MS 60000 /* a loop that has not turned for so long is not alive */
 
 /* What a thread needs to answer. */
 struct worker {
   struct worker *next;
   struct codec *codec;
-  struct calls *calls;
 };
 
-/* Others ask this instance at a daemon of its own, which asks nobody: so two that ask each other
- * never wait for each other. */
+/* Others ask this instance at a listener of its own, which asks nobody. */
 struct http_server {
-  struct MHD_Daemon *daemon, *peers;
+  struct listener *listener, *peers;
   struct runtime *runtime;
   const struct processor *processor;
   struct owners *owners; /* NULL: this instance has all there is */
-  int64_t ready_lag;
+  struct fan_out *fan_out;
   pthread_mutex_t lock;
   struct worker *workers; /* free ones */
 };
-
-/* ---- answers ---- */
-
-static enum MHD_Result send_text(struct MHD_Connection *connection, int status, const char *type,
-                                 const char *text, size_t size) {
-  struct MHD_Response *response =
-      MHD_create_response_from_buffer(size, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
-  if (!response) return MHD_NO;
-  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-  if (status == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-  if (status == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-  enum MHD_Result result = MHD_queue_response(connection, (unsigned)status, response);
-  MHD_destroy_response(response);
-  return result;
-}
-
-static enum MHD_Result send_json(struct MHD_Connection *connection, struct http_request *request) {
-  char *text = json_dumps(request->body, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-  size_t size = text ? strlen(text) : 0;
-  const char *type = request->status >= 400 ? "application/problem+json" : "application/json";
-  if (size) text[size] = '\n'; /* in place of the NUL: the size says where it ends */
-  enum MHD_Result result =
-      send_text(connection, request->status, type, text ? text : "{}", text ? size + 1 : 2);
-  free(text);
-  json_decref(request->body);
-  return result;
-}
-
-/* ---- health ---- */
-
-static void livez(struct http_server *server, struct http_request *request) {
-  int64_t since = clock_wall_ms() - atomic_load(&runtime_metrics(server->runtime)->last_step_ms);
-  if (since < STALLED_MS) {
-    request->body = json_pack("{s:s}", "status", "alive");
-  } else {
-    http_problem(request, 503, "Stalled", "the filter's loop has not turned for a minute");
-  }
-}
-
-static void readyz(struct http_server *server, struct http_request *request) {
-  char waits[256];
-  int64_t lag = atomic_load(&runtime_metrics(server->runtime)->lag);
-  runtime_waits_for(server->runtime, waits, sizeof waits);
-  if (!waits[0] && lag > server->ready_lag) {
-    snprintf(waits, sizeof waits,
-             "working off a lag of %" PRId64 " records, more than the %" PRId64 " of --ready-lag",
-             lag, server->ready_lag);
-  }
-  if (waits[0]) {
-    http_problem(request, 503, "Not ready", waits);
-  } else {
-    request->body = json_pack("{s:s,s:I}", "status", "ready", "lag", (json_int_t)lag);
-  }
-}
 
 /* ---- routes ---- */
 
@@ -117,9 +51,21 @@ static bool matches(const char *route, const char *path, struct http_request *re
   return true;
 }
 
-static const char *query(const struct http_request *request, const char *name) {
-  return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+static const struct route *find_route(const struct http_server *server, const char *path,
+                                      struct http_request *request) {
+  for (const struct route *route = server->processor->routes; route && route->path; route++) {
+    if (!matches(route->path, path, request)) continue;
+    request->partition =
+        route->by_key ? murmur2_partition(request->part, runtime_input_partitions(server->runtime))
+                      : ALL_PARTITIONS;
+    return route;
+  }
+  http_problem(request, 404, "Not found",
+               "there is no such path here; /livez, /readyz and /metrics are at --health");
+  return NULL;
 }
+
+/* ---- answers of this instance ---- */
 
 static struct worker *take_worker(struct http_server *server) {
   pthread_mutex_lock(&server->lock);
@@ -129,7 +75,6 @@ static struct worker *take_worker(struct http_server *server) {
   if (worker) return worker;
   worker = xcalloc(1, sizeof *worker);
   worker->codec = codec_new(&holdfast_schemas);
-  worker->calls = calls_open(PEER_CALLS_MAX, PEER_TIMEOUT_MS, PEER_ANSWER_MAX);
   return worker;
 }
 
@@ -138,16 +83,6 @@ static void give_worker(struct http_server *server, struct worker *worker) {
   worker->next = server->workers;
   server->workers = worker;
   pthread_mutex_unlock(&server->lock);
-}
-
-static enum MHD_Result send_metrics(struct http_server *server, struct MHD_Connection *connection) {
-  size_t size;
-  struct worker *worker = take_worker(server);
-  char *text = metrics_text(server->runtime, server->processor, worker->codec, &size);
-  give_worker(server, worker);
-  enum MHD_Result result = send_text(connection, 200, "text/plain; version=0.0.4", text, size);
-  free(text);
-  return result;
 }
 
 /* True where no list is given, or the partition is on it. */
@@ -161,8 +96,9 @@ static bool is_listed(const char *list, int32_t partition) {
 
 /* From the rows of this instance alone, of the partitions that are asked for, listed (NULL: all)
  * and ready. */
-static void answer_own(struct http_server *server, struct worker *worker, const struct route *route,
+static void answer_own(struct http_server *server, const struct route *route,
                        struct http_request *request, const char *list, struct piece *piece) {
+  struct worker *worker = take_worker(server);
   int32_t ready[VIEW_PARTITIONS_MAX];
   size_t count = runtime_ready_partitions(server->runtime, ready, VIEW_PARTITIONS_MAX);
   *piece = (struct piece){0};
@@ -178,6 +114,7 @@ static void answer_own(struct http_server *server, struct worker *worker, const 
                             .partition_count = piece->partition_count};
   route->answer(&view, request);
   arena_free(&arena);
+  give_worker(server, worker);
   piece->status = request->status;
   piece->body = request->body;
   piece->keys = request->keys;
@@ -192,50 +129,9 @@ static void take_own(struct piece *own, struct http_request *request) {
   request->body = own->body;
 }
 
-struct words {
-  char *text;
-  size_t used, size;
-};
-
-static enum MHD_Result add_argument(void *user, enum MHD_ValueKind kind, const char *name,
-                                    const char *value) {
-  (void)kind;
-  struct words *words = user;
-  char escaped[URL_MAX];
-  calls_escape(str_of(value ? value : ""), escaped, sizeof escaped);
-  int used = snprintf(words->text + words->used, words->size - words->used, "%c%s=%s",
-                      strchr(words->text, '?') ? '&' : '?', name, escaped);
-  words->used += (size_t)used < words->size - words->used ? (size_t)used : 0;
-  return MHD_YES;
-}
-
-/* The question once more, for others. */
-static void say_again(const char *path, const struct http_request *request, char *text,
-                      size_t size) {
-  struct words words = {.text = text, .size = size};
-  text[0] = '/';
-  calls_escape(str_of(path + 1), text + 1, size - 1);
-  words.used = strlen(text);
-  MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, add_argument, &words);
-}
-
-static void answer_all(struct http_server *server, struct worker *worker, const struct route *route,
-                       const char *path, struct http_request *request) {
-  struct piece own;
-  char question[URL_MAX];
-  answer_own(server, worker, route, request, NULL, &own);
-  size_t all = request->partition == ALL_PARTITIONS ? (size_t)owners_partitions(server->owners) : 1;
-  if (own.partition_count == all) {
-    take_own(&own, request);
-    return;
-  }
-  say_again(path, request, question, sizeof question);
-  fan_out(server->owners, worker->calls, route, question, &own, request);
-}
-
 /* There are no others: a part of the rows would be a wrong answer. */
-static void answer_alone(struct http_server *server, struct worker *worker,
-                         const struct route *route, struct http_request *request) {
+static void answer_alone(struct http_server *server, const struct route *route,
+                         struct http_request *request) {
   char waits[256];
   runtime_waits_for(server->runtime, waits, sizeof waits);
   if (waits[0]) {
@@ -243,166 +139,226 @@ static void answer_alone(struct http_server *server, struct worker *worker,
     return;
   }
   struct piece own;
-  answer_own(server, worker, route, request, NULL, &own);
+  answer_own(server, route, request, NULL, &own);
   take_own(&own, request);
 }
 
-static const struct route *find_route(const struct http_server *server, const char *path,
-                                      struct http_request *request) {
-  for (const struct route *route = server->processor->routes; route && route->path; route++) {
-    if (!matches(route->path, path, request)) continue;
-    request->partition =
-        route->by_key ? murmur2_partition(request->part, runtime_input_partitions(server->runtime))
-                      : ALL_PARTITIONS;
-    return route;
-  }
-  return NULL;
+/* ---- answers of all ---- */
+
+struct words {
+  char *text;
+  size_t used, size;
+};
+
+static void add_word(struct words *words, const char *before, struct str word) {
+  char escaped[QUESTION_SIZE_MAX + 1];
+  calls_escape(word, escaped, sizeof escaped);
+  words->used += (size_t)snprintf(words->text + words->used, words->size - words->used, "%s%s",
+                                  before, escaped);
+  if (words->used >= words->size) words->used = words->size - 1;
 }
 
-static bool answer_view(struct http_server *server, const char *path,
-                        struct http_request *request) {
-  const struct route *route = find_route(server, path, request);
-  if (!route) return false;
-  struct worker *worker = take_worker(server);
-  if (server->owners) {
-    answer_all(server, worker, route, path, request);
-  } else {
-    answer_alone(server, worker, route, request);
+static enum MHD_Result add_argument(void *user, enum MHD_ValueKind kind, const char *name,
+                                    const char *value) {
+  (void)kind;
+  struct words *words = user;
+  add_word(words, strchr(words->text, '?') ? "&" : "?", str_of(name));
+  add_word(words, "=", str_of(value ? value : ""));
+  return MHD_YES;
+}
+
+/* The question once more, for others. False: it does not fit, and what was cut is another question.
+ */
+static bool say_again(const char *path, const struct http_request *request, char *text,
+                      size_t size) {
+  struct words words = {.text = text, .size = size};
+  text[0] = '\0';
+  add_word(&words, "/", str_of(path + 1));
+  MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, add_argument, &words);
+  return words.used < size - 1;
+}
+
+static void resume(struct question *question) {
+  MHD_resume_connection(question->request.connection);
+}
+
+/* True: it is answered later. */
+static bool answer_all(struct http_server *server, const struct route *route, const char *path,
+                       struct http_request *request, void **state) {
+  struct piece own;
+  answer_own(server, route, request, NULL, &own);
+  size_t all = request->partition == ALL_PARTITIONS ? (size_t)owners_partitions(server->owners) : 1;
+  bool others_may_know = own.status == 200 || own.status == 404;
+  if (own.partition_count == all || !others_may_know) {
+    take_own(&own, request);
+    return false;
   }
-  give_worker(server, worker);
+  struct question *question = xcalloc(1, sizeof *question);
+  if (!say_again(path, request, question->path_and_query, sizeof question->path_and_query)) {
+    free(question);
+    piece_free(&own);
+    http_problem(request, 414, "Too long", "the path and its query are too long to be passed on");
+    return false;
+  }
+  question->route = route;
+  question->request = *request;
+  question->done = resume;
+  *state = question;
+  MHD_suspend_connection(request->connection);
+  fan_out_ask(server->fan_out, question, &own);
   return true;
 }
 
-/* To another instance: a piece, of the partitions it asks for. */
-static enum MHD_Result handle_peer(void *user, struct MHD_Connection *connection, const char *url,
-                                   const char *method, const char *version, const char *upload,
-                                   size_t *upload_size, void **state) {
-  (void)method, (void)version, (void)upload, (void)upload_size;
-  static int seen;
-  struct http_server *server = user;
-  struct http_request request = {.query = query, .connection = connection, .status = 200};
-  if (!*state) {
-    *state = &seen;
-    return MHD_YES;
-  }
-  const struct route *route = find_route(server, url, &request);
-  if (!route) {
-    http_problem(&request, 404, "Not found", "there is no such path here");
-    return send_json(connection, &request);
-  }
-  struct piece piece;
-  struct worker *worker = take_worker(server);
-  answer_own(server, worker, route, &request, query(&request, "partitions"), &piece);
-  give_worker(server, worker);
-  request.body = piece_to_json(&piece);
-  return send_json(connection, &request);
+static void forget(void *state) {
+  struct question *question = state;
+  json_decref(question->request.body);
+  free(question);
 }
 
-static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url,
-                              const char *method, const char *version, const char *upload,
-                              size_t *upload_size, void **state) {
-  (void)version;
-  (void)upload;
-  static int seen;
+static enum MHD_Result answer(void *user, const char *path, struct http_request *request,
+                              void **state) {
   struct http_server *server = user;
-  struct http_request request = {.query = query, .connection = connection, .status = 200};
-  if (!*state) { /* the headers have come; the body, if somebody sends one, is passed over */
-    *state = &seen;
+  struct question *question = *state;
+  if (question) return listener_send_json(&question->request);
+  const struct route *route = find_route(server, path, request);
+  if (route && !server->owners) {
+    answer_alone(server, route, request);
+  } else if (route && answer_all(server, route, path, request, state)) {
     return MHD_YES;
   }
-  if (*upload_size) {
-    *upload_size = 0;
-    return MHD_YES;
-  }
-  if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
-    http_problem(&request, 405, "Method not allowed",
-                 "only GET is answered here; commands are produced to Kafka");
-  } else if (strcmp(url, "/livez") == 0) {
-    livez(server, &request);
-  } else if (strcmp(url, "/readyz") == 0) {
-    readyz(server, &request);
-  } else if (strcmp(url, "/metrics") == 0) {
-    return send_metrics(server, connection);
-  } else if (!answer_view(server, url, &request)) {
-    http_problem(&request, 404, "Not found", "there is no such path here");
-  }
-  return send_json(connection, &request);
+  return listener_send_json(request);
+}
+
+/* To another instance: a piece, of the partitions it asks for. */
+static enum MHD_Result answer_peer(void *user, const char *path, struct http_request *request,
+                                   void **state) {
+  (void)state;
+  struct http_server *server = user;
+  const struct route *route = find_route(server, path, request);
+  if (!route) return listener_send_json(request);
+  struct piece piece;
+  answer_own(server, route, request, request->query(request, "partitions"), &piece);
+  request->body = piece_to_json(&piece);
+  return listener_send_json(request);
 }
 
 /* ---- beginning and end ---- */
 
-static bool parse_address(const char *text, struct sockaddr_in *out) {
-  const char *colon = strrchr(text, ':');
-  char host[64];
-  if (!colon || (size_t)(colon - text) >= sizeof host) return false;
-  memcpy(host, text, (size_t)(colon - text));
-  host[colon - text] = '\0';
-  char *end;
-  unsigned long port = strtoul(colon + 1, &end, 10);
-  if (colon[1] < '0' || colon[1] > '9' || *end || port > 65535) return false;
-  *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  return inet_pton(AF_INET, host, &out->sin_addr) == 1;
+/* Of this machine, as the broker sees it: whoever uses the same broker reaches this one there, or
+ * is on the same machine where that is a loopback address. A UDP socket that is connected sends
+ * nothing; the kernel chooses the address that it would send from. False: there is no way. */
+static bool address_towards(const char *host, const char *port, char out[INET_ADDRSTRLEN]) {
+  const struct addrinfo wanted = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};
+  struct addrinfo *found = NULL;
+  struct sockaddr_in own;
+  socklen_t size = sizeof own;
+  if (getaddrinfo(host, port, &wanted, &found) != 0) return false;
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  bool fine = fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+              getsockname(fd, (struct sockaddr *)&own, &size) == 0 &&
+              inet_ntop(AF_INET, &own.sin_addr, out, INET_ADDRSTRLEN);
+  if (fd >= 0) close(fd);
+  freeaddrinfo(found);
+  return fine;
 }
 
-static struct MHD_Daemon *listen_at(const struct sockaddr_in *address, unsigned threads,
-                                    MHD_AccessHandlerCallback handler, struct http_server *server) {
-  return MHD_start_daemon(
-      MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, handler, server,
-      MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)address, MHD_OPTION_CONNECTION_LIMIT,
-      CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S,
-      MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_END);
-}
-
-struct http_server *http_start(const char *address, struct runtime *runtime,
-                               const struct processor *processor, int64_t ready_lag, char *error,
-                               size_t size) {
-  struct sockaddr_in at;
-  if (!parse_address(address, &at)) {
-    snprintf(error, size, "--http needs ADDRESS:PORT such as 127.0.0.1:8081, not '%s'", address);
-    return NULL;
+static const char *brokers_of(const struct options *options) {
+  for (size_t i = 0; i < options->kafka_count; i++) {
+    const struct kafka_property *property = &options->kafka[i];
+    if (strcmp(property->name, "bootstrap.servers") == 0 ||
+        strcmp(property->name, "metadata.broker.list") == 0)
+      return property->value;
   }
+  return options_text(options, "brokers");
+}
+
+/* 0.0.0.0 is where this instance listens, and nowhere that another one can go to. */
+static bool reachable_host(const struct http_server *server, const struct options *options,
+                           char out[INET_ADDRSTRLEN], struct log_failure *failure) {
+  const char *brokers = brokers_of(options);
+  snprintf(out, INET_ADDRSTRLEN, "%s", listener_host(server->peers));
+  if (strcmp(out, "0.0.0.0") != 0) return true;
+  char *copy = xstrdup(brokers), *rest = NULL;
+  bool found = false;
+  for (char *one = strtok_r(copy, ", ", &rest); one && !found; one = strtok_r(NULL, ", ", &rest)) {
+    char *host = strstr(one, "://") ? strstr(one, "://") + 3 : one, *colon = strrchr(host, ':');
+    if (colon) *colon = '\0';
+    found = address_towards(host, colon ? colon + 1 : "9092", out);
+  }
+  free(copy);
+  return found || log_fail(failure, EX_UNAVAILABLE,
+                           "cannot find the address at which other instances reach this one, as "
+                           "there is no way to the brokers '%s': name it with --peers ADDR:PORT",
+                           brokers);
+}
+
+static struct http_server *server_new(const char *option, const char *address,
+                                      struct runtime *runtime, const struct processor *processor,
+                                      struct log_failure *failure) {
   struct http_server *server = xcalloc(1, sizeof *server);
   server->runtime = runtime;
   server->processor = processor;
-  server->ready_lag = ready_lag;
   pthread_mutex_init(&server->lock, NULL);
-  server->daemon = listen_at(&at, THREADS, handle, server);
-  if (server->daemon) return server;
-  snprintf(error, size, "cannot listen on %s: is the port taken?", address);
+  server->listener = listener_open(option, address, failure);
+  if (server->listener) return server;
   http_stop(server);
   return NULL;
 }
 
-bool http_share(struct http_server *server, const struct options *options, const char *address,
-                struct log_failure *failure) {
-  struct sockaddr_in at;
-  char host[INET_ADDRSTRLEN], url[OWNER_URL_MAX];
-  if (!parse_address(address, &at))
-    return log_fail(failure, EX_USAGE, "--peers needs ADDRESS:PORT such as 127.0.0.1:0, not '%s'",
-                    address);
-  server->peers = listen_at(&at, 1, handle_peer, server);
-  if (!server->peers)
-    return log_fail(failure, EX_USAGE, "cannot listen on %s: is the port taken?", address);
-  inet_ntop(AF_INET, &at.sin_addr, host, sizeof host);
-  snprintf(url, sizeof url, "http://%s:%d", host,
-           (int)MHD_get_daemon_info(server->peers, MHD_DAEMON_INFO_BIND_PORT)->port);
+/* Whatever the threads look at is there before they run. */
+static struct http_server *serve(struct http_server *server, struct log_failure *failure) {
+  if ((!server->peers || listener_serve(server->peers, 1, answer_peer, NULL, server, failure)) &&
+      listener_serve(server->listener, THREADS, answer, forget, server, failure))
+    return server;
+  http_stop(server);
+  return NULL;
+}
+
+struct http_server *http_start(const char *option, const char *address, struct runtime *runtime,
+                               const struct processor *processor, struct log_failure *failure) {
+  struct http_server *server = server_new(option, address, runtime, processor, failure);
+  return server ? serve(server, failure) : NULL;
+}
+
+static bool share(struct http_server *server, const struct options *options,
+                  struct log_failure *failure) {
+  char near[128], host[INET_ADDRSTRLEN], url[OWNER_URL_MAX];
+  const char *peers = options_text(options, "peers");
+  snprintf(near, sizeof near, "%s:0", listener_host(server->listener));
+  server->peers = listener_open("peers", peers ? peers : near, failure);
+  if (!server->peers || !reachable_host(server, options, host, failure)) return false;
+  snprintf(url, sizeof url, "http://%s:%" PRIu16, host, listener_port(server->peers));
   server->owners = owners_open(options, server->processor, server->runtime, url, failure);
-  return server->owners != NULL;
+  if (!server->owners) return false;
+  server->fan_out = fan_out_open(server->owners);
+  log_info("other instances reach this one at %s", url);
+  return true;
+}
+
+struct http_server *http_start_shared(const struct options *options, struct runtime *runtime,
+                                      const struct processor *processor,
+                                      struct log_failure *failure) {
+  struct http_server *server =
+      server_new("http", options_text(options, "http"), runtime, processor, failure);
+  if (server && share(server, options, failure)) return serve(server, failure);
+  http_stop(server);
+  return NULL;
 }
 
 uint16_t http_port(const struct http_server *server) {
-  return MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
+  return listener_port(server->listener);
 }
 
 void http_stop(struct http_server *server) {
   if (!server) return;
-  if (server->daemon) MHD_stop_daemon(server->daemon);
-  if (server->peers) MHD_stop_daemon(server->peers);
+  if (server->fan_out) fan_out_end(server->fan_out); /* or a connection would stay suspended */
+  listener_close(server->listener);
+  listener_close(server->peers);
+  fan_out_close(server->fan_out);
   owners_close(server->owners);
   for (struct worker *worker = server->workers, *next; worker; worker = next) {
     next = worker->next;
     codec_free(worker->codec);
-    calls_close(worker->calls);
     free(worker);
   }
   pthread_mutex_destroy(&server->lock);

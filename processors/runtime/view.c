@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "http.h"
 #include "json.h"
 #include "view_internal.h"
 

@@ -444,7 +444,7 @@ class Bench:
                 for name, path, title in (("history", "/customers/c%04d/reservations?limit=20", "a customer's page, 20 reservations"),
                                           ("history", "/customers/c%04d/reservations?limit=2", "a customer's page, 2 reservations"),
                                           ("catalog", "/items/item-%05d", "an item")):
-                    self.table.add("views beside 1,000 reservations/s", title, **wrk(run.ports[name], run.processes[name].pid, path))
+                    self.table.add("views beside 1,000 reservations/s", title, **wrk(run.question_ports[name], run.processes[name].pid, path))
                 load.join()
                 counter.close()
 

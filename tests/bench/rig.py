@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / "build/bin"
 HERE = ROOT / "build/bench"
+VIEWS = ["history", "catalog", "tally"]
 # A broker gets faster for a dozen runs: BENCH_KAFKA=DIR uses the one that runs there (scripts/kafka start --dir DIR) and leaves it running.
 KAFKA = pathlib.Path(os.environ.get("BENCH_KAFKA", HERE / "kafka"))
 
@@ -79,12 +80,12 @@ def metrics(port):
     return values
 
 
-def port_of(log, process):
+def port_of(log, process, what):
     until = time.time() + 60
     while time.time() < until:
         assert process.poll() is None, log.read_text()
         for line in log.read_text().splitlines():
-            if "listening on port" in line:
+            if "listening for %s on port" % what in line:
                 return int(line.rsplit(" ", 1)[1])
         time.sleep(0.02)
     raise SystemExit("bench: no port in " + str(log))
@@ -93,18 +94,22 @@ def port_of(log, process):
 class Run:
     def __init__(self, address, prefix):
         self.environment = {**os.environ, "HOLDFAST_BROKERS": address, "HOLDFAST_PREFIX": prefix, "HOLDFAST_STATE_DIR": str(HERE / prefix)}
-        self.processes, self.ports = {}, {}
+        self.processes, self.ports, self.question_ports = {}, {}, {}
 
     def holdfast(self, *arguments):
         subprocess.run([BIN / "holdfast", *arguments], env=self.environment, check=True, capture_output=True)
 
     def start(self, name, slot=0, options=()):
-        """Its process and port go by the filter's name, or NAME-SLOT for more than one instance."""
+        """Its process and ports (of the probes; a view's of the questions) go by the filter's name, or NAME-SLOT for more than one instance."""
         key = "%s-%d" % (name, slot) if slot else name
         log = HERE / (self.environment["HOLDFAST_PREFIX"] + key + ".log")
-        command = [BIN / name, "--http", "127.0.0.1:0", "--slot", str(slot), *options]
+        command = [BIN / name, "--health", "127.0.0.1:0", "--slot", str(slot), *options]
+        if name in VIEWS:
+            command += ["--http", "127.0.0.1:0"]
         self.processes[key] = subprocess.Popen(command, stderr=open(log, "w"), env=self.environment)
-        self.ports[key] = port_of(log, self.processes[key])
+        self.ports[key] = port_of(log, self.processes[key], "probes")
+        if name in VIEWS:
+            self.question_ports[key] = port_of(log, self.processes[key], "questions")
 
     def wait(self, name, records, limit=600):
         until = time.time() + limit

@@ -18,6 +18,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / os.environ.get("HOLDFAST_BIN", "build/test/bin")
 FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog", "notify", "tally"]
+VIEWS = ["history", "catalog", "tally"]
+PROBES = ["/livez", "/readyz", "/metrics"]
 STATEFUL = ["stock-check", "payment", "charge", "deadline", "history", "catalog", "notify", "tally"]
 REPLAYED = ["reserve-requested", "stock-check", "payment", "approved-failed", "history", "catalog", "tally"]
 SECRET = "not so secret"
@@ -98,11 +100,11 @@ class Filter:
     """One process of a filter."""
 
     def __init__(self, pipeline, name, slot=0, flags=(), environment=None):
-        self.pipeline, self.name, self.slot, self.port = pipeline, name, slot, None
+        self.pipeline, self.name, self.slot, self.ports = pipeline, name, slot, {}
         self.log_path = pipeline.folder / ("%s-%d-%d.log" % (name, slot, next(_numbers)))
         self.log = open(self.log_path, "w")
-        command = [BIN / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--slot", str(slot), "--http", "127.0.0.1:0",
-                   "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS,
+        command = [BIN / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--slot", str(slot), "--health", "127.0.0.1:0",
+                   *(["--http", "127.0.0.1:0"] if name in VIEWS else []), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS,
                    "-X", "heartbeat.interval.ms=500", *flags]
         if name == "charge":
             command += ["--provider-url", pipeline.provider_url]
@@ -114,13 +116,17 @@ class Filter:
     def text(self):
         return self.log_path.read_text(errors="replace")
 
-    def url(self, path):
-        if self.port is None:
-            found = [line for line in self.text().splitlines() if "listening on port " in line]
+    def port(self, what):
+        """Where it answers "probes" or "questions"."""
+        if what not in self.ports:
+            found = [line for line in self.text().splitlines() if "listening for %s on port " % what in line]
             if not found:
-                raise OSError("%s does not listen yet" % self.name)
-            self.port = int(found[0].rsplit(" ", 1)[1])
-        return "http://127.0.0.1:%d%s" % (self.port, path)
+                raise OSError("%s does not listen for %s yet" % (self.name, what))
+            self.ports[what] = int(found[0].rsplit(" ", 1)[1])
+        return self.ports[what]
+
+    def url(self, path):
+        return "http://127.0.0.1:%d%s" % (self.port("probes" if path in PROBES else "questions"), path)
 
     def get(self, path):
         """(status, JSON or text)"""

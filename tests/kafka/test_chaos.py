@@ -263,7 +263,7 @@ def test_an_empty_disk_an_old_one_and_a_full_one(pipeline, seed):
         wait_until(lambda: load.sent >= 400, "more load")
         pipeline.filters["payment", 0].end(signal.SIGKILL)
         full = pipeline.start("payment", wait=False)
-        wait_until(lambda: full.port or full.url("/"), "payment to listen")
+        wait_until(lambda: full.port("probes"), "payment to listen")
         resource.prlimit(full.process.pid, resource.RLIMIT_FSIZE, (200000, 200000))
         wait_until(lambda: full.process.poll() is not None, "payment to end on its full disk", 60)
         assert full.process.returncode == 74, full.text()[-2000:]

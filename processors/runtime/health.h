@@ -1,0 +1,16 @@
+/* /livez, /readyz and /metrics of every filter, on a listener of their own: whatever is asked of a
+ * view, and however slowly, the probes are answered. */
+#ifndef HOLDFAST_HEALTH_H
+#define HOLDFAST_HEALTH_H
+
+#include "log.h"
+#include "runtime.h"
+
+struct health;
+
+/* Answers at --health of the options. The runtime must outlive it. NULL with the failure set. */
+struct health *health_start(const struct options *options, struct runtime *runtime,
+                            const struct processor *processor, struct log_failure *failure);
+void health_stop(struct health *health); /* NULL is fine */
+
+#endif
