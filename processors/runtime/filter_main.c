@@ -79,20 +79,20 @@ const struct option_desc filter_options[] = {
     {0},
 };
 
-static volatile sig_atomic_t stopping;
+/* Until it serves, nothing is begun that would want an end: the process may go at once, however
+ * long it would still wait for a broker. */
+static volatile sig_atomic_t serving, stopping;
 
 static void on_signal(int signal_number) {
+  if (!serving) _exit(EX_OK);
   if (stopping) _exit(128 + signal_number);
   stopping = 1;
 }
 
-static void catch_signals(void) {
-  struct sigaction action = {.sa_handler = on_signal};
+static void catch_signals(void (*handler)(int signal_number)) {
+  const struct sigaction action = {.sa_handler = handler};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ,
-         SIG_IGN); /* a file that may not grow is an error of its write, as a full disk is */
 }
 
 static void help(const struct processor *processor, const struct options *options) {
@@ -180,6 +180,7 @@ static int serve(struct runtime *runtime, const struct processor *processor,
   struct log_failure failure = {0};
   bool listening = listen_for(processor, options, runtime, &health, &server, &failure);
   enum runtime_status status = RUNTIME_BUSY;
+  serving = listening;
   while (listening && !stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE))
     status = runtime_step(runtime, IDLE_WAIT_MS);
   http_stop(server);
@@ -193,6 +194,9 @@ static int serve(struct runtime *runtime, const struct processor *processor,
 static int run(const struct processor *processor, const struct options *options) {
   struct log_failure failure = {0};
   char cluster[128], directory[512];
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ,
+         SIG_IGN); /* a file that may not grow is an error of its write, as a full disk is */
   struct runtime_config config = {.processor = processor, .options = options, .cluster = cluster};
   config.log =
       log_kafka_open(processor, options, &config.tombstone_retention_ms, cluster, &failure);
@@ -210,14 +214,16 @@ static int run(const struct processor *processor, const struct options *options)
 #endif
   struct runtime *runtime = runtime_new(&config, &failure);
   if (!runtime) return fail(&failure);
-  catch_signals();
   int code = serve(runtime, processor, options);
   runtime_free(runtime);
   return code;
 }
 
 static int work(const struct processor *processor, const struct options *options) {
-  if (options_flag(options, "pipe")) return pipe_main(processor, options);
+  if (options_flag(options, "pipe")) {
+    catch_signals(SIG_DFL); /* a pipe that is cut off has not worked */
+    return pipe_main(processor, options);
+  }
   if (options_text(options, "http") && !processor->routes) {
     log_error("answers no questions, so it takes no --http; probes and metrics are at --health");
     return EX_USAGE;
@@ -227,6 +233,7 @@ static int work(const struct processor *processor, const struct options *options
 
 int filter_main(const struct processor *processor, int argc, char **argv) {
   struct options options = {0};
+  catch_signals(on_signal);
   options_add(&options, kafka_options);
   options_add(&options, filter_options);
   options_add(&options, processor->options);

@@ -1,13 +1,15 @@
 """What the outside can do to a filter's ports, and what a filter does when it is told to stop: the probes are answered, and so is who asks well."""
 import contextlib
 import json
+import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
-from conftest import Filter, wait_until
+from conftest import BIN, Filter, wait_until
 from test_stories import item
 
 EXCHANGE_S = 10  # a request and its answer (listener.c)
@@ -231,3 +233,36 @@ def test_a_port_in_use_is_worth_a_restart_and_a_bad_address_is_not(pipeline, nam
         refused = Filter(pipeline, name, flags=[flag, taken if address == "taken" else address])
         assert refused.process.wait(timeout=60) == code, refused.text()
         assert text in refused.text()
+
+
+def catches(pid):
+    """True once the process has come as far as to catch SIGTERM."""
+    for line in open("/proc/%d/status" % pid):
+        if line.startswith("SigCgt"):
+            return int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+
+
+@pytest.mark.parametrize("name", ["stock-check", "catalog"])
+@pytest.mark.parametrize("broker_there", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whenever_it_is_told_to_stop_it_ends_with_0_and_soon(pipeline, name, broker_there, number):
+    if broker_there:
+        pipeline.apply()
+    for turn in range(20):
+        flags = [] if broker_there else ["-b", "127.0.0.1:9"]
+        one = Filter(pipeline, name, flags=flags)
+        wait_until(lambda: one.process.poll() is None and catches(one.process.pid), "the first instructions of main")
+        time.sleep(turn / 20)  # the moment is what is tried here
+        began = time.monotonic()
+        code = one.end(number)
+        assert code == 0, (turn, one.text())
+        assert time.monotonic() - began < 10, (turn, one.text())
+        assert "Sanitizer" not in one.text()
+
+
+def test_a_pipe_that_is_told_to_stop_has_not_worked(pipeline):
+    """What reads from it must not take what came for the whole."""
+    process = subprocess.Popen([BIN / "stock-check", "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    wait_until(lambda: process.poll() is None and os.stat("/proc/%d/exe" % process.pid) and not catches(process.pid), "the pipe to be open")
+    process.terminate()
+    assert process.wait(timeout=60) == -signal.SIGTERM
