@@ -56,6 +56,18 @@ static void defer(struct expiry_turn *expiry, struct str key, struct charge *row
   emit(expiry->context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
+/* Its row may have gone, so nothing is done by this request; and as it may be new, and a clock
+ * wrong, the ledger hears of it. Where it was said again, the ledger has the answer, and ignores
+ * this. */
+static void put_off(struct context *context, const struct event *event) {
+  const struct request_charge *request = event->value;
+  const struct charge_deferred deferred = {.reservation_id = request->reservation_id,
+                                           .charge_key = request->charge_key,
+                                           .kind = request->kind,
+                                           .retry_at = event->now + CHARGE_TOO_OLD_RETRY_MS};
+  emit(context, TO_LEDGER, request->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
+}
+
 static void request(struct expiry_turn *expiry, const struct event *event) {
   struct context *context = expiry->context;
   const struct request_charge *request = event->value;
@@ -69,9 +81,11 @@ static void request(struct expiry_turn *expiry, const struct event *event) {
                        .traceparent = event->traceparent,
                        .correlation_id = event->correlation_id};
   if (known) row = *known;
-  expiry_see(expiry, event->time);
-  if (!known && expiry_has_gone(expiry, event->time))
-    return; /* its row may have gone: see README */
+  expiry_see(expiry, MUTANT("any-time-moves-the-clock") ? event->time : request->opened_at);
+  if (!known && expiry_has_gone(expiry, event->time, request->opened_at)) {
+    put_off(context, event);
+    return;
+  }
   /* Said again, because a filter was reset: nothing is begun by that, not even what was given up.
    */
   bool again = known && request->attempt > 0 && request->attempt <= row.attempt &&

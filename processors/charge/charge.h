@@ -18,6 +18,10 @@ enum call_result {
 /* A call has ended by then, whatever its own deadline (--provider-timeout-ms, at most 10 s). */
 #define CALL_LIMIT_MS INT64_C(15000)
 
+/* When the ledger asks again for a charge that was taken for too old: an operator mends the clock
+ * meanwhile. */
+#define CHARGE_TOO_OLD_RETRY_MS INT64_C(60000)
+
 enum { ROW_CHARGE = EXPIRY_ROWS, ROW_BREAKER };
 enum { TO_LEDGER, TO_BREAKER_EVENTS };
 

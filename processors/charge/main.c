@@ -28,6 +28,7 @@ static const struct gauge gauges[] = {
      .row = ROW_BREAKER,
      .key = BREAKER_NAME,
      .value = breaker_state},
+    EXPIRY_GAUGES,
     {0}};
 
 const struct processor charge = {

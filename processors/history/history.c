@@ -36,7 +36,7 @@ static void status_changed(struct expiry_turn *expiry, const struct event *event
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
   if (known && changed->revision <= known->revision && !MUTANT("view-ignores-revisions")) return;
   if (changed->revision == 0) expiry_see(expiry, event->time);
-  if (!known && expiry_has_gone(expiry, event->time))
+  if (!known && expiry_has_gone(expiry, event->time, changed->opened_at))
     return; /* it was shown, and its row has gone */
   struct reservation_view view = {0};
   if (is_outcome(changed->status)) {
@@ -132,7 +132,7 @@ static void command_refused(struct expiry_turn *expiry, const struct event *even
   const struct customer_view *known = row_get(context, &history_rows[ROW_CUSTOMER], key);
   struct customer_view view = known ? *known : (struct customer_view){.language = STR("en")};
   if (was_told(&view, refused, event->time)) return;
-  if (!known && expiry_has_gone(expiry, event->time)) return; /* told, and its row has gone */
+  if (!known && expiry_has_gone(expiry, event->time, 0)) return; /* told, and its row has gone */
   size_t kept = view.refusals.count < REFUSALS_MAX ? view.refusals.count : REFUSALS_MAX - 1;
   struct refusal_step *steps = scratch(context, (kept + 1) * sizeof *steps);
   if (kept) memcpy(steps, view.refusals.items + view.refusals.count - kept, kept * sizeof *steps);

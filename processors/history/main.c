@@ -28,4 +28,5 @@ const struct processor history = {
     .decide = history_decide,
     .prefetch = history_prefetch,
     .routes = history_routes,
+    .gauges = expiry_gauges,
 };

@@ -35,4 +35,5 @@ const struct processor notify = {
     .decide = notify_decide,
     .world = &webhook_world,
     .options = webhook_options,
+    .gauges = expiry_gauges,
 };

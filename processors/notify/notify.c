@@ -44,7 +44,7 @@ static bool is_new(struct expiry_turn *expiry, const struct event *event) {
   const struct notice_sent *sent = row_get(context, &notify_rows[ROW_SENT], key);
   if (sent && changed->revision <= sent->revision && !MUTANT("notice-repeated")) return false;
   if (changed->revision == 0) expiry_see(expiry, event->time);
-  if (!sent && expiry_has_gone(expiry, event->time))
+  if (!sent && expiry_has_gone(expiry, event->time, changed->opened_at))
     return false; /* it was told, and its row has gone */
   expiry_note(expiry, key, event->time);
   bool same = sent && changed->status == sent->status && changed->revision > sent->revision;

@@ -31,4 +31,5 @@ const struct processor payment = {
     .changelog = "payment-changelog",
     .decide = payment_decide,
     .prefetch = payment_prefetch,
+    .gauges = expiry_gauges,
 };

@@ -465,7 +465,7 @@ static void gone(struct context *context, struct str key, int64_t at) {
 }
 
 /* Whose row may have gone is not opened as new. */
-static bool is_too_old(const struct expiry_turn *expiry, const struct event *event, bool known) {
+static bool is_too_old(struct expiry_turn *expiry, const struct event *event, bool known) {
   return !known && event->type == RECORD_OPEN_RESERVATION && expiry_is_old(expiry, event->time);
 }
 
@@ -476,10 +476,14 @@ static void refuse_too_old(struct turn *turn) {
          turn->event->cause);
 }
 
-/* What was sold is given back within the window: after it, the rows of the hold go. */
+/* What was sold is given back within the window: after it, the rows of the hold go. A host's clock
+ * has settled it, and the broker's says when it was opened and when the Cancel came: what does not
+ * lie between those is not believed. */
 static bool is_too_late(const struct turn *turn) {
-  return turn->event->type == RECORD_CANCEL && turn->row.state == LEDGER_STATE_APPROVED &&
-         turn->event->time > turn->row.settled_at + EXPIRY_WINDOW_MS;
+  const struct ledger *row = &turn->row;
+  if (turn->event->type != RECORD_CANCEL || row->state != LEDGER_STATE_APPROVED) return false;
+  bool likely = row->settled_at >= row->opened_at && row->settled_at <= turn->event->time;
+  return turn->event->time - (likely ? row->settled_at : row->opened_at) > EXPIRY_WINDOW_MS;
 }
 
 static enum ledger_action action_of(const struct turn *turn) {

@@ -14,6 +14,8 @@
 #include "runtime_internal.h"
 #include "text.h"
 
+#define WARNING_PAUSE_MS 1000
+
 void *scratch(struct context *context, size_t size) {
   return arena_zalloc(&context->runtime->arena, size);
 }
@@ -254,6 +256,19 @@ void dead_letter(struct context *context, const char *reason) {
                            .value = record->value,
                            .error = str_of(reason)};
   produce(context, &out);
+}
+
+void warn(struct context *context, const char *format, ...) {
+  struct runtime *runtime = context->runtime;
+  if (runtime->batch_time - runtime->warned_at < WARNING_PAUSE_MS) return;
+  runtime->warned_at = runtime->batch_time;
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  log_warning("partition %" PRId32 ", at %.*s: %s", context->partition->id,
+              STR_ARGS(context->causation), text);
 }
 
 void call_world(struct context *context, struct str key) {

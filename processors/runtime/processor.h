@@ -136,6 +136,9 @@ void emit(struct context *context, size_t output, struct str key, int type, cons
 /* Gives the input record to dead-letters as it came, with a reason for people. */
 void dead_letter(struct context *context, const char *reason);
 
+/* A line of the log for the operator; of many, one a second. It says nothing to anybody else. */
+void warn(struct context *context, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Starts the world's call for a row once this transaction has committed. */
 void call_world(struct context *context, struct str key);
 

@@ -74,6 +74,7 @@ struct runtime {
   struct timer_event
       *timers;        /* room for due rows and as many answers; NULL: it has neither. Owned */
   int64_t batch_time; /* the clock at the batch's start */
+  int64_t warned_at;  /* of the last batch in which a decision warned */
   char process_id[24];
   uint64_t counter;
   char intent_id[40];

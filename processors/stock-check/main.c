@@ -36,4 +36,5 @@ const struct processor stock_check = {
     .changelog = "stock-check-changelog",
     .decide = stock_check_decide,
     .prefetch = stock_check_prefetch,
+    .gauges = expiry_gauges,
 };

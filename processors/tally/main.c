@@ -26,4 +26,5 @@ const struct processor tally = {
     .changelog = "tally-changelog",
     .decide = tally_decide,
     .routes = tally_routes,
+    .gauges = expiry_gauges,
 };

@@ -232,7 +232,14 @@ static int64_t faulty_lag(struct log *log, int32_t partition) {
 }
 
 static int64_t faulty_now(struct log *log) {
-  return self_of(log)->inner->class->now(self_of(log)->inner) + self_of(log)->node->skew;
+  struct node *node = self_of(log)->node;
+  struct sim *sim = node->sim;
+  int64_t now = self_of(log)->inner->class->now(self_of(log)->inner) + node->skew;
+  bool calls = sim->filters[node->filter].processor.world == &sim_provider;
+  if (!sim->wrong_host || sim->quiet || !calls || !chance_of(&sim->chance, 20)) return now;
+  sim->wrong_host = false;
+  sim_tell(sim, "%s: its clock is wrong for a moment", node_name(node));
+  return now + WRONG_CLOCK_MS;
 }
 
 static const struct log_class faulty_class = {.close = faulty_close,

@@ -18,6 +18,7 @@
 #define STORES_MAX 4
 #define STORY_MAX 4000
 #define STORY_LINE 200
+#define WRONG_CLOCK_MS (INT64_C(500) * 86400 * 1000)
 
 /* ---- chance ---- */
 struct chance {
@@ -81,10 +82,12 @@ struct sim {
   uint64_t seed;
   struct chance chance;
   struct faults faults;
-  bool quiet;   /* faults have stopped */
-  bool tell;    /* print the story as it happens */
-  bool forgets; /* what settled goes from the stores within the run */
-  bool mixed;   /* some processes are of an older build */
+  bool quiet;                    /* faults have stopped */
+  bool tell;                     /* print the story as it happens */
+  bool forgets;                  /* what settled goes from the stores within the run */
+  bool mixed;                    /* some processes are of an older build */
+  bool wrong_broker, wrong_host; /* a clock is to be off by years for one event: a Reserve's stamp,
+                                    an answer of the provider */
   struct memory_cluster *cluster;
   struct codec *codec;
   struct arena arena;

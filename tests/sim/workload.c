@@ -24,9 +24,16 @@ struct workload {
   struct sent sent[RESERVATIONS_MAX];
 };
 
+static int64_t broker_time(struct sim *sim) {
+  if (!sim->wrong_broker || !chance_of(&sim->chance, 50)) return sim->now;
+  sim->wrong_broker = false;
+  sim_tell(sim, "the broker's clock is wrong for a moment");
+  return sim->now + WRONG_CLOCK_MS;
+}
+
 static void send_bytes(struct sim *sim, int32_t partition, struct str key, struct str value) {
   const struct memory_record record = {
-      .timestamp = sim->now, .key = key, .value = value, .correlation_id = key};
+      .timestamp = broker_time(sim), .key = key, .value = value, .correlation_id = key};
   memory_append(sim->cluster, "reservation-commands", partition, &record);
   sim->counts[COUNT_COMMANDS]++;
 }

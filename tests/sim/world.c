@@ -166,7 +166,7 @@ static void lose_disk(const struct filter *filter, struct disk *disk, int32_t pa
 
 /* ---- what goes from the stores ---- */
 
-int64_t expiry_window_ms, expiry_slack_ms;
+int64_t expiry_window_ms, expiry_slack_ms, expiry_step_ms, expiry_doubts;
 
 #define DAY_MS (INT64_C(86400) * 1000)
 
@@ -176,6 +176,8 @@ static void choose_window(struct sim *sim) {
   sim->forgets = chance_of(&sim->chance, 250);
   expiry_window_ms = (sim->forgets ? 3 : 400) * DAY_MS;
   expiry_slack_ms = (sim->forgets ? 3 : 35) * DAY_MS;
+  expiry_step_ms = sim->forgets ? 4000 : DAY_MS; /* a few openings must show that a week passed */
+  expiry_doubts = sim->forgets ? 2 : 100;
 }
 
 /* ---- processes ---- */
@@ -668,6 +670,8 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   sim->tombstone_retention_ms = chance_of(&sim->chance, 300) ? 20000 : INT64_MAX;
   choose_window(sim);
   sim->mixed = chance_of(&sim->chance, 150);
+  sim->wrong_broker = chance_of(&sim->chance, 100);
+  sim->wrong_host = chance_of(&sim->chance, 100);
   sim->provider = provider_new(sim);
   provider_use(sim);
   sim->receiver = receiver_new(sim);
