@@ -122,7 +122,7 @@ static bool is_new_refusal(struct expiry_turn *expiry, const struct event *event
   struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 4);
   bool known = row_get(context, &notify_rows[ROW_SENT], key) != NULL;
   if (known && !MUTANT("refusal-repeated")) return false;
-  if (expiry_has_gone(expiry, event->time)) return false; /* told, and its row has gone */
+  if (expiry_has_gone(expiry, event->time, 0)) return false; /* told, and its row has gone */
   expiry_note(expiry, key, event->time);
   row_put(context, &notify_rows[ROW_SENT], key, &(struct notice_sent){.settled_at = event->time});
   return true;

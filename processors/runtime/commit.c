@@ -94,6 +94,26 @@ static int64_t last_changelog(const struct runtime *runtime, const struct partit
                                                              : partition->last_changelog;
 }
 
+/* A changelog only grows: a record that lands at C or before it is in another topic of that name,
+ * which has none of the rows that were committed. */
+static enum log_status check_changelogs(struct runtime *runtime) {
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    const struct partition *partition = &runtime->partitions[i];
+    if (partition->acknowledged < 0 || partition->acknowledged > partition->last_changelog)
+      continue;
+    if (runtime->log->class->abort(runtime->log) != LOG_OK) return LOG_FATAL;
+    runtime_fail(
+        runtime, EX_CONFIG,
+        "'%s' took a record of partition %" PRId32 " at offset %" PRId64 " although %" PRId64
+        " was committed: it was deleted and made again. 'holdfast reset %s' makes its "
+        "rows again from the input; with --accept-loss it goes on with those that are left",
+        runtime->processor->changelog, partition->id, partition->acknowledged,
+        partition->last_changelog, runtime->processor->name);
+    return LOG_FATAL;
+  }
+  return LOG_OK;
+}
+
 /* The changes of each partition of the batch, by the partition's place in the array. */
 struct partition_changes {
   struct change *changes;
@@ -157,7 +177,8 @@ static enum log_status send_offsets(struct runtime *runtime) {
       continue;
     struct commit_metadata metadata = {.epoch = partition->epoch,
                                        .slot = runtime->config.slot,
-                                       .last_changelog = last_changelog(runtime, partition)};
+                                       .last_changelog = last_changelog(runtime, partition),
+                                       .first_changelog = partition->first_changelog};
     memcpy(metadata.intent_id, runtime->intent_id, sizeof metadata.intent_id);
     char *text = arena_alloc(&runtime->arena, 160);
     commit_metadata_format(&metadata, text);
@@ -267,6 +288,7 @@ static enum log_status transact(struct runtime *runtime, const struct timer_even
   if (runtime_reached(runtime, STEP_DECIDED)) return LOG_FATAL;
   status = produce_changes(runtime);
   if (status == LOG_OK) status = log->settle(runtime->log);
+  if (status == LOG_OK) status = check_changelogs(runtime);
   if (status != LOG_OK) return status;
   if (runtime_reached(runtime, STEP_SETTLED)) return LOG_FATAL;
   *groups = group_changes(runtime);

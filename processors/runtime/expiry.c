@@ -80,7 +80,11 @@ static void doubt(struct expiry_turn *turn, int64_t time) {
 void expiry_see(struct expiry_turn *turn, int64_t time) {
   if (time <= 0 || time > TIME_MAX) return;
   bool is_step = time - turn->row.latest > EXPIRY_STEP_MS && !MUTANT("one-step-is-believed");
-  (is_step ? doubt : believe)(turn, time);
+  if (is_step) {
+    doubt(turn, time);
+  } else {
+    believe(turn, time);
+  }
 }
 
 /* Before anything is believed, what was said so far is the best guess. */

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "log_kafka_internal.h"
 #include "logging.h"
+#include "recovery.h"
 
 #define COMMITTED_TIMEOUT_MS 250
 #define SEEK_TIMEOUT_MS 1000
@@ -32,6 +33,8 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
    * goes on. Without one librdkafka would ask for the committed offsets itself, and refuse every
    * seek until it had them. */
   for (int i = 0; i < partitions->cnt; i++) partitions->elems[i].offset = 0;
+  /* Where a former assignment stood says nothing of this one. */
+  for (int32_t i = 0; i < self->input_partitions; i++) self->next[i] = -1;
   rd_kafka_assign(consumer, partitions);
   rd_kafka_pause_partitions(consumer, partitions);
   if (self->membership) rd_kafka_consumer_group_metadata_destroy(self->membership);
@@ -89,6 +92,26 @@ void kafka_take_message(rd_kafka_message_t *message, struct log_record *out) {
   if (message->payload == NULL) out->value = (struct str){0};
 }
 
+/* Before the first seek of an assignment it is of no interest: the table of recovery judges where
+ * the group stands. */
+static bool is_out_of_range(struct log_kafka *self, int32_t partition) {
+  int64_t first, end, next = self->next[partition];
+  if (next < 0) return false;
+  if (kafka_bounds(&self->log, LOG_INPUT, partition, &first, &end) != LOG_OK) {
+    log_fail(&self->log.failure, EX_TEMPFAIL,
+             "offset %" PRId64 " of partition %" PRId32 " of '%s' is not in the log, and %s", next,
+             partition, self->input, self->log.hindrance);
+  } else if (next >= first && next <= end) {
+    log_fail(&self->log.failure, EX_TEMPFAIL,
+             "partition %" PRId32 " of '%s' was without offset %" PRId64
+             " and has it again: what it has is looked at anew at the next start",
+             partition, self->input, next);
+  } else {
+    recovery_tell_input(self->client, self->input, partition, next, first, end, &self->log.failure);
+  }
+  return true;
+}
+
 /* What consumer errors mean: true if the filter cannot go on. */
 static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *message) {
   char text[256];
@@ -98,22 +121,12 @@ static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *me
       rd_kafka_fatal_error(self->consumer, text, sizeof text);
       log_fail(failure, EX_TEMPFAIL, "the consumer cannot go on: %s", text);
       return true;
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-      log_fail(failure, EX_CONFIG, "the topic '%s' is gone: run 'holdfast topics apply'",
-               self->input);
-      return true;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-      /* A new group has no offset at all: the table of recovery says so with the way out. */
-      if (!self->next || self->next[message->partition] < 0) return false;
-      log_fail(failure, EX_CONFIG,
-               "the committed offset of partition %" PRId32
-               " of '%s' is not in the log any more: its records were deleted unread",
-               message->partition, self->input);
-      return true;
-    default: log_warning("consumer: %s", rd_kafka_message_errstr(message)); return false;
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: return is_out_of_range(self, message->partition);
+    default: log_warning("consumer: %s", rd_kafka_message_errstr(message));
   }
+  return kafka_question_failed(self, "reading", self->input, message->partition, message->err) ==
+         LOG_FATAL;
 }
 
 static bool broker_answers(struct log_kafka *self) {
@@ -280,8 +293,15 @@ enum log_status kafka_committed(struct log *log, int32_t partition, struct log_o
   rd_kafka_topic_partition_list_t *list = one_partition(self, partition);
   rd_kafka_resp_err_t error = rd_kafka_committed(self->consumer, list, COMMITTED_TIMEOUT_MS);
   const rd_kafka_topic_partition_t *answer = &list->elems[0];
-  enum log_status status = error || answer->err ? LOG_AGAIN : LOG_OK;
-  if (status == LOG_OK) {
+  enum log_status status = LOG_OK;
+  log->hindrance[0] = '\0';
+  if (!error) error = answer->err;
+  if (error == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT) {
+    status = LOG_AGAIN; /* a transaction is open that would change it */
+  } else if (error) {
+    status = kafka_question_failed(self, "asking for the committed offset of", self->input,
+                                   partition, error);
+  } else {
     out->offset = answer->offset < 0 ? -1 : answer->offset;
     size_t size = answer->metadata_size < sizeof out->metadata - 1 ? answer->metadata_size
                                                                    : sizeof out->metadata - 1;

@@ -29,6 +29,9 @@ struct log_failure {
 bool log_fail(struct log_failure *failure, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What a filter reads. */
+enum log_source { LOG_INPUT, LOG_CHANGELOG };
+
 enum log_event_kind { LOG_IDLE, LOG_RECORD, LOG_ASSIGNED, LOG_REVOKED, LOG_FAILED };
 
 struct log_record {
@@ -104,8 +107,11 @@ struct log_class {
   enum log_status (*changelog_next)(struct log *log, int32_t partition, struct log_record *out,
                                     int64_t *position);
   void (*changelog_close)(struct log *log, int32_t partition);
-  enum log_status (*changelog_bounds)(struct log *log, int32_t partition, int64_t *first,
-                                      int64_t *end);
+
+  /* The first offset of a partition and the one after its last, whether committed or not.
+   * LOG_FATAL: the topic is gone, or nobody lets this process look at it. */
+  enum log_status (*bounds)(struct log *log, enum log_source source, int32_t partition,
+                            int64_t *first, int64_t *end);
 
   /* A number by which outputs name their topic; -1 with a failure if it does not exist. */
   int (*topic)(struct log *log, const char *name);
@@ -118,6 +124,8 @@ struct log_class {
 struct log {
   const struct log_class *class;
   struct log_failure failure; /* of the last LOG_ABORT or LOG_FATAL */
+  char hindrance[200];        /* what stands behind the last LOG_AGAIN of committed, bounds or
+                                 changelog_next; "": nothing, it is only not yet so */
 };
 
 #endif

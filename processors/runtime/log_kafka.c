@@ -27,35 +27,85 @@ static enum log_status kafka_changelog_next(struct log *log, int32_t partition,
   struct log_kafka *self = self_of(log);
   rd_kafka_message_t *message =
       rd_kafka_consume(self->changelog_topic, partition, CHANGELOG_WAIT_MS);
+  log->hindrance[0] = '\0';
   if (!message) return LOG_AGAIN;
   if (!message->err) {
     kafka_take_message(message, out);
     *position = message->offset + 1;
     return LOG_OK;
   }
+  enum log_status status = LOG_AGAIN;
   if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     *position = message->offset; /* past what was aborted or compacted away */
+  } else if (kafka_is_out_of_range(message->err)) {
+    log_fail(&log->failure, EX_TEMPFAIL,
+             "'%s' has lost the records of partition %" PRId32
+             " that were being read: what it still has is looked at anew at the next start",
+             self->changelog, partition);
+    status = LOG_FATAL;
   } else {
-    log_warning("changelog %s, partition %" PRId32 ": %s", self->changelog, partition,
-                rd_kafka_message_errstr(message));
+    status = kafka_question_failed(self, "reading", self->changelog, partition, message->err);
   }
   rd_kafka_message_destroy(message);
-  return LOG_AGAIN;
+  return status;
 }
 
 static void kafka_changelog_close(struct log *log, int32_t partition) {
   rd_kafka_consume_stop(self_of(log)->changelog_topic, partition);
 }
 
-static enum log_status kafka_changelog_bounds(struct log *log, int32_t partition, int64_t *first,
-                                              int64_t *end) {
+/* ---- what is there ---- */
+
+bool kafka_is_out_of_range(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+         error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
+}
+
+bool kafka_is_unknown_topic(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+         error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+}
+
+bool kafka_is_forbidden(rd_kafka_resp_err_t error) {
+  switch ((int)error) { /* a few of more than a hundred */
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID: return true;
+    default: return false;
+  }
+}
+
+enum log_status kafka_question_failed(struct log_kafka *self, const char *what, const char *topic,
+                                      int32_t partition, rd_kafka_resp_err_t error) {
+  if (kafka_is_forbidden(error)) {
+    log_fail(&self->log.failure, EX_CONFIG, "%s '%s': %s", what, topic, rd_kafka_err2str(error));
+    return LOG_FATAL;
+  }
+  /* A broker that is just starting knows of no topic yet: it is asked more than once. */
+  if (kafka_is_unknown_topic(error) &&
+      kafka_partition_count(self->producer, topic, &self->log.failure) < 0 &&
+      self->log.failure.exit_code == EX_CONFIG)
+    return LOG_FATAL;
+  snprintf(self->log.hindrance, sizeof self->log.hindrance, "%s '%s', partition %" PRId32 ": %s",
+           what, topic, partition, rd_kafka_err2str(error));
+  return LOG_AGAIN;
+}
+
+/* Asked with the producer's handle, whose isolation level is read_uncommitted: the end of the
+ * consumers' is the last stable offset, which what was committed may be ahead of. */
+enum log_status kafka_bounds(struct log *log, enum log_source source, int32_t partition,
+                             int64_t *first, int64_t *end) {
   struct log_kafka *self = self_of(log);
-  rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-      self->reader, self->changelog, partition, first, end, CALL_TIMEOUT_MS);
-  if (error)
-    log_warning("the bounds of %s, partition %" PRId32 ": %s", self->changelog, partition,
-                rd_kafka_err2str(error));
-  return error ? LOG_AGAIN : LOG_OK;
+  const char *topic = source == LOG_INPUT ? self->input : self->changelog;
+  rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(self->producer, topic, partition,
+                                                               first, end, CALL_TIMEOUT_MS);
+  log->hindrance[0] = '\0';
+  return error ? kafka_question_failed(self, "asking for the bounds of", topic, partition, error)
+               : LOG_OK;
 }
 
 /* ---- the rest ---- */
@@ -125,7 +175,7 @@ static const struct log_class kafka_class = {.close = kafka_close,
                                              .changelog_open = kafka_changelog_open,
                                              .changelog_next = kafka_changelog_next,
                                              .changelog_close = kafka_changelog_close,
-                                             .changelog_bounds = kafka_changelog_bounds,
+                                             .bounds = kafka_bounds,
                                              .topic = kafka_topic,
                                              .partition_count = kafka_partitions,
                                              .lag = kafka_lag,
@@ -136,6 +186,7 @@ rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *fail
                                          {"enable.idempotence", "true"},
                                          {"partitioner", "murmur2_random"},
                                          {"message.max.bytes", "2000000"},
+                                         {"isolation.level", "read_uncommitted"}, /* of bounds */
                                          {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(self->options, self->client, forced, failure);
   if (!conf) return NULL;

@@ -58,6 +58,18 @@ enum log_status kafka_resume(struct log *log, int32_t partition);
 enum log_status kafka_committed(struct log *log, int32_t partition, struct log_offset *out);
 
 /* ---- log_kafka.c ---- */
+enum log_status kafka_bounds(struct log *log, enum log_source source, int32_t partition,
+                             int64_t *first, int64_t *end);
+
+/* The classes of errors that a question about a topic or a group can end with. */
+bool kafka_is_out_of_range(rd_kafka_resp_err_t error);
+bool kafka_is_unknown_topic(rd_kafka_resp_err_t error);
+bool kafka_is_forbidden(rd_kafka_resp_err_t error);
+
+/* LOG_FATAL where asking again cannot help (the topic is gone, access is refused), with the failure
+ * set; else LOG_AGAIN with the hindrance set. what: "reading". */
+enum log_status kafka_question_failed(struct log_kafka *self, const char *what, const char *topic,
+                                      int32_t partition, rd_kafka_resp_err_t error);
 rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *failure);
 
 /* ---- kafka_transaction.c ---- */

@@ -7,6 +7,7 @@
 
 #include "memory_cluster.h"
 #include "mutant.h"
+#include "recovery.h"
 
 struct read_position {
   bool resumed;
@@ -98,12 +99,25 @@ static void take_assignment(struct log_memory *self, struct log_event *event) {
       .kind = LOG_ASSIGNED, .partitions = self->assigned, .partition_count = self->assigned_count};
 }
 
+/* What a consumer without auto.offset.reset hears of a topic that was made again or trimmed. */
+static bool is_outside(struct log_memory *self, int32_t partition, struct log_event *event) {
+  const struct memory_partition *of = &self->cluster->topics[self->input].partitions[partition];
+  int64_t next = self->positions[partition].next, end = of->base + (int64_t)of->count;
+  if (next >= of->base && next <= end) return false;
+  recovery_tell_input(self->cluster->groups[self->group].name,
+                      self->cluster->topics[self->input].name, partition, next, of->base, end,
+                      &self->log.failure);
+  event->kind = LOG_FAILED;
+  return true;
+}
+
 static bool poll_record(struct log_memory *self, struct log_event *event) {
   const struct memory_topic *topic = &self->cluster->topics[self->input];
   for (size_t i = 0; i < self->assigned_count; i++) {
     int32_t id = self->assigned[(self->turn + i) % self->assigned_count];
     struct read_position *position = &self->positions[id];
     if (!position->resumed) continue;
+    if (is_outside(self, id, event)) return false;
     int64_t end = cluster_stable_end(self->cluster, &topic->partitions[id]);
     const struct memory_record *record =
         cluster_next_committed(self->cluster, &topic->partitions[id], position->next, end);
@@ -264,6 +278,8 @@ static enum log_status memory_changelog_next(struct log *log, int32_t partition,
   struct memory_partition *changelog = changelog_of(self, partition);
   int64_t *next = &self->positions[partition].changelog_next,
           end = cluster_stable_end(self->cluster, changelog);
+  if (*next < changelog->base || *next > changelog->base + (int64_t)changelog->count)
+    return fail(log, LOG_FATAL, "the changelog has lost the records that were being read");
   const struct memory_record *record = cluster_next_committed(self->cluster, changelog, *next, end);
   if (record) {
     *out = (struct log_record){.partition = partition,
@@ -284,11 +300,13 @@ static void memory_changelog_close(struct log *log, int32_t partition) {
   (void)partition;
 }
 
-static enum log_status memory_changelog_bounds(struct log *log, int32_t partition, int64_t *first,
-                                               int64_t *end) {
+static enum log_status memory_bounds(struct log *log, enum log_source source, int32_t partition,
+                                     int64_t *first, int64_t *end) {
   struct log_memory *self = self_of(log);
-  *first = changelog_of(self, partition)->base;
-  *end = cluster_stable_end(self->cluster, changelog_of(self, partition));
+  int topic = source == LOG_INPUT ? self->input : self->changelog;
+  const struct memory_partition *of = &self->cluster->topics[topic].partitions[partition];
+  *first = of->base;
+  *end = of->base + (int64_t)of->count;
   return LOG_OK;
 }
 
@@ -332,7 +350,7 @@ static const struct log_class memory_class = {.close = memory_close,
                                               .changelog_open = memory_changelog_open,
                                               .changelog_next = memory_changelog_next,
                                               .changelog_close = memory_changelog_close,
-                                              .changelog_bounds = memory_changelog_bounds,
+                                              .bounds = memory_bounds,
                                               .topic = memory_topic,
                                               .partition_count = memory_partition_count,
                                               .lag = memory_lag,

@@ -45,6 +45,10 @@ const struct memory_record *memory_read(const struct memory_cluster *cluster, co
  * restored, or committed by a transaction that was open. */
 void memory_topic_recreate(struct memory_cluster *cluster, const char *name, bool keep_offsets);
 
+/* Takes away what lies before an offset, as DeleteRecords and a retention do. */
+void memory_topic_trim(struct memory_cluster *cluster, const char *name, int32_t partition,
+                       int64_t first);
+
 /* The offset after the last record. */
 int64_t memory_end(const struct memory_cluster *cluster, const char *topic, int32_t partition);
 

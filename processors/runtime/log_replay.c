@@ -116,11 +116,12 @@ static void replay_changelog_close(struct log *log, int32_t partition) {
   (void)partition;
 }
 
-static enum log_status replay_changelog_bounds(struct log *log, int32_t partition, int64_t *first,
-                                               int64_t *end) {
+/* All that the store at the beginning asks for is there. */
+static enum log_status replay_bounds(struct log *log, enum log_source source, int32_t partition,
+                                     int64_t *first, int64_t *end) {
   (void)partition;
   *first = 0;
-  *end = self_of(log)->next_changelog;
+  *end = source == LOG_INPUT ? self_of(log)->at.next_input : self_of(log)->next_changelog;
   return LOG_OK;
 }
 
@@ -163,7 +164,7 @@ static const struct log_class replay_class = {.close = replay_close,
                                               .changelog_open = replay_changelog_open,
                                               .changelog_next = replay_changelog_next,
                                               .changelog_close = replay_changelog_close,
-                                              .changelog_bounds = replay_changelog_bounds,
+                                              .bounds = replay_bounds,
                                               .topic = replay_topic,
                                               .partition_count = replay_partition_count,
                                               .lag = replay_lag,

@@ -102,6 +102,19 @@ void memory_topic_recreate(struct memory_cluster *cluster, const char *name, boo
   }
 }
 
+void memory_topic_trim(struct memory_cluster *cluster, const char *name, int32_t number,
+                       int64_t first) {
+  struct memory_partition *partition = &topic_of(cluster, name)->partitions[number];
+  size_t gone = first > partition->base ? (size_t)(first - partition->base) : 0;
+  if (gone > partition->count) gone = partition->count;
+  if (gone == 0) return;
+  memmove(partition->entries, partition->entries + gone,
+          (partition->count - gone) * sizeof *partition->entries);
+  partition->base += (int64_t)gone;
+  partition->count -= gone;
+  partition->stable -= gone < partition->stable ? gone : partition->stable;
+}
+
 int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topic,
                        int32_t partition, const struct memory_record *record, int transaction) {
   if (partition < 0) partition = murmur2_partition(record->key, topic->partition_count);

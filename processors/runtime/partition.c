@@ -1,5 +1,6 @@
 /* Assignment and recovery: what stands between being given a partition and deciding its records. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -10,6 +11,7 @@
 /* What a restore reads in a turn, so that partitions that are ready are served meanwhile. */
 #define RESTORE_RECORDS_PER_TURN 5000
 #define RESTORE_BYTES_PER_TURN ((size_t)8 << 20)
+#define HINDRANCE_TOLD_EVERY_MS 10000
 
 struct partition *partition_find(struct runtime *runtime, int32_t id) {
   for (size_t i = 0; i < runtime->partition_count; i++) {
@@ -81,8 +83,9 @@ static bool begin_serving(struct runtime *runtime, struct partition *partition) 
 }
 
 static bool refuse(struct runtime *runtime, const struct partition *partition,
-                   const struct recovery_plan *plan, const struct log_offset *committed) {
+                   const struct recovery_plan *plan, const struct recovery_facts *facts) {
   const char *group = runtime->processor->name;
+  const struct log_offset *committed = &facts->committed;
   switch (plan->action) {
     case RECOVERY_REFUSE_NO_OFFSET:
       return runtime_fail(runtime, EX_CONFIG,
@@ -104,6 +107,19 @@ static bool refuse(struct runtime *runtime, const struct partition *partition,
                           ": somebody moved the offsets. Move them back, or remove the state "
                           "directory to rebuild it",
                           committed->offset, group, partition->id);
+    case RECOVERY_REFUSE_INPUT:
+      return recovery_tell_input(group, runtime->processor->input, partition->id,
+                                 facts->committed.offset, facts->input_first, facts->input_end,
+                                 &runtime->failure);
+    case RECOVERY_REFUSE_CHANGELOG:
+      return runtime_fail(runtime, EX_CONFIG,
+                          "the changelog of '%s' has %" PRId64 " to %" PRId64
+                          " in partition %" PRId32 ", and %" PRId64 " to %" PRId64
+                          " was committed: %s. 'holdfast reset %s' makes its rows again from the "
+                          "input; with --accept-loss it goes on with those that are left",
+                          group, facts->changelog_first, facts->changelog_end, partition->id,
+                          plan->metadata.first_changelog, plan->metadata.last_changelog,
+                          plan->reason, group);
     case RECOVERY_READY:
     case RECOVERY_CATCH_UP:
     case RECOVERY_REBUILD: break;
@@ -154,55 +170,79 @@ static void apply_intent(struct runtime *runtime, const struct partition *partit
   }
 }
 
+static void take_over(struct runtime *runtime, struct partition *partition,
+                      const struct recovery_plan *plan, const struct recovery_facts *facts) {
+  pthread_mutex_lock(&runtime->partitions_lock);
+  partition->epoch = plan->metadata.epoch;
+  partition->next_input = facts->committed.offset;
+  partition->last_changelog = plan->metadata.last_changelog;
+  partition->first_changelog = plan->metadata.first_changelog;
+  pthread_mutex_unlock(&runtime->partitions_lock);
+}
+
 static bool recover_rows(struct runtime *runtime, struct partition *partition,
-                         const struct log_offset *committed) {
+                         struct recovery_facts *facts) {
   struct arena arena = {0};
   struct store_meta meta = {0};
   struct intent intent;
-  int64_t first, end;
-  enum log_status status =
-      runtime->log->class->changelog_bounds(runtime->log, partition->id, &first, &end);
-  if (status != LOG_OK) return status == LOG_AGAIN || log_failed(runtime);
-  bool known = store_meta(runtime->store, partition->id, &meta);
-  bool intended = store_intent(runtime->store, partition->id, &arena, &intent);
-  struct recovery_facts facts = {.meta = known ? &meta : NULL,
-                                 .intent = intended ? &intent : NULL,
-                                 .committed = *committed,
-                                 .changelog_first = first,
-                                 .changelog_end = end,
-                                 .now = runtime->log->class->now(runtime->log),
-                                 .tombstone_retention_ms = runtime->config.tombstone_retention_ms};
-  struct recovery_plan plan = recovery_judge(&facts);
-  bool fine = refuse(runtime, partition, &plan, committed);
+  if (store_meta(runtime->store, partition->id, &meta)) facts->meta = &meta;
+  if (store_intent(runtime->store, partition->id, &arena, &intent)) facts->intent = &intent;
+  struct recovery_plan plan = recovery_judge(facts);
+  bool fine = refuse(runtime, partition, &plan, facts);
   if (fine) {
     apply_intent(runtime, partition, &plan, &intent, &meta);
-    partition->epoch = plan.metadata.epoch;
-    partition->next_input = committed->offset;
-    partition->last_changelog = plan.metadata.last_changelog;
+    take_over(runtime, partition, &plan, facts);
     partition->next_changelog = meta.next_changelog;
     partition->written_at = meta.written_at;
     partition->rebuilding = meta.rebuilding;
-    if (MUTANT("caught-up-to-the-stable-end") && end <= partition->last_changelog)
-      partition->last_changelog = end - 1;
-    fine = plan.action == RECOVERY_READY ? begin_serving(runtime, partition)
-                                         : begin_catching_up(runtime, partition, &plan, first);
+    fine = plan.action == RECOVERY_READY
+               ? begin_serving(runtime, partition)
+               : begin_catching_up(runtime, partition, &plan, facts->changelog_first);
   }
   arena_free(&arena);
   return fine;
 }
 
+/* What the log knows. The bounds are asked for after the offset, which they must not lag behind. */
+static enum log_status ask_log(struct runtime *runtime, const struct partition *partition,
+                               struct recovery_facts *facts) {
+  const struct log_class *log = runtime->log->class;
+  enum log_status status = log->committed(runtime->log, partition->id, &facts->committed);
+  if (status == LOG_OK)
+    status =
+        log->bounds(runtime->log, LOG_INPUT, partition->id, &facts->input_first, &facts->input_end);
+  if (status == LOG_OK && runtime->store)
+    status = log->bounds(runtime->log, LOG_CHANGELOG, partition->id, &facts->changelog_first,
+                         &facts->changelog_end);
+  return status;
+}
+
+/* What hinders recovery is said in the log now and then, and by /readyz as long as it is so. */
+static void tell_hindrance(struct runtime *runtime) {
+  const char *text = runtime->log->hindrance;
+  pthread_mutex_lock(&runtime->partitions_lock);
+  snprintf(runtime->hindrance, sizeof runtime->hindrance, "%s", text);
+  pthread_mutex_unlock(&runtime->partitions_lock);
+  int64_t now = runtime->log->class->now(runtime->log);
+  if (!*text || (now >= runtime->hindrance_told_at &&
+                 now - runtime->hindrance_told_at < HINDRANCE_TOLD_EVERY_MS))
+    return;
+  runtime->hindrance_told_at = now;
+  log_warning("%s: asking again", text);
+}
+
 static bool ask(struct runtime *runtime, struct partition *partition, bool *busy) {
-  struct log_offset committed;
-  enum log_status status = runtime->log->class->committed(runtime->log, partition->id, &committed);
+  struct recovery_facts facts = {.now = runtime->log->class->now(runtime->log),
+                                 .tombstone_retention_ms = runtime->config.tombstone_retention_ms};
+  enum log_status status = ask_log(runtime, partition, &facts);
+  tell_hindrance(runtime);
   if (status == LOG_AGAIN) return true;
   if (status != LOG_OK) return log_failed(runtime);
   *busy = true;
-  if (runtime->store) return recover_rows(runtime, partition, &committed);
-  struct recovery_plan plan = recovery_judge(&(struct recovery_facts){.committed = committed});
-  if (!refuse(runtime, partition, &plan, &committed)) return false;
-  partition->epoch = plan.metadata.epoch;
-  partition->next_input = committed.offset;
-  partition->last_changelog = plan.metadata.last_changelog;
+  if (runtime->store) return recover_rows(runtime, partition, &facts);
+  struct recovery_plan plan = recovery_judge(&facts);
+  if (!refuse(runtime, partition, &plan, &facts)) return false;
+  take_over(runtime, partition, &plan, &facts);
   return begin_serving(runtime, partition);
 }
 
@@ -228,16 +268,13 @@ static bool took_too_long(const struct runtime *runtime, const struct partition 
          !MUTANT("old-store-not-rebuilt");
 }
 
-static bool start_over(struct runtime *runtime, struct partition *partition) {
-  const struct log_class *log = runtime->log->class;
-  const struct recovery_plan plan = {
-      .action = RECOVERY_REBUILD,
-      .reason = "reading it took longer than the changelog keeps tombstones"};
-  int64_t first, end;
-  log->changelog_close(runtime->log, partition->id);
-  if (log->changelog_bounds(runtime->log, partition->id, &first, &end) != LOG_OK)
-    return log_failed(runtime);
-  return begin_catching_up(runtime, partition, &plan, first);
+/* The table of recovery is asked again: it finds a store that is older than the tombstones. */
+static void start_over(struct runtime *runtime, struct partition *partition) {
+  log_info("partition %" PRId32
+           " begins again: reading it took longer than the changelog keeps tombstones",
+           partition->id);
+  runtime->log->class->changelog_close(runtime->log, partition->id);
+  set_phase(runtime, partition, PHASE_ASKING);
 }
 
 /* Reads on until the position is past C. The end of the partition counts, since what stood at C may
@@ -256,7 +293,12 @@ static bool catch_up(struct runtime *runtime, struct partition *partition, bool 
     partition->next_changelog =
         position <= partition->last_changelog ? position : partition->last_changelog + 1;
     if (MUTANT("position-past-c")) partition->next_changelog = position;
-    if (status == LOG_AGAIN) break;
+    if (MUTANT("caught-up-to-the-stable-end") && status == LOG_AGAIN)
+      partition->last_changelog = partition->next_changelog - 1;
+    if (status == LOG_AGAIN) {
+      tell_hindrance(runtime);
+      break;
+    }
     bool counts = record.offset <= partition->last_changelog;
     bool restored = !counts || restore_record(runtime, partition, &record, &changes[count]);
     log->release(runtime->log, &record);
@@ -264,7 +306,10 @@ static bool catch_up(struct runtime *runtime, struct partition *partition, bool 
     count += counts;
   }
   *busy |= count > 0;
-  if (took_too_long(runtime, partition)) return start_over(runtime, partition);
+  if (took_too_long(runtime, partition)) {
+    start_over(runtime, partition);
+    return true;
+  }
   store_put_changes(runtime->store, partition->id, changes, count);
   bool done = partition->next_changelog > partition->last_changelog;
   if (done) {

@@ -69,9 +69,11 @@ void tail_free(struct tail *tail) {
 static void genesis(struct memory_cluster *cluster, const struct processor *processor,
                     int32_t partition, int64_t epoch, int64_t offset, int64_t changelog) {
   char text[160];
-  commit_metadata_format(
-      &(struct commit_metadata){.epoch = epoch, .intent_id = "-", .last_changelog = changelog},
-      text);
+  commit_metadata_format(&(struct commit_metadata){.epoch = epoch,
+                                                   .intent_id = "-",
+                                                   .last_changelog = changelog,
+                                                   .first_changelog = changelog + 1},
+                         text);
   memory_commit_offset(cluster, processor->name, processor->input, partition, offset, text);
 }
 

@@ -2,20 +2,27 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <sysexits.h>
 
 #include "mutant.h"
 
 void commit_metadata_format(const struct commit_metadata *metadata, char *text) {
   snprintf(text, 160, "%d;%" PRId64 ";%d;%s;%" PRId64, OFFSET_METADATA_VERSION, metadata->epoch,
            metadata->slot, metadata->intent_id, metadata->last_changelog);
+  size_t size = strlen(text);
+  if (metadata->first_changelog)
+    snprintf(text + size, 160 - size, ";%" PRId64, metadata->first_changelog);
 }
 
 bool commit_metadata_parse(const char *text, struct commit_metadata *out) {
   int version, used = 0;
   int fields = sscanf(text, "%d;%" SCNd64 ";%d;%39[^;];%" SCNd64 "%n", &version, &out->epoch,
                       &out->slot, out->intent_id, &out->last_changelog, &used);
-  return fields == 5 && version == OFFSET_METADATA_VERSION && text[used] == '\0' &&
-         out->last_changelog >= -1;
+  out->first_changelog = 0;
+  if (fields != 5 || version != OFFSET_METADATA_VERSION) return false;
+  text += used;
+  if (sscanf(text, ";%" SCNd64 "%n", &out->first_changelog, &used) == 1) text += used;
+  return *text == '\0' && out->last_changelog >= -1 && out->first_changelog >= 0;
 }
 
 static struct recovery_plan plan(struct recovery_plan base, enum recovery_action action,
@@ -35,10 +42,8 @@ static struct recovery_plan judge_rows(struct recovery_plan base,
     return plan(base, RECOVERY_REBUILD, "the offsets were reset since: another epoch");
   if (!meta->rebuilding && meta->next_input > offset)
     return plan(base, RECOVERY_REFUSE_AHEAD, "the store is ahead of the committed offset");
-  /* What was committed up to C is there, even if its markers are not visible yet and the end seems
-   * to lie before. */
-  int64_t end = facts->changelog_end > last + 1 ? facts->changelog_end : last + 1;
-  if (meta->next_changelog < facts->changelog_first || meta->next_changelog > end) {
+  if (meta->next_changelog < facts->changelog_first ||
+      meta->next_changelog > facts->changelog_end) {
     return plan(base, RECOVERY_REBUILD, "the store's position lies outside the changelog");
   }
   if (MUTANT("any-store-is-current")) return plan(base, RECOVERY_READY, "up to date");
@@ -61,6 +66,34 @@ struct store_meta intent_promoted(const struct intent *intent, int64_t now) {
                              .written_at = now};
 }
 
+/* What Kafka committed, against what its topics still have: also where the local store lacks
+ * nothing, since the next machine will have nothing else. */
+static struct recovery_plan judge_topics(struct recovery_plan base,
+                                         const struct recovery_facts *facts) {
+  int64_t offset = facts->committed.offset;
+  if (offset < facts->input_first || offset > facts->input_end)
+    return plan(base, RECOVERY_REFUSE_INPUT, "the committed offset is not in the input");
+  if (facts->changelog_end <= base.metadata.last_changelog)
+    return plan(
+        base, RECOVERY_REFUSE_CHANGELOG,
+        "it ends before what was committed: it was deleted and made again, or lost records");
+  if (facts->changelog_first > base.metadata.first_changelog)
+    return plan(base, RECOVERY_REFUSE_CHANGELOG, "records were deleted from its beginning");
+  return plan(base, RECOVERY_READY, "nothing is missing");
+}
+
+bool recovery_tell_input(const char *filter, const char *input, int32_t partition, int64_t offset,
+                         int64_t first, int64_t end, struct log_failure *failure) {
+  const char *why = offset > end ? "the topic was deleted and made again, or lost its last records"
+                                 : "records were deleted unread";
+  return log_fail(failure, EX_CONFIG,
+                  "'%s' goes on at offset %" PRId64 " of partition %" PRId32
+                  " of '%s', which has %" PRId64 " to %" PRId64
+                  ": %s. 'holdfast reset --accept-loss %s' says what can be done, and with --apply "
+                  "goes on with what is left",
+                  filter, offset, partition, input, first, end, why, filter);
+}
+
 struct recovery_plan recovery_judge(const struct recovery_facts *facts) {
   struct recovery_plan base = {.intent = facts->intent ? INTENT_DROP : INTENT_NONE};
   if (facts->committed.offset < 0)
@@ -68,6 +101,8 @@ struct recovery_plan recovery_judge(const struct recovery_facts *facts) {
   if (!commit_metadata_parse(facts->committed.metadata, &base.metadata)) {
     return plan(base, RECOVERY_REFUSE_METADATA, "the committed offset is not one of ours");
   }
+  struct recovery_plan topics = judge_topics(base, facts);
+  if (topics.action != RECOVERY_READY) return topics;
   const struct intent *intent = facts->intent;
   if (MUTANT("promoted-once-passed") && intent && facts->committed.offset >= intent->next_input) {
     base.intent = INTENT_PROMOTE;

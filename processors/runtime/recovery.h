@@ -10,13 +10,16 @@
 
 #define OFFSET_METADATA_VERSION 1
 
-/* What travels with a committed offset: "version;epoch;slot;intent id;C". */
+/* What travels with a committed offset: "version;epoch;slot;intent id;C", and ";B" where B is not
+ * 0.
+ */
 struct commit_metadata {
   int64_t epoch;
   int slot;
   char intent_id[40]; /* "-" where no intent belongs to it: the genesis commit */
   int64_t
       last_changelog; /* C: the last changelog record that the committed state needs; -1: none */
+  int64_t first_changelog; /* B: where the changelog began when its rows were complete */
 };
 
 /* text has room for 160 bytes. */
@@ -31,6 +34,8 @@ enum recovery_action {
   RECOVERY_REBUILD,      /* wipe, then read the changelog from its first record until past C */
   RECOVERY_REFUSE_AHEAD, /* the store is ahead of the committed offset: somebody moved the offsets
                           */
+  RECOVERY_REFUSE_INPUT, /* the committed offset is not one of the input's */
+  RECOVERY_REFUSE_CHANGELOG, /* the changelog does not have what was committed */
   RECOVERY_REFUSE_NO_OFFSET, /* no committed offset: `holdfast topics apply` makes the first */
   RECOVERY_REFUSE_METADATA   /* an offset that somebody else committed */
 };
@@ -39,7 +44,8 @@ struct recovery_facts {
   const struct store_meta *meta; /* NULL: the store has never had this partition */
   const struct intent *intent;   /* NULL: none */
   struct log_offset committed;
-  int64_t changelog_first, changelog_end; /* its bounds; end may be the last stable offset */
+  int64_t input_first, input_end;
+  int64_t changelog_first, changelog_end; /* both ends are behind what is not committed yet too */
   int64_t now, tombstone_retention_ms;
 };
 
@@ -54,5 +60,10 @@ struct recovery_plan {
 struct store_meta intent_promoted(const struct intent *intent, int64_t now);
 
 struct recovery_plan recovery_judge(const struct recovery_facts *facts);
+
+/* Says what is wrong with an offset outside of its input, which has first to end, and the way out.
+ * Returns false. */
+bool recovery_tell_input(const char *filter, const char *input, int32_t partition, int64_t offset,
+                         int64_t first, int64_t end, struct log_failure *failure);
 
 #endif

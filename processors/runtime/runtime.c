@@ -377,6 +377,8 @@ void runtime_waits_for(struct runtime *runtime, char *text, size_t size) {
                partition->id, partition->next_changelog, partition->last_changelog + 1);
     }
   }
+  if (text[0] && runtime->hindrance[0])
+    snprintf(text + strlen(text), size - strlen(text), " (%s)", runtime->hindrance);
   pthread_mutex_unlock(&runtime->partitions_lock);
 }
 

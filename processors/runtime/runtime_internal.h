@@ -23,10 +23,11 @@ struct partition {
   int32_t id;
   enum phase phase;
   int64_t epoch;
-  int64_t next_input;     /* as committed */
-  int64_t polled;         /* offset after the last record taken */
-  int64_t last_changelog; /* C, as committed */
-  int64_t next_changelog; /* position of the store */
+  int64_t next_input;      /* as committed */
+  int64_t polled;          /* offset after the last record taken */
+  int64_t last_changelog;  /* C, as committed */
+  int64_t first_changelog; /* B, as committed */
+  int64_t next_changelog;  /* position of the store */
   int64_t staged_input; /* next_input with the batch; -1: the batch does not touch this partition */
   int64_t acknowledged; /* last changelog record of the batch; -1: none yet */
   int64_t next_due;     /* no entry of the due index lies before it */
@@ -81,6 +82,8 @@ struct runtime {
   int64_t last_transaction_end, last_transaction_took; /* ms, by the log's clock */
 
   struct metrics metrics;
+  char hindrance[200];       /* of recovery, as the log says it; under partitions_lock */
+  int64_t hindrance_told_at; /* ms, by the log's clock */
   struct log_failure failure;
   bool killed;
   bool unreadable; /* the input has a record that stops this filter: the failure says which */

@@ -214,9 +214,9 @@ static void faulty_changelog_close(struct log *log, int32_t partition) {
   self_of(log)->inner->class->changelog_close(self_of(log)->inner, partition);
 }
 
-static enum log_status faulty_changelog_bounds(struct log *log, int32_t partition, int64_t *first,
-                                               int64_t *end) {
-  CALL(log, changelog_bounds, partition, first, end);
+static enum log_status faulty_bounds(struct log *log, enum log_source source, int32_t partition,
+                                     int64_t *first, int64_t *end) {
+  CALL(log, bounds, source, partition, first, end);
 }
 
 static int faulty_topic(struct log *log, const char *name) {
@@ -259,7 +259,7 @@ static const struct log_class faulty_class = {.close = faulty_close,
                                               .changelog_open = faulty_changelog_open,
                                               .changelog_next = faulty_changelog_next,
                                               .changelog_close = faulty_changelog_close,
-                                              .changelog_bounds = faulty_changelog_bounds,
+                                              .bounds = faulty_bounds,
                                               .topic = faulty_topic,
                                               .partition_count = faulty_partition_count,
                                               .lag = faulty_lag,
