@@ -147,26 +147,39 @@ static bool read_count(struct reader *reader, int64_t *count) {
                reader->end - reader->at);
 }
 
-/* Most arrays are one block: the items of a further one are laid behind a copy of the former. */
+struct growing {
+  struct array array;
+  char *items; /* of the arena, as array.items */
+  size_t room; /* items */
+};
+
+/* Most arrays are one block, which gets what it needs. Further blocks double the room: what is
+ * copied stays within twice the items, however many blocks they come in. */
+static void make_room(struct reader *reader, const struct field *field, struct growing *growing,
+                      size_t count) {
+  size_t need = growing->array.count + count;
+  if (need <= growing->room) return;
+  growing->room = need > 2 * growing->room ? need : 2 * growing->room;
+  char *items = arena_alloc(reader->arena, growing->room * field->item_size);
+  if (growing->array.count) memcpy(items, growing->items, growing->array.count * field->item_size);
+  growing->array.items = growing->items = items;
+}
+
 static bool read_array(struct reader *reader, const struct avro_type *type,
                        const struct field *field, void *into) {
-  struct array array = {0};
+  struct growing growing = {0};
+  struct array *array = &growing.array;
   for (;;) {
     int64_t count;
     if (!read_count(reader, &count)) return false;
     if (count == 0) break;
-    char *items = NULL;
-    if (into) {
-      items = arena_alloc(reader->arena, (array.count + (size_t)count) * field->item_size);
-      if (array.count) memcpy(items, array.items, array.count * field->item_size);
-      array.items = items;
-    }
-    for (; count > 0; count--, array.count++) {
-      void *item = into ? items + array.count * field->item_size : NULL;
+    if (into) make_room(reader, field, &growing, (size_t)count);
+    for (; count > 0; count--, array->count++) {
+      void *item = into ? growing.items + array->count * field->item_size : NULL;
       if (!read_scalar(reader, type->items, field, item)) return false;
     }
   }
-  if (into) memcpy(into, &array, sizeof array);
+  if (into) memcpy(into, array, sizeof *array);
   return true;
 }
 

@@ -189,6 +189,29 @@ static void bytes_that_lie_are_refused_with_the_place(void **unused) {
   }
 }
 
+/* What fuzzing asserts of every input, for the one that is known to have needed 8 GiB. */
+static void an_array_in_blocks_of_one_item_needs_memory_in_proportion_to_its_bytes(void **unused) {
+  (void)unused;
+  enum { BLOCKS = 32000 };
+  static const char head[] = {0, 2, 'n', 0, 0, 0}; /* color, name, count, note, limit */
+  static const char tail[] = {0, 0, 1, 0};         /* no further tag, no spots, on, raw */
+  static char bytes[10 + sizeof head + 2 * BLOCKS + sizeof tail];
+  struct sample one = a_sample();
+  memcpy(bytes, codec_encode(samples, (struct record){0, &one}, &arena).data, 10);
+  memcpy(bytes + 10, head, sizeof head);
+  for (size_t i = 0; i < BLOCKS; i++)
+    bytes[10 + sizeof head + 2 * i] = 2; /* a block of one tag, which is empty */
+  memcpy(bytes + sizeof bytes - sizeof tail, tail, sizeof tail);
+  struct arena memory = {0};
+  struct record out;
+  if (!codec_decode(samples, (struct str){bytes, sizeof bytes}, &memory, &out, error))
+    fail_msg("%s", error);
+  const struct sample *sample = out.value;
+  assert_int_equal(sample->tags.count, BLOCKS);
+  assert_true(memory.total <= 64 * sizeof bytes);
+  arena_free(&memory);
+}
+
 static void what_is_not_single_object_encoding_is_refused(void **unused) {
   (void)unused;
   struct record out;
@@ -359,6 +382,7 @@ int main(void) {
       cmocka_unit_test(a_past_version_is_read_with_defaults_for_what_is_new),
       cmocka_unit_test(the_first_bytes_are_the_single_object_encoding),
       cmocka_unit_test(bytes_that_lie_are_refused_with_the_place),
+      cmocka_unit_test(an_array_in_blocks_of_one_item_needs_memory_in_proportion_to_its_bytes),
       cmocka_unit_test(what_is_not_single_object_encoding_is_refused),
       cmocka_unit_test(a_record_past_the_limit_is_not_encoded),
       cmocka_unit_test(avro_c_reads_what_is_written_and_writes_what_is_read),
