@@ -469,12 +469,16 @@ static bool decode(struct auditor *auditor, struct audit_event *event, bool blam
   char error[CODEC_ERROR_SIZE];
   if (!event->record->value.data && audit_topics[event->topic].table)
     return false; /* a tombstone */
-  if (event->record->value.data &&
+  /* What is left of a dead letter may be a command by chance: the one that was sent was none. */
+  bool whole = event->record->value.data && !event->record->whole_value.data;
+  if (whole &&
       codec_decode(auditor->codec, event->record->value, &auditor->scratch, &event->value, error))
     return true;
   if (blame && event->topic != AUDIT_COMMANDS && event->topic != AUDIT_DEAD_LETTERS)
     audit_report(auditor, RULE_UNREADABLE, event->record->key, event, "%s",
-                 event->record->value.data ? error : "no value");
+                 event->record->fault        ? event->record->fault
+                 : event->record->value.data ? error
+                                             : "no value");
   return false;
 }
 

@@ -50,6 +50,7 @@ static void copy(const struct memory_record *from, int32_t partition, struct log
   *to = (struct log_record){.partition = partition,
                             .offset = from->offset,
                             .timestamp = from->timestamp,
+                            .fault = from->fault,
                             .size = size,
                             .owner = bytes};
   to->key = keep(&bytes, from->key);

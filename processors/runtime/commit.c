@@ -61,13 +61,16 @@ static struct log_output change_output(struct runtime *runtime, const struct sta
 }
 
 /* What was staged as a struct becomes bytes. */
-static bool encode(struct runtime *runtime, struct staged *staged) {
-  if (!staged->row || staged->change.value.data) return true;
+static enum log_status encode(struct runtime *runtime, struct staged *staged) {
+  static const char why[] = "would be larger than a record may be";
+  if (!staged->row || staged->change.value.data) return LOG_OK;
   staged->change.value =
       codec_encode(runtime->codec, (struct record){staged->type, staged->row}, &runtime->arena);
-  return staged->change.value.data ||
-         runtime_fail(runtime, EX_SOFTWARE, "a %s would be larger than a record may be",
-                      codec_schemas(runtime->codec)->records[staged->type]->name);
+  if (staged->change.value.data) return LOG_OK;
+  const char *name = codec_schemas(runtime->codec)->records[staged->type]->name;
+  if (staged->cause >= 0) return fault_found(runtime, staged->partition, staged->cause, name, why);
+  runtime_fail(runtime, EX_SOFTWARE, "a %s %s", name, why);
+  return LOG_FATAL;
 }
 
 /* Step 3: the last value of each changed key, each to the partition of its input. */
@@ -75,12 +78,13 @@ static enum log_status produce_changes(struct runtime *runtime) {
   for (size_t i = 0; i < runtime->staging.count; i++) {
     struct staged *staged = &runtime->staging.entries[i];
     if (!staged->changed) continue;
-    if (!encode(runtime, staged)) return LOG_FATAL;
+    enum log_status status = encode(runtime, staged);
+    if (status != LOG_OK) return status;
     bool row = staged->group == ROWS_GROUP;
     if (row && runtime->processor->input_is_changelog) continue;
     if (MUTANT("tombstone-forgotten") && row && !staged->change.value.data) continue;
     const struct log_output output = change_output(runtime, staged);
-    enum log_status status = runtime->log->class->produce(runtime->log, &output);
+    status = runtime->log->class->produce(runtime->log, &output);
     if (status != LOG_OK) return status;
     atomic_fetch_add_explicit(&runtime->metrics.changes, 1, memory_order_relaxed);
   }
@@ -193,6 +197,12 @@ static void wake_for(struct partition *partition, const struct partition_changes
     int64_t due_at = group->changes[i].due_at;
     if (due_at && due_at < partition->next_due) partition->next_due = due_at;
   }
+}
+
+/* A fault is over once its record is passed. */
+static void forget_fault(struct runtime *runtime) {
+  const struct partition *partition = partition_find(runtime, runtime->fault.partition);
+  if (!partition || partition->next_input > runtime->fault.offset) runtime->fault.found = false;
 }
 
 /* Step 6: the changes become rows, the meta record moves on, the intents go: one write, beside the
@@ -321,6 +331,7 @@ enum log_status commit_batch(struct runtime *runtime, const struct timer_event *
   if (runtime_reached(runtime, STEP_PROMOTED)) return LOG_FATAL;
   if (!MUTANT("calls-before-commit")) start_calls(runtime);
   forget_batch(runtime);
+  if (runtime->fault.found) forget_fault(runtime);
   atomic_fetch_add_explicit(&runtime->metrics.transactions, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&runtime->metrics.commit_microseconds,
                             (unsigned long long)(clock_monotonic_us() - begun),

@@ -113,10 +113,19 @@ bool row_bytes_due(struct runtime *runtime, struct str key, struct str value, in
   return true;
 }
 
-static void context_fail(struct context *context, int exit_code, const char *what,
-                         const char *why) {
-  runtime_fail(context->runtime, exit_code, "%s: %s", what, why);
+/* Of the record, if one caused this; else nothing could be passed over, and the program is at
+ * fault. */
+static void too_large(struct context *context, const char *topic) {
+  static const char why[] = "an output would be larger than a record may be";
+  const struct log_record *record = context->record;
+  struct runtime *runtime = context->runtime;
+  if (context->status != LOG_OK) return;
   context->status = LOG_FATAL;
+  if (record) {
+    context->status = fault_found(runtime, record->partition, record->offset, topic, why);
+  } else {
+    runtime_fail(runtime, EX_SOFTWARE, "%s: %s", topic, why);
+  }
 }
 
 /* Deciding on without the row would be deciding wrongly. */
@@ -200,6 +209,7 @@ static struct staged *stage(struct context *context, int group, struct str key, 
   entry->change = (struct change){.key = entry->change.key};
   entry->known = entry->changed = true;
   entry->timestamp = context->event->time;
+  entry->cause = context->record ? context->record->offset : -1;
   return entry;
 }
 
@@ -216,7 +226,7 @@ void row_delete(struct context *context, const struct row_kind *kind, struct str
   stage(context, ROWS_GROUP, key, kind ? kind->type : -1, NULL);
 }
 
-static void produce(struct context *context, struct log_output *output) {
+void context_produce(struct context *context, struct log_output *output) {
   struct runtime *runtime = context->runtime;
   output->timestamp = context->event->time;
   output->correlation_id = context->correlation_id.size ? context->correlation_id : output->key;
@@ -236,26 +246,10 @@ void emit(struct context *context, size_t output, struct str key, int type, cons
     return;
   }
   struct str bytes = codec_encode(runtime->codec, (struct record){type, value}, &runtime->arena);
-  if (!bytes.data)
-    return context_fail(context, EX_SOFTWARE, to->topic,
-                        "an output would be larger than a record may be");
+  if (!bytes.data) return too_large(context, to->topic);
   struct log_output out = {
       .topic = runtime->output_topics[output], .partition = -1, .key = key, .value = bytes};
-  produce(context, &out);
-}
-
-void dead_letter(struct context *context, const char *reason) {
-  struct runtime *runtime = context->runtime;
-  const struct log_record *record = context->record;
-  atomic_fetch_add_explicit(&runtime->metrics.dead_letters, 1, memory_order_relaxed);
-  log_warning("%s-%" PRId32 "@%" PRId64 " goes to dead-letters: %s", runtime->processor->input,
-              record->partition, record->offset, reason);
-  struct log_output out = {.topic = runtime->dead_letters_topic,
-                           .partition = -1,
-                           .key = record->key,
-                           .value = record->value,
-                           .error = str_of(reason)};
-  produce(context, &out);
+  context_produce(context, &out);
 }
 
 void warn(struct context *context, const char *format, ...) {
@@ -292,28 +286,6 @@ static enum log_status decide(struct context *context, struct event *event) {
   if (context->runtime->processor->wants_now) event->now = context->runtime->batch_time;
   context->runtime->processor->decide(context, event);
   return context->status;
-}
-
-/* What cannot be read is the sender's fault on a topic that others write, and ours on all others.
- */
-static enum log_status unreadable(struct context *context, const char *reason) {
-  struct runtime *runtime = context->runtime;
-  const struct log_record *record = context->record;
-  if (MUTANT("dead-letter-swallowed") && runtime->processor->open_input) return LOG_OK;
-  if (runtime->processor->open_input) {
-    context->event = &(struct event){.time = record->timestamp, .traceparent = record->traceparent};
-    dead_letter(context, reason);
-    return context->status;
-  }
-  runtime->unreadable = true;
-  runtime_fail(runtime, EX_CONFIG,
-               "%s-%" PRId32 "@%" PRId64
-               " cannot be processed: %s. Nothing is lost: the record stays, and this filter waits "
-               "for a version that "
-               "can read it, or for 'holdfast skip %s %" PRId32 " %" PRId64 "'",
-               runtime->processor->input, record->partition, record->offset, reason,
-               runtime->processor->input, record->partition, record->offset);
-  return LOG_FATAL;
 }
 
 /* Only others write past the partitioner: what filters write for each other lies where it belongs,
@@ -381,13 +353,15 @@ enum log_status decide_record(struct runtime *runtime, struct partition *partiti
   context.correlation_id = record->correlation_id.size ? record->correlation_id : context.causation;
   atomic_fetch_add_explicit(&runtime->metrics.records, 1, memory_order_relaxed);
   char error[CODEC_ERROR_SIZE];
+  if (record->fault) return fault_answer(&context, record->fault);
+  if (fault_is_of(runtime, record)) return fault_answer(&context, runtime->fault.reason);
   if (!record->value.data) {
     if (!runtime->processor->input_is_changelog)
-      return unreadable(&context, "a record without a value");
+      return fault_answer(&context, "a record without a value");
     row_delete(&context, NULL, arena_copy(&runtime->arena, record->key));
     return LOG_OK;
   }
-  if (!event->value && !decode(runtime, record, event, error)) return unreadable(&context, error);
+  if (!event->value && !decode(runtime, record, event, error)) return fault_answer(&context, error);
   event->place = context.causation;
   return decide(&context, event);
 }

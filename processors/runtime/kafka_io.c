@@ -195,6 +195,8 @@ static void convert(rd_kafka_message_t *message, struct memory_record *record) {
                                    .source = kafka_header(headers, "source"),
                                    .traceparent = kafka_header(headers, "traceparent"),
                                    .error = kafka_header(headers, "error"),
+                                   .whole_key = kafka_header(headers, "whole-key"),
+                                   .whole_value = kafka_header(headers, "whole-value"),
                                    .produced_at = kafka_header(headers, "produced-at")};
 }
 

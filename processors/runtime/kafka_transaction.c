@@ -78,12 +78,14 @@ static void add_header(rd_kafka_headers_t *headers, const char *name, struct str
 static rd_kafka_headers_t *make_headers(const struct log_output *output) {
   if (!output->source.data)
     return NULL; /* a table's or a changelog's record: the last of many causes */
-  rd_kafka_headers_t *headers = rd_kafka_headers_new(6);
+  rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
   add_header(headers, "correlation-id", output->correlation_id);
   add_header(headers, "causation", output->causation);
   add_header(headers, "source", output->source);
   add_header(headers, "traceparent", output->traceparent);
   add_header(headers, "error", output->error);
+  add_header(headers, "whole-key", output->whole_key);
+  add_header(headers, "whole-value", output->whole_value);
   /* Records carry the time of what caused them; this one is for people who ask where time went. */
   char now[TEXT_NUMBER_MAX], *end = text_number(now, clock_wall_ms());
   add_header(headers, "produced-at", (struct str){now, (size_t)(end - now)});

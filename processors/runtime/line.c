@@ -17,7 +17,9 @@ json_t *line_json(struct codec *codec, const char *topic, const struct memory_re
   char error[CODEC_ERROR_SIZE];
   struct record decoded;
   json_t *value = NULL;
-  if (!record->value.data) {
+  if (record->fault) {
+    value = undecodable(record->value, record->fault);
+  } else if (!record->value.data) {
     value = json_null();
   } else if (codec_decode(codec, record->value, &arena, &decoded, error)) {
     value = record_to_json(codec_schemas(codec), decoded);
@@ -31,6 +33,8 @@ json_t *line_json(struct codec *codec, const char *topic, const struct memory_re
   set_header(headers, "traceparent", record->traceparent);
   set_header(headers, "produced-at", record->produced_at);
   set_header(headers, "error", record->error);
+  set_header(headers, "whole-key", record->whole_key);
+  set_header(headers, "whole-value", record->whole_value);
   arena_free(&arena);
   return json_pack("{s:s,s:o,s:I,s:o,s:o}", "topic", topic, "key",
                    record->key.data ? json_text(record->key) : json_null(), "timestamp",

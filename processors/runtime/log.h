@@ -40,8 +40,10 @@ struct log_record {
   int64_t timestamp;     /* milliseconds since 1970 */
   struct str key, value; /* data is NULL for null: a null value is a tombstone */
   struct str correlation_id, causation, traceparent;
-  size_t size; /* bytes of key, value and all headers: what it holds in memory */
-  void *owner; /* of what the record borrows; log_release gives it back */
+  const char *fault; /* why its bytes cannot be had: partition and offset are all that is known.
+                        Static; NULL: they are there */
+  size_t size;       /* bytes of key, value and all headers: what it holds in memory */
+  void *owner;       /* of what the record borrows; log_release gives it back */
 };
 
 struct log_event {
@@ -68,8 +70,8 @@ struct log_output {
   int32_t partition; /* -1: by the key, with murmur2 as JVM clients do */
   struct str key, value;
   int64_t timestamp;
-  struct str correlation_id, causation, source, traceparent,
-      error;             /* headers; without data: left out */
+  struct str correlation_id, causation, source, traceparent, error, whole_key,
+      whole_value;       /* headers; without data: left out */
   int64_t *acknowledged; /* raised to the record's offset when the log has it; NULL: not wanted */
 };
 

@@ -9,6 +9,8 @@
 #include "mutant.h"
 #include "recovery.h"
 
+#define MESSAGE_MAX 2000000 /* message.max.bytes of the producer on Kafka */
+
 struct read_position {
   bool resumed;
   int64_t next, changelog_next;
@@ -135,6 +137,7 @@ static bool poll_record(struct log_memory *self, struct log_event *event) {
                                         .correlation_id = record->correlation_id,
                                         .causation = record->causation,
                                         .traceparent = record->traceparent,
+                                        .fault = record->fault,
                                         .size = record->key.size + record->value.size};
     self->turn++;
     return true;
@@ -204,6 +207,8 @@ static enum log_status memory_produce(struct log *log, const struct log_output *
   struct log_memory *self = self_of(log);
   enum log_status status = check_producer(self);
   if (status != LOG_OK) return status;
+  if (output->key.size + output->value.size > MESSAGE_MAX)
+    return fail(log, LOG_FATAL, "produce: the message is too large");
   struct memory_record record = {.timestamp = output->timestamp,
                                  .key = output->key,
                                  .value = output->value,
@@ -211,7 +216,9 @@ static enum log_status memory_produce(struct log *log, const struct log_output *
                                  .causation = output->causation,
                                  .source = output->source,
                                  .traceparent = output->traceparent,
-                                 .error = output->error};
+                                 .error = output->error,
+                                 .whole_key = output->whole_key,
+                                 .whole_value = output->whole_value};
   int transaction = producer_at(self)->transaction;
   if (MUTANT("changelog-outside-transaction") && output->acknowledged) transaction = NO_TRANSACTION;
   int64_t offset = cluster_append(self->cluster, &self->cluster->topics[output->topic],

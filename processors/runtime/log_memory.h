@@ -12,7 +12,8 @@ struct memory_record {
   int64_t offset, timestamp;
   int64_t sequence; /* of the append, over all topics: set by the log */
   struct str key, value;
-  struct str correlation_id, causation, source, traceparent, error;
+  struct str correlation_id, causation, source, traceparent, error, whole_key, whole_value;
+  const char *fault; /* as that of a log_record */
   struct str
       produced_at; /* the clock of who produced it, on Kafka; milliseconds since 1970, as text */
 };

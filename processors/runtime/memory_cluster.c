@@ -123,9 +123,9 @@ int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topi
   struct entry *entry = &to->entries[to->count];
   *entry = (struct entry){.record = *record, .transaction = transaction};
   struct str *texts[] = {
-      &entry->record.key,       &entry->record.value,  &entry->record.correlation_id,
-      &entry->record.causation, &entry->record.source, &entry->record.traceparent,
-      &entry->record.error};
+      &entry->record.key,       &entry->record.value,     &entry->record.correlation_id,
+      &entry->record.causation, &entry->record.source,    &entry->record.traceparent,
+      &entry->record.error,     &entry->record.whole_key, &entry->record.whole_value};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     if (texts[i]->data) *texts[i] = arena_copy(&cluster->arena, *texts[i]);
   }

@@ -213,6 +213,13 @@ static int pause_left(const struct runtime *runtime) {
   return since >= 0 && since < pause ? (int)(pause - since) : 0;
 }
 
+/* Of a batch that is read again because of a fault in it: what follows the fault waits, so that
+ * what stands before it is decided as it was. */
+static bool ends_with_fault(const struct runtime *runtime) {
+  return runtime->batch_count && runtime->fault.found &&
+         fault_is_of(runtime, &runtime->batch[runtime->batch_count - 1]);
+}
+
 /* Step 1: up to `room` records, and no longer than something waits or is worth waiting for. */
 static bool poll_batch(struct runtime *runtime, int wait_ms, size_t room, bool *busy) {
   size_t bytes = 0;
@@ -226,7 +233,7 @@ static bool poll_batch(struct runtime *runtime, int wait_ms, size_t room, bool *
     if (event.kind != LOG_IDLE) continue;
     if (!waited) wait_ms = pause_left(runtime);
     if (!wait_ms) break;
-  } while (runtime->batch_count < room && bytes < BATCH_BYTES_MAX);
+  } while (runtime->batch_count < room && bytes < BATCH_BYTES_MAX && !ends_with_fault(runtime));
   return true;
 }
 

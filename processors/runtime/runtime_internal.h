@@ -35,6 +35,15 @@ struct partition {
   bool rebuilding;
 };
 
+/* A record whose decision would produce what cannot be: the batch ends with it when it is read
+ * again. */
+struct fault {
+  bool found;
+  int32_t partition;
+  int64_t offset;
+  char reason[CODEC_ERROR_SIZE];
+};
+
 struct pending_call {
   int32_t partition;
   struct str key;
@@ -86,6 +95,7 @@ struct runtime {
   int64_t hindrance_told_at; /* ms, by the log's clock */
   struct log_failure failure;
   bool killed;
+  struct fault fault;
   bool unreadable; /* the input has a record that stops this filter: the failure says which */
 };
 
@@ -130,6 +140,20 @@ int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const v
 /* The row's due time from its bytes; 0 where its kind is never due. False: the bytes are damaged.
  */
 bool row_bytes_due(struct runtime *runtime, struct str key, struct str value, int64_t *due_at);
+
+/* Produces an output of the event, numbered and with its headers. */
+void context_produce(struct context *context, struct log_output *output);
+
+/* ---- fault.c ---- */
+
+/* The end of a record that cannot be processed: a dead letter, or the filter's. */
+enum log_status fault_answer(struct context *context, const char *reason);
+
+/* A fault that shows after its record was decided. LOG_ABORT: when the batch is read again, the
+ * record is answered with fault_answer. */
+enum log_status fault_found(struct runtime *runtime, int32_t partition, int64_t offset,
+                            const char *what, const char *why);
+bool fault_is_of(const struct runtime *runtime, const struct log_record *record);
 
 /* ---- commit.c ---- */
 

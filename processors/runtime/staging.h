@@ -17,6 +17,7 @@ struct staged {
   const void *row;      /* the value as a struct; NULL: there is no row, or nobody asked for it */
   int type;             /* of the struct, where it was changed */
   int64_t timestamp;    /* of the event that changed it last */
+  int64_t cause;        /* offset of the record that did; -1: no record */
 };
 
 struct staging {

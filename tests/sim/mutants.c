@@ -33,6 +33,7 @@ static const struct mutant mutants[] = {
     {"restore-may-take-for-ever", "a restore goes on that takes longer than tombstones are kept"},
     {"position-past-c", "a store keeps a changelog position past what it has been told to read"},
     {"epoch-not-checked", "a store of before a reset is believed"},
+    {"dead-letter-whole", "a dead letter is as long as what was sent"},
     /* decisions */
     {"hold-released-twice", "a hold that has ended gives its units back again"},
     {"hold-named-by-reservation", "a hold is named by item and reservation, not by content"},

@@ -9,6 +9,7 @@
 
 #define RESERVATIONS_MAX 48
 #define ITEMS 5
+#define GARBAGE_MAX 2100000
 
 struct sent {
   char id[16], customer[16];
@@ -192,12 +193,18 @@ static void send_stock(struct workload *workload) {
                                        .quantity = 1 + (int32_t)chance_below(&sim->chance, 3)});
 }
 
+/* Of any bytes; more than a producer takes, which compress well; or such as cannot be had. */
 static void send_garbage(struct workload *workload) {
   struct sim *sim = workload->sim;
+  static const char zeros[GARBAGE_MAX];
   uint64_t noise[2] = {chance_next(&sim->chance), chance_next(&sim->chance)};
-  sim_tell(sim, "a client sends garbage");
-  send_bytes(sim, -1, str_of(workload->sent[0].id),
-             (struct str){(const char *)noise, sizeof noise});
+  struct str key = str_of(workload->sent[0].id), bytes = {(const char *)noise, sizeof noise};
+  if (noise[0] % 8 == 0) bytes = (struct str){zeros, GARBAGE_MAX};
+  sim_tell(sim, "a client sends %zu bytes of garbage", bytes.size);
+  if (noise[0] % 8 != 1) return send_bytes(sim, -1, key, bytes);
+  memory_append(sim->cluster, "reservation-commands", -1,
+                &(struct memory_record){.fault = "simulated: the batch cannot be read"});
+  sim->counts[COUNT_COMMANDS]++;
 }
 
 static void send_extra(struct workload *workload) {

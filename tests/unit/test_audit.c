@@ -395,10 +395,39 @@ static void a_command_of_another_partition_is_refused_and_the_audit_is_clean(voi
   close_shop(&shop);
 }
 
+/* 64 KiB that are a whole Reserve, with more behind them: the entrance refuses it by its size, and
+ * what is left of it as a dead letter could be decoded. */
+static void a_dead_letter_that_is_cut_is_not_taken_for_a_command(void **unused) {
+  (void)unused;
+  static char filler[RECORD_SIZE_MAX];
+  memset(filler, 'x', sizeof filler);
+  struct shop shop;
+  open_shop(&shop);
+  struct reserve large = {.reservation_id = STR("r9"), .customer_id = STR("kim")};
+  struct str bytes = {0};
+  for (size_t size = RECORD_SIZE_MAX; bytes.size != RECORD_SIZE_MAX; size--) {
+    large.item_id = (struct str){filler, size};
+    bytes = codec_encode(shop.codec, (struct record){RECORD_RESERVE, &large}, &shop.arena);
+  }
+  char *longer = arena_zalloc(&shop.arena, bytes.size + 1);
+  memcpy(longer, bytes.data, bytes.size);
+  memory_append(
+      shop.cluster, "reservation-commands", -1,
+      &(struct memory_record){
+          .timestamp = 1000, .key = large.reservation_id, .value = {longer, bytes.size + 1}});
+  settle(&shop);
+  struct audit_summary summary;
+  audit_read(&shop, &tamperings[0], AUDIT_TOPIC_COUNT, &summary);
+  assert_int_equal(summary.dead_letters, 1);
+  assert_int_equal(violations, 0);
+  close_shop(&shop);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(whatever_is_taken_away_or_repeated_is_found),
       cmocka_unit_test(what_tally_and_notify_have_not_read_breaks_nothing),
+      cmocka_unit_test(a_dead_letter_that_is_cut_is_not_taken_for_a_command),
       cmocka_unit_test(what_a_consumer_has_not_read_is_on_its_way),
       cmocka_unit_test(a_pay_or_cancel_that_the_ledger_forgets_for_its_offset_is_found),
       cmocka_unit_test(a_cancel_that_overtakes_its_reserve_in_another_partition_is_found),
