@@ -88,9 +88,10 @@ $(BUILD)/bin/provider-simulator: $(BUILD)/tests/lib/provider-simulator.o
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
 TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simulator.c,$(wildcard tests/lib/*.c)))
-AUDITOR_SOURCES := audit_facts.c audit_commands.c audit_stock.c audit_told.c audit_judge.c place.c
+AUDITOR_SOURCES := audit_facts.c audit_commands.c audit_stock.c audit_told.c audit_books.c audit_judge.c place.c
 AUDITOR := $(patsubst %.c,$(BUILD)/processors/holdfast/%.o,$(AUDITOR_SOURCES))
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
+BOOK_READER := $(addprefix $(BUILD)/processors/holdfast/,audit_provider.o view_client.o)
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BOOK_READER) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # The simulator has objects of its own: the deliberately broken versions are compiled into them alone.

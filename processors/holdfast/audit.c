@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "audit_provider.h"
 #include "audit_stores.h"
 #include "auditor.h"
 #include "clock.h"
@@ -55,6 +56,12 @@ static const struct option_desc audit_options[] = {
     {.name = "stores",
      .metavar = "DIR",
      .help = "compare the stores in this state directory with the fold of their changelogs too"},
+    {.name = "provider",
+     .metavar = "URL",
+     .help = "compare the ledger with the payment provider's own books, from GET URL/charges too"},
+    {.name = "provider-csv",
+     .metavar = "FILE",
+     .help = "the same with an export of the books: columns key, kind, amount and status"},
     {.name = "rules", .kind = OPTION_FLAG, .help = "print what is asked for, and end"},
     {0}};
 
@@ -65,7 +72,8 @@ static const struct usage usage = {
     "Exit code: 0 clean, 1 violations, 2 could not tell.\n\nUsage: holdfast audit [option ...]",
     audit_options, true,
     "  holdfast audit\n  holdfast audit -o json | jq .summary\n  holdfast audit --follow "
-    "--interval 30\n  holdfast audit --stores state\n"};
+    "--interval 30\n  holdfast audit --stores state\n  holdfast audit --provider "
+    "http://127.0.0.1:8090\n"};
 
 static volatile sig_atomic_t stopping;
 
@@ -80,6 +88,7 @@ struct audit {
   struct kafka_reader *reader;
   struct auditor *auditor;
   struct store *store;
+  struct provider_books books;
   char directory[300];
   int32_t partitions[AUDIT_TOPIC_COUNT];
   int64_t wanted[AUDIT_TOPIC_COUNT][AUDIT_PARTITIONS_MAX]; /* to be read up to here */
@@ -266,20 +275,23 @@ static bool read_all(struct audit *audit, bool mark_only) {
 
 static bool audit_round(struct audit *audit, struct audit_summary *summary) {
   auditor_begin(audit->auditor, clock_wall_ms());
-  if (!ask_consumers(audit) || !read_all(audit, false) || !read_all(audit, true)) return false;
+  if (!ask_consumers(audit) || !read_all(audit, false) ||
+      !provider_books_read(&audit->books, audit->auditor, &audit->failure) ||
+      !read_all(audit, true))
+    return false;
   auditor_judge(audit->auditor, summary, judging, audit);
   return true;
 }
 
 static json_t *summary_json(const struct audit_summary *s) {
-  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
                    "records", s->records, "reservations", s->reservations, "approved", s->approved,
                    "failed", s->failed, "cancelled", s->cancelled, "waiting", s->waiting,
                    "on_the_way", s->on_the_way, "refused_ids", s->refused_ids, "refused_commands",
                    s->refused_commands, "dead_letters", s->dead_letters, "items", s->items,
                    "units_sold", s->units_sold, "units_held", s->units_held, "charged", s->charged,
-                   "refunded", s->refunded, "told", s->told, "to_be_told", s->to_be_told, "repeats",
-                   s->repeats);
+                   "refunded", s->refunded, "told", s->told, "to_be_told", s->to_be_told, "books",
+                   s->books, "repeats", s->repeats);
 }
 
 static void print_summary(struct audit *audit, const struct audit_summary *s, int64_t stores) {
@@ -307,6 +319,7 @@ static void print_summary(struct audit *audit, const struct audit_summary *s, in
   printf("%" PRId64 " notices told, %" PRId64 " to be told\n", s->told, s->to_be_told);
   printf("%" PRId64 " commands refused (%" PRId64 " for a used id), %" PRId64 " dead letters",
          s->refused_commands, s->refused_ids, s->dead_letters);
+  if (s->books) printf("; %" PRId64 " entries of the provider's books", s->books);
   if (s->repeats) printf(", %" PRId64 " records repeated by a reset", s->repeats);
   if (stores) printf("; %" PRId64 " stores equal to their changelogs", stores);
   printf("\n%s\n", audit->found ? "NOT CLEAN" : "clean: no promise is broken");
@@ -352,6 +365,9 @@ static bool open_spill(struct audit *audit) {
                             sizeof error, &code);
   if (!audit->store) return log_fail(&audit->failure, EX_UNAVAILABLE, "%s", error);
   audit->auditor = auditor_new(audit->store, report, audit);
+  audit->books = (struct provider_books){.url = options_text(audit->options, "provider"),
+                                         .csv = options_text(audit->options, "provider-csv")};
+  if (audit->books.url || audit->books.csv) auditor_keep_charges(audit->auditor);
   return true;
 }
 
@@ -396,6 +412,9 @@ int audit_command(int argc, char **argv) {
       code = EX_USAGE;
     } else if (strcmp(output, "text") != 0 && strcmp(output, "json") != 0) {
       fprintf(stderr, "holdfast audit: --output must be text or json, not '%s'\n", output);
+      code = EX_USAGE;
+    } else if (options_given(&options, "provider") && options_given(&options, "provider-csv")) {
+      fprintf(stderr, "holdfast audit: --provider or --provider-csv, not both\n");
       code = EX_USAGE;
     } else {
       code = options_flag(&options, "rules") ? print_rules() : audit_log(&options);

@@ -250,8 +250,12 @@ static void ledger(struct auditor *auditor, const struct audit_event *event) {
     case RECORD_PAY:
     case RECORD_CANCEL: audit_command_given(auditor, event, &facts); break;
     case RECORD_STOCK_HELD: held(&facts, value); break;
-    case RECORD_CHARGE_SETTLED: settled(auditor, &facts, event, value); break;
+    case RECORD_CHARGE_SETTLED:
+      settled(auditor, &facts, event, value);
+      audit_heard(auditor, event);
+      break;
     case RECORD_CHARGE_DEFERRED:
+      audit_heard(auditor, event);
       ++*(((const struct charge_deferred *)value)->kind == CHARGE_KIND_CHARGE
               ? &facts.charges_answered
               : &facts.refunds_answered);
@@ -411,6 +415,7 @@ static void charge_asked(struct auditor *auditor, const struct audit_event *even
   struct facts facts = facts_of(auditor, request->reservation_id);
   ++*(request->kind == CHARGE_KIND_CHARGE ? &facts.charges_asked : &facts.refunds_asked);
   keep_facts(auditor, request->reservation_id, &facts, event);
+  audit_asked(auditor, event);
 }
 
 static void deadline_set(struct auditor *auditor, const struct audit_event *event) {
@@ -490,6 +495,7 @@ static bool is_processed(const struct auditor *auditor, const struct audit_event
 static void mark(struct auditor *auditor, const struct audit_event *event) {
   if (event->topic == AUDIT_SOLD) audit_mark_tally(auditor, event);
   if (event->topic == AUDIT_STEPS) audit_mark_customer(auditor, event);
+  if (event->topic == AUDIT_CHARGES) audit_mark_charge(auditor, event);
   if (audit_topics[event->topic].again) return; /* the sale itself does not wait for these */
   struct str reservation = reservation_of(auditor, event->value),
              item = item_of(auditor, event->value);
@@ -515,7 +521,7 @@ static void mark(struct auditor *auditor, const struct audit_event *event) {
   }
 }
 
-static void after_record(struct auditor *auditor) {
+void audit_after_record(struct auditor *auditor) {
   arena_reset(&auditor->scratch);
   if (auditor->staging.count >= FLUSH_CHANGES) audit_flush(auditor);
 }
@@ -562,7 +568,7 @@ void auditor_read(struct auditor *auditor, enum audit_topic topic, int32_t parti
   } else if (readable) {
     mark(auditor, &event);
   }
-  after_record(auditor);
+  audit_after_record(auditor);
 }
 
 void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t partition,
@@ -571,7 +577,7 @@ void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t parti
   struct audit_event event = {.topic = topic, .partition = partition, .record = record};
   if (is_processed(auditor, &event)) return;
   if (decode(auditor, &event, false)) mark(auditor, &event);
-  after_record(auditor);
+  audit_after_record(auditor);
 }
 
 /* ---- rounds ---- */

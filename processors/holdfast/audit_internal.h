@@ -15,19 +15,20 @@
 /* Rows are these structs, as they lie in memory: they live as long as one audit. */
 
 enum audit_row {
-  ROW_FACTS = 'f',   /* reservation */
-  ROW_COMMAND = 'q', /* partition, offset and time of a command */
-  ROW_HOLD = 'h',    /* item, reservation, content hash */
-  ROW_ANSWER = 'a',  /* partition and offset of a RequestHold */
-  ROW_ITEM = 'i',    /* item */
-  ROW_SEAT = 's',    /* item, seat: the row is there while somebody has it */
-  ROW_RECEIPT = 'r', /* item, receipt */
-  ROW_VIEW = 'v',    /* customer, reservation */
-  ROW_SOLD = 'o',    /* item, reservation */
-  ROW_TALLY = 't',   /* item, option */
-  ROW_STEP = 'e',    /* customer, reservation */
-  ROW_TO_TELL = 'n', /* customer, number: expected or told, until it is both */
-  ROW_CUSTOMER = 'c' /* customer */
+  ROW_FACTS = 'f',    /* reservation */
+  ROW_COMMAND = 'q',  /* partition, offset and time of a command */
+  ROW_HOLD = 'h',     /* item, reservation, content hash */
+  ROW_ANSWER = 'a',   /* partition and offset of a RequestHold */
+  ROW_ITEM = 'i',     /* item */
+  ROW_SEAT = 's',     /* item, seat: the row is there while somebody has it */
+  ROW_RECEIPT = 'r',  /* item, receipt */
+  ROW_VIEW = 'v',     /* customer, reservation */
+  ROW_SOLD = 'o',     /* item, reservation */
+  ROW_TALLY = 't',    /* item, option */
+  ROW_STEP = 'e',     /* customer, reservation */
+  ROW_TO_TELL = 'n',  /* customer, number: expected or told, until it is both */
+  ROW_CUSTOMER = 'c', /* customer */
+  ROW_MONEY = 'm'     /* charge or refund, charge key */
 };
 
 struct facts {
@@ -143,6 +144,8 @@ struct auditor {
     int64_t position; /* taken down up to here */
     int64_t seen;     /* looked at up to here: what waits for its consumer too */
   } partitions[AUDIT_TOPIC_COUNT][AUDIT_PARTITIONS_MAX];
+  bool keeps_charges;   /* to be compared with the provider's books */
+  int64_t books_as_of;  /* the books were read, and are of that time; 0: they were not */
   bool was_reset;       /* some group was: repeats are counted, not blamed */
   struct order *orders; /* a table, open-addressed by key */
   size_t order_count, order_capacity;
@@ -170,6 +173,9 @@ void audit_flush(struct auditor *auditor);
 void audit_report(struct auditor *auditor, enum audit_rule rule, struct str subject,
                   const struct audit_event *event, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* After each record that was taken down: keeps memory bounded. */
+void audit_after_record(struct auditor *auditor);
 
 struct str audit_hold_key(struct auditor *auditor, struct str item, struct str reservation,
                           int64_t hash);
@@ -203,6 +209,19 @@ void audit_mark_tally(struct auditor *auditor, const struct audit_event *event);
 void audit_mark_customer(struct auditor *auditor, const struct audit_event *event);
 void audit_to_tell(struct auditor *auditor, const struct audit_event *event);
 void audit_told(struct auditor *auditor, const struct audit_event *event);
+
+/* ---- audit_books.c ---- */
+#define CHARGE_FACTS_MAX 160 /* bytes of the row */
+void audit_asked(struct auditor *auditor, const struct audit_event *event);
+void audit_heard(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_charge(struct auditor *auditor, const struct audit_event *event);
+struct str audit_charge_reservation(
+    const void *row); /* empty: nobody asked. Borrows from the row */
+
+/* facts: of its reservation. rests: nothing is on its way that would move that on. Returns the rule
+ * that is broken, with the text of how, or -1. */
+int audit_judge_charge(const struct auditor *auditor, const void *row, const struct facts *facts,
+                       bool rests, char *text, size_t size);
 
 /* ---- audit_facts.c ---- */
 

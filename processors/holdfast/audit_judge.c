@@ -42,6 +42,12 @@ const struct audit_rule_text audit_rules[AUDIT_RULE_COUNT] = {
     [RULE_TALLY_DIFFERS] = {"tally-differs", "option-tallies equals the fold of the outcomes"},
     [RULE_NOTICE_DIFFERS] = {"notice-differs",
                              "each change of status, and each refusal, is told once, in order"},
+    [RULE_BOOKS_UNDELIVERED] = {"books-undelivered",
+                                "the ledger heard of all money that the provider moved"},
+    [RULE_BOOKS_UNCHARGED] = {"books-uncharged",
+                              "the provider has moved what the ledger heard that it did"},
+    [RULE_BOOKS_AMOUNT] = {"books-amount", "the provider moved the amount that was asked for"},
+    [RULE_BOOKS_UNASKED] = {"books-unasked", "the provider has no key that nobody asked for"},
 };
 
 struct judgement {
@@ -268,6 +274,19 @@ static void judge_notices(struct judgement *judgement, struct str id,
     blame(judgement, RULE_NOTICE_DIFFERS, id, NULL, "told more often than anything changed");
 }
 
+/* The key's parts: charge or refund, charge key. */
+static void judge_charge(struct judgement *judgement, struct str key, const void *charge) {
+  struct auditor *auditor = judgement->auditor;
+  struct str kind = str_of(key.data + 1), id = audit_charge_reservation(charge);
+  struct facts facts = {.last_topic = -1};
+  if (id.size) audit_load(auditor, audit_key(auditor, ROW_FACTS, &id, 1), &facts, sizeof facts);
+  bool rests = facts.moving != auditor->round && !waits(&facts) && !is_asking(&facts);
+  char text[256];
+  int rule = audit_judge_charge(auditor, charge, &facts, rests, text, sizeof text);
+  if (rule >= 0)
+    blame(judgement, (enum audit_rule)rule, str_of(kind.data + kind.size + 1), &facts, text);
+}
+
 static bool judge_row(void *user, struct str key, struct str value) {
   struct judgement *judgement = user;
   union {
@@ -278,6 +297,7 @@ static bool judge_row(void *user, struct str key, struct str value) {
     struct view_facts view;
     struct tally_facts tally;
     struct customer_facts customer;
+    _Alignas(8) char charge[CHARGE_FACTS_MAX];
   } row;
   memset(&row, 0, sizeof row);
   memcpy(&row, value.data, value.size < sizeof row ? value.size : sizeof row);
@@ -291,6 +311,7 @@ static bool judge_row(void *user, struct str key, struct str value) {
     case ROW_VIEW: judge_view(judgement, copy, &row.view); break;
     case ROW_TALLY: judge_tally(judgement, copy, &row.tally); break;
     case ROW_CUSTOMER: judge_notices(judgement, id, &row.customer); break;
+    case ROW_MONEY: judge_charge(judgement, copy, &row.charge); break;
     case ROW_SOLD:
     case ROW_STEP:
     case ROW_TO_TELL:

@@ -74,6 +74,10 @@ enum audit_rule {
   RULE_STORE_DIFFERS,
   RULE_TALLY_DIFFERS,
   RULE_NOTICE_DIFFERS,
+  RULE_BOOKS_UNDELIVERED,
+  RULE_BOOKS_UNCHARGED,
+  RULE_BOOKS_AMOUNT,
+  RULE_BOOKS_UNASKED,
   AUDIT_RULE_COUNT
 };
 
@@ -96,7 +100,7 @@ struct audit_violation {
 struct audit_summary {
   int64_t records, reservations, approved, failed, cancelled, waiting, on_the_way, refused_ids,
       refused_commands, dead_letters, items, units_sold, units_held, charged, refunded, told,
-      to_be_told, repeats, violations;
+      to_be_told, books, repeats, violations;
   char waits[68]; /* one of those that wait, to look at; empty: none */
 };
 
@@ -123,6 +127,26 @@ void auditor_read(struct auditor *auditor, enum audit_topic topic, int32_t parti
                   const struct memory_record *record);
 void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t partition,
                   const struct memory_record *record);
+
+/* ---- the provider's books ---- */
+
+struct audit_book { /* an entry: what became of a key */
+  struct str key;
+  bool refund, approved;
+  int64_t amount;
+};
+
+/* Before the first record: what was asked and heard is kept by charge key, for the books. */
+void auditor_keep_charges(struct auditor *auditor);
+
+/* An entry of the books; borrowed. Between auditor_read and auditor_mark: what had been asked and
+ * heard when the topics were read is in the books then, and what the books have was asked for in
+ * what is marked after them. */
+void auditor_book(struct auditor *auditor, const struct audit_book *book);
+
+/* All entries were given. as_of: milliseconds since 1970; what the ledger heard after it may be
+ * missing in them. INT64_MAX: nothing may. */
+void auditor_books_read(struct auditor *auditor, int64_t as_of);
 
 /* Where the next round reads on. */
 int64_t auditor_position(const struct auditor *auditor, enum audit_topic topic, int32_t partition);

@@ -198,6 +198,14 @@ class Pipeline:
     def provider_stats(self):
         return json.load(urllib.request.urlopen(self.provider_url + "/stats", timeout=20))
 
+    def provider_lists(self):
+        """Its books, page by page."""
+        entries, cursor, more = [], "", True
+        while more:
+            page = json.load(urllib.request.urlopen("%s/charges?after=%s&limit=100" % (self.provider_url, cursor), timeout=20))
+            entries, cursor, more = entries + page["charges"], page["next"], page["more"]
+        return entries
+
     def start_receiver(self):
         self.receiver = subprocess.Popen([ROOT / "tests/lib/receiver.py", "--secret", SECRET], stdout=subprocess.PIPE, text=True)
         self.receiver_url = "http://127.0.0.1:" + self.receiver.stdout.readline().strip()

@@ -33,6 +33,7 @@ static void audit(struct sim *sim) {
   struct store *store = sim_take_store("audit");
   struct auditor *auditor = auditor_new(store, report, sim);
   auditor_begin(auditor, sim->now);
+  auditor_keep_charges(auditor);
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
     const struct audit_source *source = &audit_topics[topic];
     for (int32_t p = 0; p < sim->partitions && source->consumer; p++) {
@@ -50,6 +51,7 @@ static void audit(struct sim *sim) {
         auditor_read(auditor, (enum audit_topic)topic, p, record);
     }
   }
+  provider_list(sim->provider, auditor);
   auditor_judge(auditor, &sim->summary, NULL, NULL);
   if (sim->summary.waiting || sim->summary.on_the_way) {
     sim_fail(sim,

@@ -98,6 +98,18 @@ void provider_money(const struct provider *provider, int64_t *charged, int64_t *
   }
 }
 
+void provider_list(const struct provider *provider, struct auditor *auditor) {
+  for (size_t i = 0; i < provider->account_count; i++) {
+    const struct account *account = &provider->accounts[i];
+    auditor_book(auditor, &(struct audit_book){
+                              .key = {account->key + 1, account->key_size - 1}, /* of its row */
+                              .refund = account->kind == CHARGE_KIND_REFUND,
+                              .approved = account->approved,
+                              .amount = account->amount});
+  }
+  auditor_books_read(auditor, INT64_MAX);
+}
+
 /* ---- the world of charge: its own end of the calls ---- */
 
 struct caller {

@@ -150,6 +150,7 @@ void provider_free(struct provider *provider);
 void provider_turn(struct provider *provider);
 int64_t provider_next(const struct provider *provider); /* when something happens; INT64_MAX */
 void provider_money(const struct provider *provider, int64_t *charged, int64_t *refunded);
+void provider_list(const struct provider *provider, struct auditor *auditor); /* its books */
 extern const struct world sim_provider;
 
 /* receiver.c: who takes the notices. */

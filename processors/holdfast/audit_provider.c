@@ -1,0 +1,171 @@
+#include "audit_provider.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#include "view_client.h"
+
+#define COLUMNS_MAX 64
+
+enum column { COLUMN_KEY, COLUMN_KIND, COLUMN_AMOUNT, COLUMN_STATUS, COLUMNS };
+static const char *const columns[COLUMNS] = {"key", "kind", "amount", "status"};
+
+/* NULL: the entry is taken; else what is wrong with it. */
+static const char *take_entry(struct auditor *auditor, const char *key, const char *kind,
+                              int64_t amount, const char *status) {
+  if (!key || !*key) return "an entry without a key";
+  bool refund = kind && strcmp(kind, "refund") == 0;
+  if (!refund && (!kind || strcmp(kind, "charge") != 0)) return "a kind but charge and refund";
+  if (!status) return "an entry without a status";
+  auditor_book(auditor, &(struct audit_book){.key = str_of(key),
+                                             .refund = refund,
+                                             .approved = strcmp(status, "approved") == 0,
+                                             .amount = amount});
+  return NULL;
+}
+
+/* ---- pages over HTTP ---- */
+
+static const char *take_page(struct provider_books *books, struct auditor *auditor,
+                             const json_t *page, bool *more) {
+  const json_t *entries = json_object_get(page, "charges"), *entry;
+  const char *next = json_string_value(json_object_get(page, "next")), *wrong = NULL;
+  size_t index;
+  if (!json_is_array(entries) || !next) return "no page with 'charges' and 'next'";
+  if (strlen(next) >= sizeof books->cursor) return "a cursor that is too long";
+  json_array_foreach(entries, index, entry) {
+    const json_t *amount = json_object_get(entry, "amount");
+    if (!json_is_integer(amount)) return "an amount that is no whole number";
+    wrong =
+        take_entry(auditor, json_string_value(json_object_get(entry, "key")),
+                   json_string_value(json_object_get(entry, "kind")), json_integer_value(amount),
+                   json_string_value(json_object_get(entry, "status")));
+    if (wrong) return wrong;
+  }
+  *more = json_is_true(json_object_get(page, "more"));
+  if (*more && strcmp(next, books->cursor) == 0) return "a page that is followed by itself";
+  snprintf(books->cursor, sizeof books->cursor, "%s", next);
+  return NULL;
+}
+
+static bool read_pages(struct provider_books *books, struct auditor *auditor,
+                       struct log_failure *failure) {
+  static const struct view_thing charges = {"charges", "provider", "/charges?after=%s"};
+  for (bool more = true; more;) {
+    char error[512];
+    long status = 0;
+    json_t *page = view_ask(books->url, &charges, books->cursor, &status, error);
+    if (!page) return log_fail(failure, EX_UNAVAILABLE, "%s", error);
+    const char *wrong = NULL;
+    if (status == 200) wrong = take_page(books, auditor, page, &more);
+    json_decref(page);
+    if (status == 200 && !wrong) continue;
+    const char *cursor = books->cursor;
+    return wrong ? log_fail(failure, EX_UNAVAILABLE,
+                            "the provider answers GET /charges?after=%s with %s", cursor, wrong)
+                 : log_fail(failure, EX_UNAVAILABLE,
+                            "the provider answers GET /charges?after=%s with status %ld: can it "
+                            "list its books? --provider-csv takes an export",
+                            cursor, status);
+  }
+  auditor_books_read(auditor, INT64_MAX);
+  return true;
+}
+
+/* ---- a CSV export (RFC 4180; a record is a line) ---- */
+
+/* Cuts a line into fields, in its own memory. Returns their number; 0: a quote does not end, or
+ * there are too many. */
+static size_t cut_line(char *line, char **fields) {
+  size_t count = 0;
+  line[strcspn(line, "\r\n")] = '\0';
+  for (char *at = line; count < COLUMNS_MAX;) {
+    bool quoted = *at == '"';
+    char *to = fields[count++] = at;
+    if (quoted) {
+      for (at++; *at && (*at != '"' || *++at == '"'); at++) *to++ = *at; /* "" is one quote */
+      if (!*at && at[-1] != '"') return 0;
+    } else {
+      to = at += strcspn(at, ",");
+    }
+    bool last = *at == '\0';
+    if (*at != ',' && !last) return 0;
+    *to = '\0';
+    if (last) return count;
+    at++;
+  }
+  return 0;
+}
+
+static const char *find_columns(char **fields, size_t count, size_t *places) {
+  for (int column = 0; column < COLUMNS; column++) {
+    places[column] = 0;
+    while (places[column] < count && strcmp(fields[places[column]], columns[column]) != 0)
+      places[column]++;
+    if (places[column] == count)
+      return "no head that names the columns key, kind, amount and status";
+  }
+  return NULL;
+}
+
+static const char *take_line(struct auditor *auditor, char **fields, size_t count,
+                             const size_t *places) {
+  for (int column = 0; column < COLUMNS; column++) {
+    if (places[column] >= count) return "fewer fields than the head";
+  }
+  const char *text = fields[places[COLUMN_AMOUNT]];
+  char *end;
+  errno = 0;
+  long long amount = strtoll(text, &end, 10);
+  if (end == text || *end || errno) return "an amount that is no whole number";
+  return take_entry(auditor, fields[places[COLUMN_KEY]], fields[places[COLUMN_KIND]], amount,
+                    fields[places[COLUMN_STATUS]]);
+}
+
+static const char *take_file(struct auditor *auditor, FILE *file, int64_t *number) {
+  char *line = NULL, *fields[COLUMNS_MAX];
+  size_t capacity = 0, places[COLUMNS];
+  const char *wrong = NULL;
+  for (*number = 1; !wrong && getline(&line, &capacity, file) > 0; ++*number) {
+    if (*number > 1 && line[strspn(line, "\r\n")] == '\0') continue;
+    size_t count = cut_line(line, fields);
+    wrong = !count         ? "a line that is no CSV"
+            : *number == 1 ? find_columns(fields, count, places)
+                           : take_line(auditor, fields, count, places);
+  }
+  if (*number > 1)
+    --*number;
+  else
+    wrong = "no head that names the columns";
+  free(line);
+  return wrong;
+}
+
+static bool read_csv(struct provider_books *books, struct auditor *auditor,
+                     struct log_failure *failure) {
+  FILE *file = fopen(books->csv, "r");
+  struct stat about;
+  if (!file || fstat(fileno(file), &about) != 0) {
+    int reason = errno;
+    if (file) fclose(file);
+    return log_fail(failure, EX_NOINPUT, "'%s' cannot be read: %s", books->csv, strerror(reason));
+  }
+  int64_t number;
+  const char *wrong = take_file(auditor, file, &number);
+  bool failed = ferror(file);
+  fclose(file);
+  if (failed) return log_fail(failure, EX_IOERR, "'%s' cannot be read", books->csv);
+  if (wrong)
+    return log_fail(failure, EX_DATAERR, "'%s' line %" PRId64 " has %s", books->csv, number, wrong);
+  auditor_books_read(auditor, (int64_t)about.st_mtim.tv_sec * 1000);
+  return true;
+}
+
+bool provider_books_read(struct provider_books *books, struct auditor *auditor,
+                         struct log_failure *failure) {
+  if (books->url) return read_pages(books, auditor, failure);
+  return !books->csv || read_csv(books, auditor, failure);
+}
