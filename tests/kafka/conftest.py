@@ -302,8 +302,9 @@ class Pipeline:
         return summary if summary and summary["waiting"] == summary["on_the_way"] == 0 and summary["reservations"] else None
 
     def prove(self):
-        """What every test of harm ends with: the audit is clean, and what was decided would be decided again."""
-        summary = self.audit("--stores", self.folder / "state")["summary"]
+        """What every test of harm ends with: the audit is clean, the provider's books too, and what was decided would be decided again."""
+        books = ["--provider", self.provider_url] if self.provider and self.provider.poll() is None else []
+        summary = self.audit("--stores", self.folder / "state", *books)["summary"]
         with concurrent.futures.ThreadPoolExecutor(3) as pool:  # each mostly waits for the broker
             list(pool.map(self.replay, REPLAYED))
         return summary
