@@ -3,9 +3,12 @@
  * process, and its changes are records on breaker-events.
  *
  * CLOSED: calls are made; half of the last ones bad, failed or slow, opens it.
- * OPEN: calls are deferred, until its time has passed.
- * HALF_OPEN: a few calls are made, the others deferred. All good closes it, one bad opens it again.
- */
+ * OPEN: calls are held back, until its time has passed.
+ * HALF_OPEN: a few calls are made, the others held back. All good closes it, one bad opens it
+ * again.
+ *
+ * An answer counts in the phase in which its call was made: a call may take longer than OPEN waits,
+ * and what comes of it is no probe. */
 #ifndef HOLDFAST_BREAKER_H
 #define HOLDFAST_BREAKER_H
 
@@ -21,16 +24,21 @@
 #define BREAKER_PROBES 3
 #define BREAKER_OPEN_MS INT64_C(5000) /* doubles with each opening in a row, up to */
 #define BREAKER_OPEN_MS_MAX INT64_C(60000)
-#define BREAKER_SPREAD_MS INT64_C(2000) /* deferred calls do not come back all at once */
+#define BREAKER_PROBE_WAIT_MS INT64_C(1000) /* of calls that find the probes out, at least */
+/* Those that are held back come again one each millisecond: more than this many share theirs. */
+#define BREAKER_QUEUE_MS_MAX INT64_C(600000)
 
-/* May a call be made now? False: *retry_at is when to ask again. The key spreads those that wait.
- */
-bool breaker_permits(struct context *context, struct str key, int64_t now, int64_t *retry_at);
+/* True: no call may be made now, and *retry_at is when to ask again. It looks at the time itself:
+ * an open breaker needs no turn of its own row to end. */
+bool breaker_holds_back(struct context *context, int64_t now, int64_t *retry_at);
 
-/* A call has ended. good: the provider answered, and in time. */
-void breaker_took(struct context *context, int64_t now, bool good);
+/* A call is begun that is not held back. Returns the phase, which its answer is counted in. */
+int64_t breaker_begins(struct context *context, int64_t now);
+
+/* A call has ended that was begun in that phase. good: the provider answered, and in time. */
+void breaker_took(struct context *context, int64_t phase, int64_t now, bool good);
 
 /* The time of its row has come. */
-void breaker_due(struct context *context, const struct breaker *row);
+void breaker_due(struct context *context, int64_t now);
 
 #endif

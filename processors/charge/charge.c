@@ -22,6 +22,7 @@ static void call(struct context *context, struct str key, struct charge *row,
                  enum charge_state state, int64_t now) {
   row->attempts++;
   row->settled_at = 0;
+  row->phase = breaker_begins(context, now);
   put(context, key, row, state, now + CALL_LIMIT_MS);
   call_world(context, key);
 }
@@ -95,10 +96,10 @@ static void request(struct expiry_turn *expiry, const struct event *event) {
   switch (row.state) {
     case CHARGE_STATE_DEFERRED:
       if (again) return;
-      if (breaker_permits(context, key, event->now, &retry_at)) {
-        call(context, key, &row, CHARGE_STATE_CALLING, event->now);
-      } else {
+      if (breaker_holds_back(context, event->now, &retry_at)) {
         defer(expiry, key, &row, event->now, retry_at);
+      } else {
+        call(context, key, &row, CHARGE_STATE_CALLING, event->now);
       }
       return;
     case CHARGE_STATE_APPROVED:
@@ -115,7 +116,7 @@ static void answer(struct expiry_turn *expiry, const struct event *event) {
   struct charge row = *(const struct charge *)event->value;
   enum call_result result = event->answer & CALL_RESULT;
   bool answered = result == CALL_APPROVED || result == CALL_DECLINED;
-  breaker_took(context, event->now, answered && !(event->answer & CALL_SLOW));
+  breaker_took(context, row.phase, event->now, answered && !(event->answer & CALL_SLOW));
   if (row.state != CHARGE_STATE_CALLING && row.state != CHARGE_STATE_UNKNOWN)
     return; /* a second answer to the same key */
   int64_t retry_at = event->now + charge_back_off(row.attempts);
@@ -134,16 +135,16 @@ static void answer(struct expiry_turn *expiry, const struct event *event) {
 /* The time of a call's end has passed without an answer, or the time of the next try has come. */
 static void due(struct context *context, const struct event *event) {
   if (event->type == RECORD_BREAKER) {
-    breaker_due(context, event->value);
+    breaker_due(context, event->now);
     return;
   }
   struct charge row = *(const struct charge *)event->value;
   int64_t retry_at;
-  if (breaker_permits(context, event->key, event->now, &retry_at)) {
-    call(context, event->key, &row, CHARGE_STATE_UNKNOWN, event->now);
-  } else {
+  if (breaker_holds_back(context, event->now, &retry_at)) {
     put(context, event->key, &row, CHARGE_STATE_UNKNOWN, retry_at);
-  }
+  } else if (call_fits(context)) {
+    call(context, event->key, &row, CHARGE_STATE_UNKNOWN, event->now);
+  } /* else it stays due */
 }
 
 static void gone(struct context *context, struct str key, int64_t at) {

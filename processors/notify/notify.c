@@ -203,7 +203,7 @@ void notify_decide(struct context *context, const struct event *event) {
   if (event->source == EVENT_ANSWER) {
     answer(context, event);
   } else if (event->source == EVENT_DUE) {
-    call(context, event->key, event->value, event->now);
+    if (call_fits(context)) call(context, event->key, event->value, event->now);
   } else if (event->type == RECORD_STATUS_CHANGED) {
     status_changed(&expiry, event);
   } else if (event->type == RECORD_COMMAND_REFUSED) {

@@ -8,6 +8,10 @@
 #include "mutant.h"
 #include "runtime_internal.h"
 
+static void wake_at(struct partition *partition, int64_t due_at) {
+  if (due_at && due_at < partition->next_due) partition->next_due = due_at;
+}
+
 static void touch(struct partition *partition, int64_t next_input) {
   if (partition->staged_input < next_input) partition->staged_input = next_input;
 }
@@ -22,9 +26,28 @@ static enum log_status stop_before(struct runtime *runtime, size_t index) {
   return LOG_OK;
 }
 
+/* Answers, then due rows, until one finds no place for its call: from there they stay due. */
+static enum log_status decide_timers(struct runtime *runtime, const struct timer_event *timers,
+                                     size_t *timer_count) {
+  runtime->places_used = false;
+  for (size_t i = 0; i < *timer_count; i++) {
+    const struct timer_event *timer = &timers[i];
+    enum log_status status =
+        timer->answered ? decide_answer(runtime, timer->partition, timer->key, timer->answer)
+                        : decide_due(runtime, timer->partition, timer->key, timer->due_at);
+    if (status != LOG_OK) return status;
+    touch(timer->partition,
+          timer->partition->next_input); /* a transaction without offsets would not be fenced */
+    if (!runtime->places_used) continue;
+    for (size_t j = i; j < *timer_count; j++) wake_at(timers[j].partition, timers[j].due_at);
+    *timer_count = i;
+  }
+  return LOG_OK;
+}
+
 /* Step 2: read rows, decide, stage, produce. */
 static enum log_status decide_batch(struct runtime *runtime, const struct timer_event *timers,
-                                    size_t timer_count) {
+                                    size_t *timer_count) {
   struct event *events = arena_zalloc(&runtime->arena, runtime->batch_count * sizeof *events);
   prefetch_batch(runtime, events);
   for (size_t i = 0; i < runtime->batch_count; i++) {
@@ -35,16 +58,7 @@ static enum log_status decide_batch(struct runtime *runtime, const struct timer_
     if (status != LOG_OK) return status;
     if (i < runtime->batch_count) touch(partition, runtime->batch[i].offset + 1);
   }
-  for (size_t i = 0; i < timer_count; i++) {
-    const struct timer_event *timer = &timers[i];
-    enum log_status status =
-        timer->answered ? decide_answer(runtime, timer->partition, timer->key, timer->answer)
-                        : decide_due(runtime, timer->partition, timer->key, timer->due_at);
-    if (status != LOG_OK) return status;
-    touch(timer->partition,
-          timer->partition->next_input); /* a transaction without offsets would not be fenced */
-  }
-  return LOG_OK;
+  return decide_timers(runtime, timers, timer_count);
 }
 
 /* Where the last value of a changed key goes: to the changelog, or to a table. */
@@ -193,10 +207,7 @@ static enum log_status send_offsets(struct runtime *runtime) {
 }
 
 static void wake_for(struct partition *partition, const struct partition_changes *group) {
-  for (size_t i = 0; i < group->count; i++) {
-    int64_t due_at = group->changes[i].due_at;
-    if (due_at && due_at < partition->next_due) partition->next_due = due_at;
-  }
+  for (size_t i = 0; i < group->count; i++) wake_at(partition, group->changes[i].due_at);
 }
 
 /* A fault is over once its record is passed. */
@@ -281,9 +292,10 @@ static enum log_status roll_back(struct runtime *runtime, bool intents_written) 
   return LOG_ABORT;
 }
 
-/* Steps 2 to 5; *intents_written tells how far back it is. */
+/* Steps 2 to 5. *timer_count becomes that of the timers that were decided; *intents_written tells
+ * how far back it is. */
 static enum log_status transact(struct runtime *runtime, const struct timer_event *timers,
-                                size_t timer_count, struct partition_changes **groups,
+                                size_t *timer_count, struct partition_changes **groups,
                                 bool *intents_written) {
   const struct log_class *log = runtime->log->class;
   enum log_status status = log->begin(runtime->log);
@@ -322,7 +334,7 @@ enum log_status commit_batch(struct runtime *runtime, const struct timer_event *
   struct partition_changes *groups = NULL;
   bool intents_written = false;
   int64_t begun = clock_monotonic_us();
-  enum log_status status = transact(runtime, timers, timer_count, &groups, &intents_written);
+  enum log_status status = transact(runtime, timers, &timer_count, &groups, &intents_written);
   if (MUTANT("unknown-taken-as-aborted") && status == LOG_FATAL && !runtime->killed)
     status = LOG_ABORT;
   if (status == LOG_ABORT) return roll_back(runtime, intents_written);

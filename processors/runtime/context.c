@@ -272,6 +272,12 @@ void call_world(struct context *context, struct str key) {
   runtime->calls[runtime->call_count++] = (struct pending_call){context->partition->id, key};
 }
 
+bool call_fits(struct context *context) {
+  struct runtime *runtime = context->runtime;
+  runtime->places_used = runtime->call_count >= runtime->places;
+  return !runtime->places_used;
+}
+
 /* ---- events ---- */
 
 static bool accepted(const struct processor *processor, int type) {

@@ -85,7 +85,7 @@ struct world {
   void *(*open)(const struct options *options, char *error, size_t size); /* NULL: error says why */
   void (*close)(void *world);
   size_t (*room)(
-      void *world); /* calls that may be started now: the runtime takes no more events than this */
+      void *world); /* calls that may be started now: the runtime takes no more records than this */
   void (*start)(void *world, int32_t partition, struct str key, const void *row);
   /* Waits up to timeout_ms for a call to end. False: none did. key is valid until the next call. */
   bool (*next)(void *world, int timeout_ms, int32_t *partition, struct str *key, int *answer);
@@ -141,6 +141,11 @@ void warn(struct context *context, const char *format, ...) __attribute__((forma
 
 /* Starts the world's call for a row once this transaction has committed. */
 void call_world(struct context *context, struct str key);
+
+/* In the decision of a due row: is there a place for its call? False: the decision leaves the row
+ * as it is, and it stays due, as do those behind it, until calls have ended. A record or an answer
+ * always has a place for one call. */
+bool call_fits(struct context *context);
 
 /* Memory until the end of the batch, zeroed. */
 void *scratch(struct context *context, size_t size);

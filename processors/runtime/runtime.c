@@ -257,7 +257,9 @@ static bool take_due(void *user, struct str key, int64_t due_at) {
 static void collect_due(struct runtime *runtime, struct timers *timers) {
   if (!has_due_rows(runtime->processor)) return;
   for (size_t i = 0; i < runtime->partition_count; i++) {
-    struct partition *partition = &runtime->partitions[i];
+    /* Each is first in its turn: one with many due rows would leave nothing for the others. */
+    size_t place = (i + runtime->turn / 2) % runtime->partition_count;
+    struct partition *partition = &runtime->partitions[place];
     if (partition->phase != PHASE_READY || partition->next_due > runtime->batch_time) continue;
     timers->partition = partition;
     partition->next_due = store_due(runtime->store, partition->id, partition->next_due,
@@ -297,14 +299,16 @@ size_t runtime_in_flight(const struct runtime *runtime) {
   return runtime->world ? runtime->processor->world->in_flight(runtime->world) : 0;
 }
 
-/* How long the poll may wait for input while other things may come up. */
-static int patience(struct runtime *runtime, int wait_ms, bool busy) {
+/* How long the poll may wait for input while other things may come up. Due rows are no reason to
+ * hurry where no call may be started. */
+static int patience(struct runtime *runtime, int wait_ms, bool busy, size_t places) {
   if (busy) return 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     if (runtime->partitions[i].phase != PHASE_READY && wait_ms > RECOVERY_WAIT_MS)
       wait_ms = RECOVERY_WAIT_MS;
   }
   if (runtime_in_flight(runtime) && wait_ms > CALL_WAIT_MS) wait_ms = CALL_WAIT_MS;
+  if (!places) return wait_ms;
   int64_t next = runtime_next_due(runtime) - runtime->log->class->now(runtime->log);
   return next >= wait_ms ? wait_ms : next > 0 ? (int)next : 0;
 }
@@ -325,26 +329,40 @@ static enum runtime_status failed(struct runtime *runtime) {
   return RUNTIME_FAILED;
 }
 
+/* Half of a batch is kept for due rows while some wait, and a single place is for each in turn.
+ * What they leave is taken by records at the next step. */
+static size_t records_share(const struct runtime *runtime, size_t room) {
+  bool due = runtime_next_due(runtime) <= runtime->log->class->now(runtime->log);
+  return due ? (room + (runtime->turn & 1)) / 2 : room;
+}
+
+/* Step 1. A record may start a call, so no more are taken than places are there; due rows share
+ * the batch with them and are told when there is no place (call_fits). Without places nothing is
+ * polled: a call ends within its own deadline, long before the group would miss this member. */
+static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms, bool *busy) {
+  const struct world *world = runtime->processor->world;
+  const size_t most = runtime->config.batch_records;
+  size_t places = world ? world->room(runtime->world) : most;
+  size_t room = records_share(runtime, places < most ? places : most);
+  wait_ms = patience(runtime, wait_ms, *busy, places);
+  if (room && !poll_batch(runtime, wait_ms, room, busy)) return false;
+  runtime->batch_time = runtime->log->class->now(runtime->log);
+  timers->room = most;
+  if (world) collect_answers(runtime, timers, places ? 0 : wait_ms);
+  runtime->places = world ? world->room(runtime->world) : 0;
+  timers->room = timers->count + most - runtime->batch_count;
+  if (!world || runtime->places) collect_due(runtime, timers);
+  return true;
+}
+
 enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   bool busy = false;
-  const struct world *world = runtime->processor->world;
-  size_t room = runtime->config.batch_records, calls = world ? world->room(runtime->world) : room;
-  if (calls < room) room = calls;
   if (!partitions_recover(runtime, &busy)) return failed(runtime);
   arena_reset(&runtime->arena);
-  wait_ms = patience(runtime, wait_ms, busy);
-  struct timers timers = {.runtime = runtime};
-  size_t most = runtime->config.batch_records;
-  timers.events = runtime->timers;
+  runtime->turn++;
   runtime->batch_time = runtime->log->class->now(runtime->log);
-  /* Without room for calls nothing is polled: a call ends within its own deadline, long before the
-   * group would miss this member. */
-  if (room && !poll_batch(runtime, wait_ms, room, &busy)) return failed(runtime);
-  runtime->batch_time = runtime->log->class->now(runtime->log);
-  timers.room = room - runtime->batch_count;
-  collect_due(runtime, &timers);
-  timers.room = timers.count + most;
-  if (world) collect_answers(runtime, &timers, room ? 0 : wait_ms);
+  struct timers timers = {.runtime = runtime, .events = runtime->timers};
+  if (!collect(runtime, &timers, wait_ms, &busy)) return failed(runtime);
   measure(runtime);
   if (runtime->batch_count + timers.count == 0) return busy ? RUNTIME_BUSY : RUNTIME_IDLE;
   enum log_status status = commit_batch(runtime, timers.events, timers.count);

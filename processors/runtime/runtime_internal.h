@@ -81,6 +81,10 @@ struct runtime {
   size_t batch_count;
   struct pending_call *calls;
   size_t call_count, call_capacity;
+  size_t places;    /* for calls that the batch may start */
+  bool places_used; /* a due row of the batch found none: it and those behind it stay due */
+  unsigned turn;    /* counts steps: a single place is for records and due rows in turn, and the
+                       partition that is asked first changes with every second one */
   struct timer_event
       *timers;        /* room for due rows and as many answers; NULL: it has neither. Owned */
   int64_t batch_time; /* the clock at the batch's start */

@@ -14,16 +14,20 @@ struct call {
 struct calls {
   struct call waiting[CALLS_MAX];
   size_t first, count;
+  struct call late[CALLS_MAX];
+  size_t late_count;
 };
 
 struct fake_world_state fake_world_state;
+static struct calls *opened_last;
 
 static void *fake_open(const struct options *options, char *error, size_t size) {
   (void)options, (void)error, (void)size;
-  return xcalloc(1, sizeof(struct calls));
+  return opened_last = xcalloc(1, sizeof(struct calls));
 }
 
 static void fake_close(void *world) {
+  if (opened_last == world) opened_last = NULL;
   free(world);
 }
 
@@ -34,19 +38,30 @@ static size_t fake_in_flight(void *world) {
 
 static size_t fake_room(void *world) {
   (void)world;
-  return 10;
+  return fake_world_state.room ? fake_world_state.room : 10;
 }
 
 static void fake_start(void *world, int32_t partition, struct str key, const void *row) {
   (void)row;
   struct calls *calls = world;
   fake_world_state.calls++;
-  if (fake_world_state.answer < 0) return;
-  if (calls->count == CALLS_MAX) abort();
-  struct call *call = &calls->waiting[calls->count++];
+  if (fake_world_state.answer == -1) return;
+  bool late = fake_world_state.answer == FAKE_LATE;
+  size_t *count = late ? &calls->late_count : &calls->count;
+  if (*count == CALLS_MAX) abort();
+  struct call *call = &(late ? calls->late : calls->waiting)[(*count)++];
   *call = (struct call){
       .answer = fake_world_state.answer, .partition = partition, .key_size = key.size};
   memcpy(call->key, key.data, key.size);
+}
+
+void fake_world_answer(int answer) {
+  struct calls *calls = opened_last;
+  for (size_t i = 0; i < calls->late_count; i++) {
+    calls->late[i].answer = answer;
+    calls->waiting[calls->count++] = calls->late[i];
+  }
+  calls->late_count = 0;
 }
 
 static bool fake_next(void *world, int timeout_ms, int32_t *partition, struct str *key,

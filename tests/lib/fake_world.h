@@ -6,8 +6,14 @@
 
 struct fake_world_state {
   int calls;  /* started so far, of all worlds */
-  int answer; /* of the calls that start now; -1: never answered */
+  int answer; /* of the calls that start now; -1: never answered; FAKE_LATE: by fake_world_answer */
+  size_t room; /* for calls, whatever is out; 0: 10 */
 };
+
+#define FAKE_LATE (-2)
+
+/* Answers the calls that wait for it, of the world that was opened last. */
+void fake_world_answer(int answer);
 
 extern struct fake_world_state fake_world_state;
 extern const struct world fake_world;

@@ -110,6 +110,19 @@ static void a_request_while_a_call_is_out_starts_no_other(void **unused) {
 
 /* ---- the breaker ---- */
 
+/* So many charges, each of its own key; what came out of the last. */
+static const char *send_charges(struct harness *h, const char *name, int count, int64_t time) {
+  const char *out = "";
+  for (int i = 0; i < count; i++) {
+    struct request_charge r = {.reservation_id = STR("r"),
+                               .customer_id = STR("c"),
+                               .charge_key = arena_format(&h->arena, "%s%d/charge", name, i),
+                               .amount = 5};
+    out = harness_send(h, time, "r", RECORD_REQUEST_CHARGE, &r);
+  }
+  return out;
+}
+
 /* What comes of each letter, a charge of its own: + answered, - not made, s answered slowly, ?
  * never answered. A digit is so many seconds that pass, in which the provider answers. The states
  * that the breaker goes through are the letters of expected: open, half-open, closed. */
@@ -173,19 +186,35 @@ static void probes_whose_process_died_are_given_up_and_others_made(void **unused
   breaker_goes("----------5???+99+", "OHC", 17); /* the three are asked again, by their keys */
 }
 
+/* Calls may take up to ten seconds, and an open breaker waits for five. */
+static void answers_to_calls_of_before_the_breaker_opened_are_no_probes(void **unused) {
+  (void)unused;
+  const int late[] = {CALL_APPROVED, CALL_APPROVED | CALL_SLOW, CALL_LOST, CALL_NOT_MADE};
+  for (size_t i = 0; i < sizeof late / sizeof *late; i++) {
+    struct harness h;
+    open_charge(&h);
+    fake_world_state.answer = FAKE_LATE;
+    send_charges(&h, "early", BREAKER_PROBES, 1000);
+    fake_world_state.answer = CALL_NOT_MADE;
+    send_charges(&h, "lost", BREAKER_CALLS_MIN, 1000);
+    assert_string_equal(harness_wait(&h, 1000 + BREAKER_OPEN_MS), "BreakerChanged(HALF_OPEN)");
+    fake_world_answer(late[i]);
+    const char *out = harness_wait(&h, 1000 + BREAKER_OPEN_MS + 1);
+    assert_null(strstr(out, "BreakerChanged"));
+    fake_world_state.answer = CALL_APPROVED;
+    out = send_charges(&h, "probe", BREAKER_PROBES, 1000 + BREAKER_OPEN_MS + 2);
+    assert_non_null(strstr(out, "BreakerChanged(CLOSED)"));
+    harness_close(&h);
+  }
+}
+
 static void a_call_that_the_breaker_holds_back_is_deferred_with_the_time_of_the_next_try(
     void **unused) {
   (void)unused;
   struct harness h;
   open_charge(&h);
   fake_world_state.answer = CALL_NOT_MADE;
-  for (int i = 0; i < 10; i++) {
-    struct request_charge r = {.reservation_id = STR("r"),
-                               .customer_id = STR("c"),
-                               .charge_key = arena_format(&h.arena, "r%d/charge", i),
-                               .amount = 5};
-    harness_send(&h, 1000, "r", RECORD_REQUEST_CHARGE, &r);
-  }
+  send_charges(&h, "r", 10, 1000);
   assert_string_equal(request(&h, 2000, CALL_APPROVED), "ChargeDeferred(CHARGE)");
   assert_state(&h, "DEFERRED");
   assert_int_equal(fake_world_state.calls, 10);
@@ -198,17 +227,12 @@ static void an_unknown_charge_waits_for_the_breaker_and_stays_unknown(void **unu
   open_charge(&h);
   assert_string_equal(request(&h, 1000, CALL_LOST), "-");
   fake_world_state.answer = CALL_NOT_MADE;
-  for (int i = 0; i < 9; i++) {
-    struct request_charge r = {.reservation_id = STR("r"),
-                               .customer_id = STR("c"),
-                               .charge_key = arena_format(&h.arena, "x%d/charge", i),
-                               .amount = 5};
-    harness_send(&h, 1000, "r", RECORD_REQUEST_CHARGE, &r);
-  }
+  send_charges(&h, "x", 9, 1000);
   assert_string_equal(wait_for(&h, 2000, CALL_APPROVED), "-"); /* open: nobody is called */
   assert_state(&h, "UNKNOWN");
-  assert_string_equal(wait_for(&h, 6000, CALL_APPROVED), "BreakerChanged(HALF_OPEN)");
-  assert_string_equal(wait_for(&h, 9000, CALL_APPROVED), "ChargeSettled(CHARGE,yes)");
+  assert_string_equal(wait_for(&h, 5999, CALL_APPROVED), "-");
+  assert_string_equal(wait_for(&h, 6000, CALL_APPROVED),
+                      "BreakerChanged(HALF_OPEN) ChargeSettled(CHARGE,yes)");
   harness_close(&h);
 }
 
@@ -230,6 +254,7 @@ int main(void) {
       cmocka_unit_test(
           the_breaker_opens_when_half_of_the_calls_fail_and_closes_when_probes_go_well),
       cmocka_unit_test(probes_whose_process_died_are_given_up_and_others_made),
+      cmocka_unit_test(answers_to_calls_of_before_the_breaker_opened_are_no_probes),
       cmocka_unit_test(
           a_call_that_the_breaker_holds_back_is_deferred_with_the_time_of_the_next_try),
       cmocka_unit_test(an_unknown_charge_waits_for_the_breaker_and_stays_unknown),
