@@ -3,6 +3,8 @@
  * provider's own answer, by the same key, ends it. */
 #include "charge.h"
 
+#include <string.h>
+
 #include "back_off.h"
 #include "breaker.h"
 #include "mutant.h"
@@ -69,10 +71,28 @@ static void put_off(struct context *context, const struct event *event) {
   emit(context, TO_LEDGER, request->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
+/* An earlier version charged under a key without the opening's name. Where a reset ledger asks for
+ * that charge again, the row of then has the answer: another key would move the money again. An id
+ * has one opening within the window. */
+static struct str key_of(struct context *context, const struct request_charge *request) {
+  const struct row_kind *kind = &charge_rows[ROW_CHARGE];
+  struct str id = request->reservation_id, name = request->charge_key;
+  struct str key = row_key(context, kind, &name, 1);
+  const size_t opening = id.size + strlen("/0123456789abcdef");
+  if (name.size <= opening || row_get(context, kind, key)) return key;
+  struct str former = scratch_format(context, "%.*s%.*s", STR_ARGS(id), (int)(name.size - opening),
+                                     name.data + opening);
+  struct str former_key = row_key(context, kind, &former, 1);
+  const struct charge *row = row_get(context, kind, former_key);
+  if (!row) return key;
+  bool same = !row->settled_at || request->opened_at < row->settled_at + EXPIRY_WINDOW_MS;
+  return same ? former_key : key;
+}
+
 static void request(struct expiry_turn *expiry, const struct event *event) {
   struct context *context = expiry->context;
   const struct request_charge *request = event->value;
-  struct str key = row_key(context, &charge_rows[ROW_CHARGE], &request->charge_key, 1);
+  struct str key = key_of(context, request);
   const struct charge *known = row_get(context, &charge_rows[ROW_CHARGE], key);
   struct charge row = {.reservation_id = request->reservation_id,
                        .customer_id = request->customer_id,

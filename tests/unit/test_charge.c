@@ -108,6 +108,27 @@ static void a_request_while_a_call_is_out_starts_no_other(void **unused) {
   harness_close(&h);
 }
 
+/* The ledger was reset, and opens again what an earlier version charged under the id alone. */
+static void what_an_earlier_version_charged_is_not_charged_again_under_its_opening(void **unused) {
+  (void)unused;
+  struct harness h;
+  open_charge(&h);
+  assert_string_equal(request(&h, 2000, CALL_APPROVED), "ChargeSettled(CHARGE,yes)");
+  struct request_charge again = {.reservation_id = STR("r"),
+                                 .customer_id = STR("c"),
+                                 .charge_key = STR("r/0123456789abcdef/charge"),
+                                 .amount = 5,
+                                 .attempt = 1,
+                                 .opened_at = 1000};
+  assert_string_equal(harness_send(&h, 3000, "r", RECORD_REQUEST_CHARGE, &again),
+                      "ChargeSettled(CHARGE,yes)");
+  assert_int_equal(fake_world_state.calls, 1);
+  again.opened_at = 2000 + EXPIRY_WINDOW_MS; /* the id is used again */
+  harness_send(&h, 2000 + EXPIRY_WINDOW_MS, "r", RECORD_REQUEST_CHARGE, &again);
+  assert_int_equal(fake_world_state.calls, 2);
+  harness_close(&h);
+}
+
 /* ---- the breaker ---- */
 
 /* So many charges, each of its own key; what came out of the last. */
@@ -251,6 +272,7 @@ int main(void) {
       cmocka_unit_test(silence_is_unknown_and_asked_by_the_key_until_the_provider_answers),
       cmocka_unit_test(a_process_that_dies_while_calling_leaves_word_and_the_next_one_asks),
       cmocka_unit_test(a_request_while_a_call_is_out_starts_no_other),
+      cmocka_unit_test(what_an_earlier_version_charged_is_not_charged_again_under_its_opening),
       cmocka_unit_test(
           the_breaker_opens_when_half_of_the_calls_fail_and_closes_when_probes_go_well),
       cmocka_unit_test(probes_whose_process_died_are_given_up_and_others_made),
