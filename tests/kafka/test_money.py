@@ -1,10 +1,12 @@
 """Money that moved while the answer was lost, and charges that wait by the thousand: a provider of its own, which dies at the worst moments."""
 import json
+import signal
 import socketserver
 import threading
+import time
 
 import pytest
-from conftest import FILTERS, wait_until
+from conftest import FILTERS, tell, wait_until
 
 
 class Provider:
@@ -171,3 +173,33 @@ def test_money_that_moved_is_delivered_though_the_provider_that_came_back_answer
     assert "DEFERRED" not in charge_states(shop, "second")
     wait_until(shop.settled, "everything to settle")
     shop.prove()
+
+
+WAITING = 2000
+
+
+def test_charges_that_wait_by_the_thousand_are_all_paid_once_the_provider_is_back(shop, provider):
+    """scripts/bench waiting is the same with 100,000. Few calls at a time make the same of it here: more waits than they take in two seconds."""
+    shop.restart("charge", signal.SIGTERM, flags=["--provider-calls", "4"])
+    shop.send(show("hall", capacity=WAITING, hold_seconds=600))
+    shop.wait_item("hall", available=WAITING)
+    with provider.lock:
+        provider.die()
+    shop.send(*[reserve("w-%d" % i, "hall") for i in range(WAITING)])
+    shop.wait_item("hall", held=WAITING)
+
+    def breakers():
+        lines = shop.filters["charge", 0].get("/metrics")[1].splitlines()
+        return [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("holdfast_breaker_state{")]
+
+    wait_until(lambda: min(breakers()) > 0, "every breaker to be open")
+    openings = len(shop.read("breaker-events"))
+    wait_until(lambda: len(shop.read("breaker-events")) >= openings + 8, "the breakers to try in vain")
+    provider.start()
+    began = time.monotonic()
+    wait_until(lambda: max(breakers()) == 0, "every breaker to be closed", 70)  # it waits for 60 s at most
+    closed = time.monotonic()
+    shop.wait_item("hall", sold=WAITING)
+    tell("%d charges waited: breakers closed %.1f s after the provider was back, all paid %.1f s later" % (
+        WAITING, closed - began, time.monotonic() - closed))
+    assert len(provider.books) == WAITING and set(provider.books.values()) == {1}
