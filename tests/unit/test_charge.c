@@ -242,6 +242,50 @@ static void a_call_that_the_breaker_holds_back_is_deferred_with_the_time_of_the_
   harness_close(&h);
 }
 
+/* When the last deferred charge is to come again. */
+static int64_t last_retry_at(struct harness *h) {
+  int64_t retry_at = 0, next = 0;
+  const struct memory_record *record;
+  for (; (record = memory_read(h->cluster, "payment-requests", 0, next));
+       next = record->offset + 1) {
+    struct record decoded;
+    char error[CODEC_ERROR_SIZE];
+    assert_true(codec_decode(h->codec, record->value, &h->arena, &decoded, error));
+    if (decoded.type == RECORD_CHARGE_DEFERRED)
+      retry_at = ((const struct charge_deferred *)decoded.value)->retry_at;
+  }
+  return retry_at;
+}
+
+static void charges_that_are_held_back_come_again_one_each_millisecond(void **unused) {
+  (void)unused;
+  struct harness h;
+  open_charge(&h);
+  fake_world_state.answer = CALL_NOT_MADE;
+  send_charges(&h, "r", BREAKER_CALLS_MIN, 1000);
+  for (int i = 0; i < 5; i++) {
+    send_charges(&h, arena_format(&h.arena, "held%d-", i).data, 1, 2000);
+    assert_int_equal(last_retry_at(&h), 1000 + BREAKER_OPEN_MS + i);
+  }
+  harness_close(&h);
+}
+
+static void a_queue_that_a_wrong_clock_has_moved_away_begins_anew(void **unused) {
+  (void)unused;
+  struct harness h;
+  const int64_t year = INT64_C(365) * 86400 * 1000;
+  open_charge(&h);
+  fake_world_state.answer = CALL_NOT_MADE;
+  send_charges(&h, "r", BREAKER_CALLS_MIN, year);
+  send_charges(&h, "held", 1, year);
+  assert_true(last_retry_at(&h) > year);
+  fake_world_state.answer = -1;
+  send_charges(&h, "probe", BREAKER_PROBES, 1000);
+  send_charges(&h, "then", 1, 1000);
+  assert_int_equal(last_retry_at(&h), 1000 + BREAKER_PROBE_WAIT_MS);
+  harness_close(&h);
+}
+
 static void an_unknown_charge_waits_for_the_breaker_and_stays_unknown(void **unused) {
   (void)unused;
   struct harness h;
@@ -279,6 +323,8 @@ int main(void) {
       cmocka_unit_test(answers_to_calls_of_before_the_breaker_opened_are_no_probes),
       cmocka_unit_test(
           a_call_that_the_breaker_holds_back_is_deferred_with_the_time_of_the_next_try),
+      cmocka_unit_test(charges_that_are_held_back_come_again_one_each_millisecond),
+      cmocka_unit_test(a_queue_that_a_wrong_clock_has_moved_away_begins_anew),
       cmocka_unit_test(an_unknown_charge_waits_for_the_breaker_and_stays_unknown),
       cmocka_unit_test(the_wait_between_tries_doubles_up_to_half_a_minute),
   };
