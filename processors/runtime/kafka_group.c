@@ -27,6 +27,7 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
     rd_kafka_assign(consumer, NULL);
     self->revoked = true;
     self->assigned = self->holding = false;
+    self->gap = KAFKA_NO_GAP;
     return;
   }
   /* Any explicit offset, since each partition is paused until the table of recovery says where it
@@ -205,9 +206,35 @@ static void wake_fetcher(struct log_kafka *self) {
   rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* A batch that no record can be made of: its records come by their places. Whether it is one or
+ * not, its partition is read again from where that is known, as librdkafka may have read on. False:
+ * the log failed. */
+static bool meet_gap(struct log_kafka *self, const rd_kafka_message_t *message) {
+  int32_t partition = message->partition;
+  int64_t from = partition >= 0 && partition < self->input_partitions ? self->next[partition] : -1;
+  if (from < 0) return true; /* the table of recovery has not said yet where it goes on */
+  struct kafka_gap gap = KAFKA_NO_GAP;
+  log_warning("%s-%" PRId32 "@%" PRId64 ": %s", self->input, partition, from,
+              rd_kafka_message_errstr(message));
+  bool found = kafka_gap_find(self->options, self->input, partition, from, &gap);
+  if (kafka_seek(&self->log, partition, found ? gap.last + 1 : from) != LOG_OK) return false;
+  self->gap = gap;
+  return true;
+}
+
+static bool next_of_gap(struct log_kafka *self, struct log_event *event) {
+  int64_t offset;
+  if (!kafka_gap_next(&self->gap, &offset)) return false;
+  event->kind = LOG_RECORD;
+  event->record = (struct log_record){
+      .partition = self->gap.partition, .offset = offset, .fault = self->gap.why};
+  return true;
+}
+
 void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   struct log_kafka *self = self_of(log);
   *event = (struct log_event){.kind = LOG_IDLE};
+  if (next_of_gap(self, event)) return;
   rd_kafka_message_t *message =
       self->revoked || self->assigned ? NULL : next_message(self, timeout_ms);
   if (self->revoked || self->assigned) {
@@ -231,7 +258,9 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
     self->next[message->partition] = message->offset + 1;
     return;
   }
-  if (consumer_failed(self, message)) event->kind = LOG_FAILED;
+  bool fine =
+      kafka_gap_reason(message->err) ? meet_gap(self, message) : !consumer_failed(self, message);
+  if (!fine) event->kind = LOG_FAILED;
   rd_kafka_message_destroy(message);
 }
 
@@ -272,6 +301,7 @@ enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset) {
   }
   rd_kafka_topic_partition_list_destroy(list);
   self->next[partition] = offset;
+  if (self->gap.partition == partition) self->gap = KAFKA_NO_GAP;
   return status == LOG_OK ? LOG_OK : LOG_FATAL;
 }
 

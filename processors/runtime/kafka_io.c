@@ -5,6 +5,7 @@
 #include <sysexits.h>
 
 #include "kafka_client.h"
+#include "kafka_gap.h"
 
 #define POLL_MS 200
 #define SILENT_POLLS 150 /* longer than a transaction may stay open */
@@ -97,9 +98,12 @@ struct kafka_reader {
   rd_kafka_message_t *message; /* of the last record */
   int32_t first, count;        /* partitions */
   int64_t *ends;               /* -1: not at its end */
+  int64_t *next;               /* what each partition should give next; -1: not known yet */
+  struct kafka_gap gap;        /* records that come by their place alone */
 };
 
 static void start(struct kafka_reader *reader, int32_t partition, int64_t from) {
+  reader->next[partition - reader->first] = from < 0 ? -1 : from;
   int64_t offset = from == KAFKA_READ_BEGINNING ? RD_KAFKA_OFFSET_BEGINNING
                    : from == KAFKA_READ_END     ? RD_KAFKA_OFFSET_END
                    : from < KAFKA_READ_BEGINNING
@@ -118,7 +122,9 @@ static void stop(struct kafka_reader *reader) {
   reader->queue = NULL;
   reader->topic = NULL;
   free(reader->ends);
-  reader->ends = NULL;
+  free(reader->next);
+  reader->ends = reader->next = NULL;
+  reader->gap = KAFKA_NO_GAP;
 }
 
 /* partition -1: all. The topic's partition count, or -1. */
@@ -136,6 +142,7 @@ static int32_t choose(struct kafka_reader *reader, const char *topic, int32_t pa
   reader->first = partition < 0 ? 0 : partition;
   reader->count = partition < 0 ? partitions : 1;
   reader->ends = xcalloc((size_t)reader->count, sizeof *reader->ends);
+  reader->next = xcalloc((size_t)reader->count, sizeof *reader->next);
   for (int32_t i = 0; i < reader->count; i++) reader->ends[i] = -1;
   reader->topic = rd_kafka_topic_new(reader->handle, name, NULL);
   reader->queue = rd_kafka_queue_new(reader->handle);
@@ -200,17 +207,46 @@ static void convert(rd_kafka_message_t *message, struct memory_record *record) {
                                    .produced_at = kafka_header(headers, "produced-at")};
 }
 
+static enum kafka_read next_of_gap(struct kafka_reader *reader, int32_t *partition,
+                                   struct memory_record *record) {
+  int64_t offset;
+  if (!kafka_gap_next(&reader->gap, &offset)) return KAFKA_READ_NOTHING;
+  *partition = reader->gap.partition;
+  *record = (struct memory_record){.offset = offset, .fault = reader->gap.why};
+  return KAFKA_READ_RECORD;
+}
+
+/* As in the group's consumer: read on behind it, or once more. */
+static void meet_gap(struct kafka_reader *reader, const rd_kafka_message_t *message) {
+  int64_t from = reader->next[message->partition - reader->first];
+  if (from < 0) from = message->offset;
+  reader->ends[message->partition - reader->first] = -1;
+  reader->gap = KAFKA_NO_GAP;
+  bool found = kafka_gap_find(reader->options, rd_kafka_topic_name(reader->topic),
+                              message->partition, from, &reader->gap);
+  rd_kafka_consume_stop(reader->topic, message->partition);
+  start(reader, message->partition, found ? reader->gap.last + 1 : from);
+}
+
 enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition,
                                   struct memory_record *record, struct log_failure *failure) {
+  if (next_of_gap(reader, partition, record) == KAFKA_READ_RECORD) return KAFKA_READ_RECORD;
   if (reader->message) rd_kafka_message_destroy(reader->message);
   reader->message = rd_kafka_consume_queue(reader->queue, timeout_ms);
   rd_kafka_message_t *message = reader->message;
   if (!message) return KAFKA_READ_NOTHING;
   *partition = message->partition;
   if (!message->err) {
+    int64_t *next = &reader->next[message->partition - reader->first];
+    if (message->offset < *next) return KAFKA_READ_NOTHING; /* of before a gap was met */
+    *next = message->offset + 1;
     reader->ends[message->partition - reader->first] = -1;
     convert(message, record);
     return KAFKA_READ_RECORD;
+  }
+  if (kafka_gap_reason(message->err)) {
+    meet_gap(reader, message);
+    return next_of_gap(reader, partition, record);
   }
   if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     log_fail(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));

@@ -47,8 +47,9 @@ int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition);
 
 enum kafka_read { KAFKA_READ_RECORD, KAFKA_READ_NOTHING, KAFKA_READ_AT_END, KAFKA_READ_FAILED };
 
-/* The next record, valid until the next call. KAFKA_READ_AT_END: every partition was read to the
- * end it had at some moment since. */
+/* The next record, valid until the next call; one whose bytes cannot be had has its `fault` set,
+ * and nothing but its place. KAFKA_READ_AT_END: every partition was read to the end it had at some
+ * moment since. */
 enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition,
                                   struct memory_record *record, struct log_failure *failure);
 void kafka_reader_close(struct kafka_reader *reader);

@@ -259,6 +259,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
   self->options = options;
   kafka_topic_name(options, processor->input, self->input);
   self->client = processor->name;
+  self->gap = KAFKA_NO_GAP;
   char group[TOPIC_NAME_MAX];
   kafka_topic_name(options, processor->name, group);
   snprintf(self->slot_id, sizeof self->slot_id, "%s-%" PRId64, group,

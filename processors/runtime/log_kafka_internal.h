@@ -6,6 +6,7 @@
 
 #include "arena.h"
 #include "kafka_client.h"
+#include "kafka_gap.h"
 #include "log.h"
 
 #define TOPICS_MAX 16
@@ -37,6 +38,7 @@ struct log_kafka {
   size_t queue_messages;   /* queued.min.messages */
   size_t taken;            /* records, since the fetcher was woken */
   int64_t *next;           /* by partition of the input: what the next poll should give */
+  struct kafka_gap gap;    /* records of the input that come by their place alone */
   int32_t input_partitions;
   size_t outstanding; /* deliveries */
   char delivery_error[256];

@@ -1,0 +1,93 @@
+"""A hostile producer at the entrance: whatever it sends, the next good command is served, no filter takes more memory than is stated, and the
+audit is clean. With the plain build, as memory is measured."""
+import json
+
+import conftest
+import pytest
+from conftest import FILTERS, ROOT, encode, tell, wait_until
+from hostile import LIMIT, Hostile, throw_round
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_build():
+    before, conftest.BIN = conftest.BIN, ROOT / "build/bin"
+    yield
+    conftest.BIN = before
+
+
+def letters(pipeline):
+    return pipeline.read("dead-letters")
+
+
+def test_what_compresses_well_is_a_dead_letter_by_its_beginning_or_by_its_place(pipeline):
+    pipeline.apply()
+    hostile = Hostile(pipeline)
+    hostile.zeros(3000000, "zstd", partition=0)
+    hostile.zeros(150000000, "zstd", partition=0)
+    hostile.send([(b"after", b"garbage", [])], partition=0)
+    pipeline.start("reserve-requested")
+    wait_until(lambda: len(letters(pipeline)) == 3, "three dead letters")
+    large, unread, after = sorted(letters(pipeline), key=lambda line: line["headers"]["causation"])
+    assert large["headers"]["whole-value"].startswith("3000000 bytes, sha256 "), large["headers"]
+    assert len(large["value"]["bytes"]) == 2 * LIMIT
+    assert unread["value"] is None and "cannot be decompressed" in unread["headers"]["error"], unread
+    assert unread["headers"]["causation"] == "reservation-commands-0-1"
+    assert after["headers"]["causation"] == "reservation-commands-0-2"
+    pipeline.audit()
+    pipeline.replay("reserve-requested")
+
+
+def test_a_batch_that_cannot_be_fetched_is_passed_record_by_record_and_nothing_else_is(pipeline):
+    """What shares a compressed batch with it has one sender, and cannot be had either: it is named by its place."""
+    pipeline.apply()
+    hostile = Hostile(pipeline)
+    good = encode("Pay", reservation_id="r", customer_id="c")
+    hostile.send([(b"r", good, [])], partition=2)
+    hostile.send([(b"r", good, [])] * 20 + [(b"z", bytes(150000000), [])] + [(b"r", good, [])] * 20, partition=2,
+                 **{"compression.codec": "zstd", "linger.ms": 1000, "batch.size": 200000000})
+    hostile.send([(b"r", good, [])], partition=2)
+    pipeline.start("reserve-requested")
+    wait_until(lambda: len(pipeline.read("payment-requests")) == 2, "the good commands before and after")
+    places = sorted(int(line["headers"]["causation"].rsplit("-", 1)[1]) for line in letters(pipeline))
+    assert places == list(range(1, 42)), places
+    pipeline.replay("reserve-requested")
+
+
+def test_between_filters_it_stops_the_one_that_reads_it_and_skip_passes_exactly_it(pipeline):
+    pipeline.apply()
+    requests = [encode("RegisterItem", item_id=name, title=name, kind="BOOK", capacity=1, price=0, payment="NONE", max_per_reservation=1,
+                       hold_seconds=60, options=[], screen="", rows=[], manager_id="") for name in ("before", "after")]
+    hostile = Hostile(pipeline, "stock-requests")
+    hostile.send([(b"before", requests[0], [])], partition=1)
+    hostile.zeros(150000000, "zstd", partition=1)
+    hostile.send([(b"after", requests[1], [])], partition=1)
+    for _ in range(2):
+        stock = pipeline.start("stock-check", wait=False)
+        wait_until(lambda: stock.process.poll() is not None, "stock-check to stop")
+        assert stock.process.returncode == 78, stock.text()
+        assert "stock-requests-1@1 cannot be processed: its batch cannot be decompressed" in stock.text(), stock.text()
+        assert "holdfast skip stock-requests 1 1" in stock.text()
+    refused = pipeline.holdfast("skip", "stock-requests", "1", "2", check=False)
+    assert refused.returncode == 65 and "next record is at 1" in refused.stderr, refused.stderr
+    pipeline.holdfast("skip", "stock-requests", "1", "1")
+    pipeline.start("stock-check")
+    wait_until(lambda: {line["key"] for line in pipeline.read("stock-levels")} == {"before", "after"}, "both items")
+
+
+def test_a_batch_whose_checksum_is_wrong_is_not_passed_over_in_silence(pipeline):
+    """librdkafka tells of it and reads on behind it."""
+    pipeline.apply()
+    hostile = Hostile(pipeline)
+    for name in (b"first", b"damaged-here", b"last"):
+        hostile.send([(name, encode("Pay", reservation_id=name.decode(), customer_id="c"), [])], partition=3)
+    (segment,) = pipeline.broker.folder.glob("**/%sreservation-commands-3/*.log" % pipeline.prefix)
+    with open(segment, "r+b") as file:
+        bytes_ = file.read()
+        file.seek(bytes_.index(b"damaged-here"))
+        file.write(b"D")
+    pipeline.start("reserve-requested")
+    wait_until(lambda: [line["key"] for line in pipeline.read("payment-requests")] == ["first", "last"], "what is not damaged")
+    (letter,) = letters(pipeline)
+    assert letter["headers"]["causation"] == "reservation-commands-3-1" and "the checksum is wrong" in letter["headers"]["error"], letter
