@@ -34,6 +34,7 @@ static void readyz(struct health *self, struct http_request *request) {
   char waits[256];
   int64_t lag = atomic_load(&runtime_metrics(self->runtime)->lag);
   runtime_waits_for(self->runtime, waits, sizeof waits);
+  if (!waits[0]) runtime_stalled(self->runtime, waits, sizeof waits);
   if (!waits[0] && lag > self->ready_lag) {
     snprintf(waits, sizeof waits,
              "working off a lag of %" PRId64 " records, more than the %" PRId64 " of --ready-lag",

@@ -130,7 +130,8 @@ static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *me
          LOG_FATAL;
 }
 
-static bool broker_answers(struct log_kafka *self) {
+bool kafka_answers(struct log *log) {
+  struct log_kafka *self = self_of(log);
   const struct rd_kafka_metadata *metadata;
   if (rd_kafka_metadata(self->consumer, 0, NULL, &metadata, PROBE_TIMEOUT_MS)) return false;
   rd_kafka_metadata_destroy(metadata);
@@ -144,7 +145,7 @@ static bool left_out(struct log_kafka *self) {
   int64_t now = clock_monotonic_s();
   if (member || !self->member_until) self->member_until = now;
   if (now - self->member_until < GROUP_GIVE_UP_S) return false;
-  if (!broker_answers(self)) {
+  if (!kafka_answers(&self->log)) {
     log_warning("no broker answers: waiting for one");
     self->member_until = now;
     return false;

@@ -120,6 +120,7 @@ struct log_class {
   int32_t (*partition_count)(struct log *log, int topic);
   int64_t (*lag)(struct log *log,
                  int32_t partition); /* records not yet polled, as last heard; -1: unknown */
+  bool (*answers)(struct log *log);  /* asks a broker, for seconds at most. NULL: always */
   int64_t (*now)(struct log *log);   /* milliseconds since 1970 */
 };
 

@@ -179,6 +179,7 @@ static const struct log_class kafka_class = {.close = kafka_close,
                                              .topic = kafka_topic,
                                              .partition_count = kafka_partitions,
                                              .lag = kafka_lag,
+                                             .answers = kafka_answers,
                                              .now = kafka_now};
 
 rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *failure) {

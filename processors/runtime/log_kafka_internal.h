@@ -54,6 +54,7 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
 void kafka_take_message(rd_kafka_message_t *message, struct log_record *out);
 enum log_status kafka_join(struct log *log);
 void kafka_poll(struct log *log, int timeout_ms, struct log_event *event);
+bool kafka_answers(struct log *log);
 void kafka_release(struct log *log, struct log_record *record);
 enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset);
 enum log_status kafka_resume(struct log *log, int32_t partition);

@@ -82,6 +82,10 @@ char *metrics_text(struct runtime *runtime, const struct processor *processor, s
   const struct page page = {.out = open_memstream(&text, size), .filter = processor->name};
   if (!page.out) abort(); /* no memory */
   put_counts(&page, runtime_metrics(runtime));
+  char first[256];
+  put(&page, "stalled_partitions", "gauge",
+      "Partitions that give nothing although records wait in them; /readyz names one.",
+      (double)runtime_stalled(runtime, first, sizeof first));
   put(&page, "process_resident_bytes", "gauge", "Resident memory.", resident_bytes());
   put(&page, "process_cpu_seconds_total", "counter", "CPU time.", cpu_seconds());
   struct arena arena = {0};

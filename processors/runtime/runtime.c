@@ -313,12 +313,14 @@ static int patience(struct runtime *runtime, int wait_ms, bool busy, size_t plac
   return next >= wait_ms ? wait_ms : next > 0 ? (int)next : 0;
 }
 
-static void measure(struct runtime *runtime) {
+/* polled: the log could have given something. */
+static void measure(struct runtime *runtime, bool polled) {
   atomic_store_explicit(&runtime->metrics.last_step_ms, runtime->batch_time, memory_order_relaxed);
   int64_t lag = 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     int64_t one = runtime->log->class->lag(runtime->log, runtime->partitions[i].id);
     lag = one < 0 || lag < 0 ? -1 : lag + one;
+    stall_watch(runtime, &runtime->partitions[i], polled ? one : 0);
   }
   atomic_store_explicit(&runtime->metrics.lag, lag, memory_order_relaxed);
 }
@@ -352,6 +354,7 @@ static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms,
   runtime->places = world ? world->room(runtime->world) : 0;
   timers->room = timers->count + most - runtime->batch_count;
   if (!world || runtime->places) collect_due(runtime, timers);
+  measure(runtime, room > 0);
   return true;
 }
 
@@ -363,7 +366,6 @@ enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   runtime->batch_time = runtime->log->class->now(runtime->log);
   struct timers timers = {.runtime = runtime, .events = runtime->timers};
   if (!collect(runtime, &timers, wait_ms, &busy)) return failed(runtime);
-  measure(runtime);
   if (runtime->batch_count + timers.count == 0) return busy ? RUNTIME_BUSY : RUNTIME_IDLE;
   enum log_status status = commit_batch(runtime, timers.events, timers.count);
   bool over = status == LOG_FATAL || status == LOG_AGAIN || runtime->unreadable;

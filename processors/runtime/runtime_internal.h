@@ -33,6 +33,9 @@ struct partition {
   int64_t next_due;     /* no entry of the due index lies before it */
   int64_t written_at;   /* of the store, kept while catching up */
   bool rebuilding;
+  int64_t watched, watched_since; /* what `polled` was, and since when; ms of the log's clock */
+  bool stalled; /* records wait, and none comes. With stalled_at under partitions_lock */
+  int64_t stalled_at;
 };
 
 /* A record whose decision would produce what cannot be: the batch ends with it when it is read
@@ -158,6 +161,11 @@ enum log_status fault_answer(struct context *context, const char *reason);
 enum log_status fault_found(struct runtime *runtime, int32_t partition, int64_t offset,
                             const char *what, const char *why);
 bool fault_is_of(const struct runtime *runtime, const struct log_record *record);
+
+/* ---- stall.c ---- */
+
+/* Once a turn in which the log was polled, for each partition. lag as the log's. */
+void stall_watch(struct runtime *runtime, struct partition *partition, int64_t lag);
 
 /* ---- commit.c ---- */
 

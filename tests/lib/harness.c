@@ -29,6 +29,7 @@ static void open_with(struct harness *harness, const struct processor *processor
                                   .tombstone_retention_ms = INT64_MAX};
   config.log = memory_log_open(harness->cluster, harness->processor->name,
                                harness->processor->input, harness->processor->changelog, 0);
+  harness->log = config.log;
   harness->runtime = runtime_new(&config, &failure);
   if (!harness->runtime) fail_msg("%s", failure.text);
 }

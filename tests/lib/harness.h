@@ -20,6 +20,7 @@ struct harness {
   struct memory_cluster *cluster;
   const struct processor *processor;
   struct runtime *runtime;
+  struct log *log; /* of the runtime */
   struct codec *codec;
   struct tail *tail;
   struct arena arena;

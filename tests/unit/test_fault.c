@@ -202,6 +202,56 @@ static void a_row_that_grows_too_large_stops_the_filter_at_its_record(void **unu
   stops_at_too_much("row", "RegisterCustomer: would be larger than a record may be");
 }
 
+/* ---- a partition that stands still ---- */
+
+static void gives_nothing(struct log *log, int timeout_ms, struct log_event *event) {
+  (void)log;
+  (void)timeout_ms;
+  *event = (struct log_event){.kind = LOG_IDLE};
+}
+
+static bool answering;
+
+static bool answers(struct log *log) {
+  (void)log;
+  return answering;
+}
+
+static size_t stalled_at(struct harness *h, int64_t now, char *text, size_t size) {
+  harness_wait(h, now);
+  return runtime_stalled(h->runtime, text, size);
+}
+
+static void a_partition_that_gives_nothing_though_a_record_is_there_says_where_it_stands(
+    void **unused) {
+  (void)unused;
+  char text[256];
+  struct harness h;
+  harness_open_processor(&h, &closed);
+  append(&h, "before");
+  assert_int_equal(stalled_at(&h, 1, text, sizeof text), 0);
+  const struct log_class *moving = h.log->class;
+  struct log_class still = *moving;
+  still.poll = gives_nothing;
+  still.answers = answers;
+  h.log->class = &still;
+  assert_int_equal(stalled_at(&h, 100000, text, sizeof text), 0); /* nothing waits */
+  append(&h, "after");
+  stalled_at(&h, 100001, text, sizeof text);
+  assert_int_equal(stalled_at(&h, 130000, text, sizeof text), 0);
+  answering = false;
+  assert_int_equal(stalled_at(&h, 130002, text, sizeof text), 0);
+  answering = true;
+  assert_int_equal(stalled_at(&h, 160003, text, sizeof text), 1);
+  assert_string_equal(text,
+                      "partition 0 of pays stands at offset 1: records wait there, and none "
+                      "comes");
+  h.log->class = moving;
+  assert_int_equal(stalled_at(&h, 160004, text, sizeof text), 0);
+  assert_int_equal(count(&h, "made", "after"), 1);
+  harness_close(&h);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_dead_letter_of_any_size_is_kept_as_its_beginning_its_length_and_its_hash),
@@ -212,6 +262,8 @@ int main(void) {
       cmocka_unit_test(
           what_cannot_be_fetched_stops_a_filter_once_what_stands_before_it_is_committed),
       cmocka_unit_test(a_decision_that_produces_too_much_stops_the_filter_at_its_record),
+      cmocka_unit_test(
+          a_partition_that_gives_nothing_though_a_record_is_there_says_where_it_stands),
       cmocka_unit_test(a_row_that_grows_too_large_stops_the_filter_at_its_record),
   };
   return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
