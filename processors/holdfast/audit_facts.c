@@ -538,7 +538,9 @@ static void told_refusal(struct auditor *auditor, const struct audit_event *even
 /* What a record shows whether its consumer has read it or not. */
 static void look_at(struct auditor *auditor, const struct audit_event *event, bool readable) {
   auditor->partitions[event->topic][event->partition].seen = event->record->offset + 1;
-  if (!audit_topics[event->topic].again) check_order(auditor, event);
+  /* The headers of a command are whatever its sender says. */
+  bool ours = event->topic != AUDIT_COMMANDS;
+  if (ours && !audit_topics[event->topic].again) check_order(auditor, event);
   if (readable && event->topic == AUDIT_LEDGER) audit_answer(auditor, event);
   if (readable && event->topic == AUDIT_EVENTS && event->value.type == RECORD_COMMAND_REFUSED)
     told_refusal(auditor, event);

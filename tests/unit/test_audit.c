@@ -423,11 +423,35 @@ static void a_dead_letter_that_is_cut_is_not_taken_for_a_command(void **unused) 
   close_shop(&shop);
 }
 
+/* A client may say in its headers whatever the filters say in theirs. */
+static void headers_that_a_client_makes_up_say_nothing_to_the_audit(void **unused) {
+  (void)unused;
+  struct shop shop;
+  open_shop(&shop);
+  struct pay pay = {STR("r1"), STR("kim")};
+  struct str bytes = codec_encode(shop.codec, (struct record){RECORD_PAY, &pay}, &shop.arena);
+  static const char *const sources[] = {"reserve-requested/0", "reserve-requested/0",
+                                        "x/99999999999999999999", "/", "x/-"};
+  for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+    memory_append(shop.cluster, "reservation-commands", -1,
+                  &(struct memory_record){.timestamp = 1000,
+                                          .key = STR("r1"),
+                                          .value = bytes,
+                                          .source = str_of(sources[i]),
+                                          .causation = STR("reservation-commands-0-1")});
+  settle(&shop);
+  struct audit_summary summary;
+  audit_read(&shop, &tamperings[0], AUDIT_TOPIC_COUNT, &summary);
+  assert_int_equal(violations, 0);
+  close_shop(&shop);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(whatever_is_taken_away_or_repeated_is_found),
       cmocka_unit_test(what_tally_and_notify_have_not_read_breaks_nothing),
       cmocka_unit_test(a_dead_letter_that_is_cut_is_not_taken_for_a_command),
+      cmocka_unit_test(headers_that_a_client_makes_up_say_nothing_to_the_audit),
       cmocka_unit_test(what_a_consumer_has_not_read_is_on_its_way),
       cmocka_unit_test(a_pay_or_cancel_that_the_ledger_forgets_for_its_offset_is_found),
       cmocka_unit_test(a_cancel_that_overtakes_its_reserve_in_another_partition_is_found),
