@@ -29,7 +29,7 @@ symbol = $(subst -,_,$(1))
 BINARIES := $(addprefix $(BUILD)/bin/,$(FILTERS) holdfast)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help new test-build unit chaos sim sim-mutants check schema-check schema-release format format-check layering clean
+.PHONY: all help new test-build unit fuzz fuzz-build fuzz-targets chaos sim sim-mutants check schema-check schema-release format format-check layering clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -131,6 +131,22 @@ MINUTES ?= 10
 chaos: all test-build ## harm pipelines on a real broker for so long: MINUTES=n
 	CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(SEED),SEED=$(SEED)) $(BUILD)/venv/bin/python -m pytest -q -s --tb=short -p no:cacheprovider tests/kafka/test_chaos.py tests/kafka/test_proof.py
 
+# Everything again with clang, which has libFuzzer; its warnings are not gcc's.
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
+$(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(AUDITOR) $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+
+fuzz-targets: $(FUZZ_TARGETS)
+
+fuzz-build:
+	+@$(MAKE) -s BUILD=build/fuzz CC=clang-14 WARNINGS=-Wno-everything CFLAGS="-O1 -g" \
+	  EXTRA_CFLAGS="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
+
+# SECONDS is the shell's own variable: only what is said here counts.
+fuzz: fuzz-build ## feed every decoder of what comes from outside with damaged bytes: SECONDS=n for each
+	@scripts/fuzz $(if $(filter command line,$(origin SECONDS)),$(SECONDS),10)
+
 new: ## a new filter that builds, runs and is tested: make new NAME=waitlist
 	@scripts/new $(NAME)
 
@@ -156,6 +172,6 @@ layering: $(ALL_FILTER_OBJECTS) ## refuse includes and calls that cross the laye
 	@scripts/layering $(BUILD) $(FILTERS)
 
 clean: ## remove what was built, not the broker's jars
-	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test
+	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test $(BUILD)/fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

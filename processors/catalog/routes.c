@@ -25,7 +25,8 @@ static json_t *show_seats(const struct view *view, void *user, struct str key, c
 
 /* GET /items */
 static void list_items(const struct view *view, struct http_request *request) {
-  request->body = view_page(view, request, &catalog_rows[ROW_ITEM], STR(""), show_item, NULL);
+  json_t *page = view_page(view, request, &catalog_rows[ROW_ITEM], STR(""), show_item, NULL);
+  if (page) request->body = page; /* else it has its problem already */
 }
 
 /* GET /items/{id} */

@@ -42,6 +42,7 @@ static bool read_long(struct reader *reader, int64_t *out) {
 }
 
 bool utf8_valid(struct str text) {
+  if (!text.size) return true; /* perhaps without data */
   const uint8_t *at = (const uint8_t *)text.data, *end = at + text.size;
   while (at < end) {
     uint64_t eight;
