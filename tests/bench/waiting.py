@@ -75,7 +75,7 @@ def main():
                 count, requests / count, closed - began, time.time() - closed, stats()["calls"]))
             run.wait("approved-failed", 2 * count)
             audit = subprocess.run([BIN / "holdfast", "audit"], env=run.environment, capture_output=True, text=True)
-            print(audit.stdout + audit.stderr, end="")
+            print(audit.stdout, end="")
         finally:
             provider.terminate()
             provider.wait()
