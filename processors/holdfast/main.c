@@ -21,6 +21,7 @@ static const struct command {
     {"replay", replay_command, "run a filter on its recorded input, and compare"},
     {"snapshot", snapshot_command, "copy a filter's store with its offsets"},
     {"reset", reset_command, "let a filter do its work again from an earlier place"},
+    {"clock", clock_command, "show the time of a filter's partitions, and set back a wrong one"},
     {"skip", skip_command, "pass over a record that stops a filter"},
     {"run", run_command, "run the whole pipeline in this process, without a broker"},
 };

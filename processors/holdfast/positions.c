@@ -8,7 +8,7 @@
 
 #define PARTITIONS_MAX 1024
 
-static bool parse_time(const char *text, int64_t *out) {
+bool position_time(const char *text, int64_t *out) {
   char *end;
   if (text[0] == '@') {
     *out = strtoll(text + 1, &end, 10);
@@ -59,7 +59,7 @@ bool positions_of(struct kafka_admin *admin, const struct processor *processor, 
   char *rest;
   if (partitions > PARTITIONS_MAX) partitions = PARTITIONS_MAX;
   if (strcmp(where, "committed") == 0) return committed(admin, processor, partitions, out, failure);
-  if (parse_time(where, &time))
+  if (position_time(where, &time))
     return kafka_admin_at_time(admin, processor->input, partitions, time, out, failure);
   int64_t offset = strtoll(where, &rest, 10);
   bool number = *where >= '0' && *where <= '9' && *rest == '\0';

@@ -11,4 +11,7 @@
 bool positions_of(struct kafka_admin *admin, const struct processor *processor, const char *where,
                   int32_t partitions, int32_t only, int64_t *out, struct log_failure *failure);
 
+/* A time as above, in milliseconds since 1970. False: it is none. */
+bool position_time(const char *text, int64_t *out);
+
 #endif

@@ -2,12 +2,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "commands.h"
 #include "expiry.h"
 #include "fold.h"
+#include "group.h"
 #include "kafka_admin.h"
 #include "kafka_rewrite.h"
 #include "positions.h"
@@ -116,22 +116,7 @@ static bool is_possible(struct reset *reset) {
 }
 
 static bool members_have_left(struct reset *reset, int patience_s) {
-  for (int second = 0;; second++) {
-    int members = kafka_admin_members(reset->admin, reset->processor->name, &reset->failure);
-    if (members < 0) return false;
-    if (members == 0) return true;
-    if (second == 0 && patience_s)
-      fprintf(stderr,
-              "holdfast reset: '%s' has %d members; waiting for them to be missed, which takes "
-              "their session time-out\n",
-              reset->processor->name, members);
-    if (second >= patience_s)
-      return log_fail(&reset->failure, EX_TEMPFAIL,
-                      "the group '%s' has %d members still: stop the filter first; a static member "
-                      "counts until its session has timed out",
-                      reset->processor->name, members);
-    sleep(1);
-  }
+  return group_has_left(reset->admin, "reset", reset->processor->name, patience_s, &reset->failure);
 }
 
 /* ---- the state of that place ---- */
