@@ -15,6 +15,7 @@
 #include "json.h"
 #include "kafka_admin.h"
 #include "kafka_io.h"
+#include "money.h"
 #include "recovery.h"
 #include "spill.h"
 #include "store.h"
@@ -284,17 +285,19 @@ static bool audit_round(struct audit *audit, struct audit_summary *summary) {
 }
 
 static json_t *summary_json(const struct audit_summary *s) {
-  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
-                   "records", s->records, "reservations", s->reservations, "approved", s->approved,
-                   "failed", s->failed, "cancelled", s->cancelled, "waiting", s->waiting,
-                   "on_the_way", s->on_the_way, "refused_ids", s->refused_ids, "refused_commands",
-                   s->refused_commands, "dead_letters", s->dead_letters, "items", s->items,
-                   "units_sold", s->units_sold, "units_held", s->units_held, "charged", s->charged,
-                   "refunded", s->refunded, "told", s->told, "to_be_told", s->to_be_told, "books",
-                   s->books, "repeats", s->repeats);
+  return json_pack(
+      "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+      "records", s->records, "reservations", s->reservations, "approved", s->approved, "failed",
+      s->failed, "cancelled", s->cancelled, "waiting", s->waiting, "on_the_way", s->on_the_way,
+      "refused_ids", s->refused_ids, "refused_commands", s->refused_commands, "dead_letters",
+      s->dead_letters, "items", s->items, "units_sold", s->units_sold, "units_held", s->units_held,
+      "charged", s->charged, "charged_e18", s->charged_e18, "refunded", s->refunded, "refunded_e18",
+      s->refunded_e18, "told", s->told, "to_be_told", s->to_be_told, "books", s->books, "repeats",
+      s->repeats);
 }
 
 static void print_summary(struct audit *audit, const struct audit_summary *s, int64_t stores) {
+  char charged[MONEY_TEXT_SIZE], refunded[MONEY_TEXT_SIZE];
   if (audit->json) {
     json_t *json = json_pack("{s:b,s:I,s:o,s:O,s:I}", "clean", audit->found == 0, "violation_count",
                              audit->found, "summary", summary_json(s), "violations",
@@ -313,9 +316,11 @@ static void print_summary(struct audit *audit, const struct audit_summary *s, in
          " failed, %" PRId64 " cancelled, %" PRId64 " waiting, %" PRId64 " on their way\n",
          s->records, s->reservations, s->approved, s->failed, s->cancelled, s->waiting,
          s->on_the_way);
-  printf("%" PRId64 " items, %" PRId64 " units sold and %" PRId64 " held; %" PRId64
-         " charged and %" PRId64 " refunded\n",
-         s->items, s->units_sold, s->units_held, s->charged, s->refunded);
+  printf("%" PRId64 " items, %" PRId64 " units sold and %" PRId64
+         " held; %s"
+         " charged and %s refunded\n",
+         s->items, s->units_sold, s->units_held, money_text(s->charged_e18, s->charged, charged),
+         money_text(s->refunded_e18, s->refunded, refunded));
   printf("%" PRId64 " notices told, %" PRId64 " to be told\n", s->told, s->to_be_told);
   printf("%" PRId64 " commands refused (%" PRId64 " for a used id), %" PRId64 " dead letters",
          s->refused_commands, s->refused_ids, s->dead_letters);

@@ -110,7 +110,8 @@ struct view_facts {
 };
 
 struct tally_facts {
-  int64_t sold[3], table[3]; /* reservations, units, sum: as the outcomes have it, and as told */
+  int64_t sold[4], table[4]; /* reservations, units, sum and its whole 10^18: as the outcomes have
+                                it, and as told */
   int64_t offset;
   int32_t partition, moving;
 };

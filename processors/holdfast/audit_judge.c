@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "audit_internal.h"
+#include "money.h"
 #include "expiry.h"
 #include "store.h"
 
@@ -154,8 +155,9 @@ static void judge_money(struct judgement *judgement, struct str id, const struct
     blame(judgement, RULE_NOT_REFUNDED, id, facts, "cancelled after it was paid, and not refunded");
   if (refunded && delivered && facts->status != STATUS_REFUNDING)
     blame(judgement, RULE_REFUNDED_NOT_CANCELLED, id, facts, "refunded, and it still stands");
-  if (charged) judgement->summary->charged += facts->amount;
-  if (refunded) judgement->summary->refunded += facts->amount;
+  struct audit_summary *summary = judgement->summary;
+  if (charged) money_add(&summary->charged_e18, &summary->charged, facts->amount);
+  if (refunded) money_add(&summary->refunded_e18, &summary->refunded, facts->amount);
 }
 
 static void judge_reservation(struct judgement *judgement, struct str id,
@@ -258,12 +260,13 @@ static void judge_tally(struct judgement *judgement, struct str key,
   struct facts place = {.last_topic = AUDIT_TALLIES,
                         .last_partition = tally->partition,
                         .last_offset = tally->offset};
-  char text[320];
+  char text[320], table[MONEY_TEXT_SIZE], sold[MONEY_TEXT_SIZE];
   snprintf(text, sizeof text,
            "the tally of option '%.64s' says %" PRId64 " reservations, %" PRId64
-           " units, sum %" PRId64 "; the outcomes say %" PRId64 ", %" PRId64 ", %" PRId64,
-           item.data + item.size + 1, tally->table[0], tally->table[1], tally->table[2],
-           tally->sold[0], tally->sold[1], tally->sold[2]);
+           " units, sum %s; the outcomes say %" PRId64 ", %" PRId64 ", %s",
+           item.data + item.size + 1, tally->table[0], tally->table[1],
+           money_text(tally->table[3], tally->table[2], table), tally->sold[0], tally->sold[1],
+           money_text(tally->sold[3], tally->sold[2], sold));
   blame(judgement, RULE_TALLY_DIFFERS, item, &place, text);
 }
 

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "audit_internal.h"
+#include "money.h"
 
 /* ---- tallies ---- */
 
@@ -33,7 +34,7 @@ void audit_sold(struct auditor *auditor, const struct audit_event *event) {
   audit_load(auditor, key, &tally, sizeof tally);
   tally.sold[0] += sign;
   tally.sold[1] += sign * (int64_t)outcome->quantity;
-  tally.sold[2] += sign * outcome->amount;
+  money_add(&tally.sold[3], &tally.sold[2], sign * outcome->amount);
   audit_save(auditor, key, &tally, sizeof tally);
 }
 
@@ -42,7 +43,8 @@ void audit_tally(struct auditor *auditor, const struct audit_event *event) {
   struct tally_facts tally;
   struct str key = tally_key(auditor, table->item_id, table->option);
   audit_load(auditor, key, &tally, sizeof tally);
-  const int64_t values[] = {table->count, table->quantity, table->sum};
+  int64_t values[] = {table->count, table->quantity, 0, table->sum_e18};
+  money_add(&values[3], &values[2], table->sum);
   memcpy(tally.table, values, sizeof values);
   tally.partition = event->partition;
   tally.offset = event->record->offset;

@@ -99,8 +99,9 @@ struct audit_violation {
 /* What an audit counts. */
 struct audit_summary {
   int64_t records, reservations, approved, failed, cancelled, waiting, on_the_way, refused_ids,
-      refused_commands, dead_letters, items, units_sold, units_held, charged, refunded, told,
-      to_be_told, books, repeats, violations;
+      refused_commands, dead_letters, items, units_sold, units_held, told, to_be_told, books,
+      charged, charged_e18, refunded, refunded_e18, /* as money.h has sums */
+      repeats, violations;
   char waits[68]; /* one of those that wait, to look at; empty: none */
 };
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "commands.h"
+#include "money.h"
 #include "view_client.h"
 
 static const struct option_desc show_options[] = {{.name = "output",
@@ -115,9 +116,12 @@ static void show_tally(const json_t *json) {
   size_t i;
   json_t *one;
   printf("%-20s %14s %10s %16s\n", "option", "reservations", "units", "sum");
-  json_array_foreach(json_object_get(json, "tallies"), i, one)
-      printf("%-20s %14lld %10lld %16lld\n", *text_of(one, "option") ? text_of(one, "option") : "-",
-             number_of(one, "count"), number_of(one, "quantity"), number_of(one, "sum"));
+  json_array_foreach(json_object_get(json, "tallies"), i, one) {
+    char sum[MONEY_TEXT_SIZE];
+    printf("%-20s %14lld %10lld %16s\n", *text_of(one, "option") ? text_of(one, "option") : "-",
+           number_of(one, "count"), number_of(one, "quantity"),
+           money_text(number_of(one, "sum_e18"), number_of(one, "sum"), sum));
+  }
 }
 
 static void show_thing(const char *name, const json_t *json) {

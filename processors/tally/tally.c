@@ -2,6 +2,7 @@
  * is cancelled. The revision of the outcome tells a repeat from a step. */
 #include "tally.h"
 
+#include "money.h"
 #include "mutant.h"
 
 static void add(struct context *context, const struct reservation_outcome *outcome, int sign) {
@@ -13,7 +14,7 @@ static void add(struct context *context, const struct reservation_outcome *outco
   tally.option = outcome->option;
   tally.count += sign;
   tally.quantity += sign * (int64_t)outcome->quantity;
-  tally.sum += sign * outcome->amount;
+  money_add(&tally.sum_e18, &tally.sum, sign * outcome->amount);
   row_put(context, &tally_rows[ROW_TALLY], key, &tally);
   struct str table_key = {key.data + 1, key.size - 1}; /* behind the prefix */
   emit(context, TO_TALLIES, table_key, RECORD_OPTION_TALLY, &tally);

@@ -610,6 +610,33 @@ static void a_bet_is_counted_once_and_taken_back_once(void **unused) {
   harness_close(&h);
 }
 
+/* As much as one reservation may cost: a million units of 10^12. */
+static void a_tally_of_the_largest_amounts_is_never_wrong(void **unused) {
+  (void)unused;
+  struct harness h;
+  harness_open(&h, "tally");
+  struct reservation_outcome outcome = {.customer_id = STR("c"),
+                                        .item_id = STR("i"),
+                                        .revision = 2,
+                                        .quantity = 1000000,
+                                        .amount = INT64_C(1000000000000000000) - 1};
+  for (int cancelled = 0; cancelled < 2; cancelled++) {
+    outcome.status = cancelled ? STATUS_CANCELLED : STATUS_APPROVED;
+    outcome.revision++;
+    for (int i = 0; i < 26 - 25 * cancelled; i++) {
+      outcome.reservation_id = (struct str){"abcdefghijklmnopqrstuvwxyz" + i, 1};
+      harness_send(&h, 1000, "i", RECORD_RESERVATION_OUTCOME, &outcome);
+    }
+    json_t *row = harness_row(&h, "ti/");
+    int64_t left = 26 - cancelled;
+    assert_int_equal(json_integer_value(json_object_get(row, "sum_e18")), left - 1);
+    assert_int_equal(json_integer_value(json_object_get(row, "sum")),
+                     INT64_C(1000000000000000000) - left);
+    json_decref(row);
+  }
+  harness_close(&h);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(commands_are_checked_at_the_entrance),
@@ -626,6 +653,7 @@ int main(void) {
       cmocka_unit_test(a_clock_that_steps_loses_no_deadline_and_repeats_none),
       cmocka_unit_test(outcomes_and_holds_follow_the_status),
       cmocka_unit_test(a_bet_is_counted_once_and_taken_back_once),
+      cmocka_unit_test(a_tally_of_the_largest_amounts_is_never_wrong),
       cmocka_unit_test(a_view_ignores_what_it_has_seen),
       cmocka_unit_test(an_id_that_was_reused_shows_in_the_senders_list_and_not_in_the_owners),
       cmocka_unit_test(a_refusal_is_shown_once_and_another_at_its_place_in_a_new_topic_too),
