@@ -112,6 +112,10 @@ static bool count_too_old(struct expiry_turn *turn, bool too_old) {
   return true;
 }
 
+void expiry_missed(struct expiry_turn *turn) {
+  count_too_old(turn, true);
+}
+
 bool expiry_is_old(struct expiry_turn *turn, int64_t time) {
   return count_too_old(turn, is_past(turn, time, EXPIRY_WINDOW_MS));
 }

@@ -87,6 +87,9 @@ bool expiry_is_old(struct expiry_turn *turn, int64_t time);
  * either may be of a wrong clock. A "yes" is counted and warned of. */
 bool expiry_has_gone(struct expiry_turn *turn, int64_t time, int64_t opened_at);
 
+/* A step whose row should be there and is not: as if it were too old. */
+void expiry_missed(struct expiry_turn *turn);
+
 /* The row has settled at that time, by the clock of some host: it may go later. Noted at each step
  * that settles it. A wrong clock neither keeps the row for ever nor lets it go early. */
 void expiry_note(struct expiry_turn *turn, struct str row_key, int64_t at);

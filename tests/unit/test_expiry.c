@@ -434,6 +434,18 @@ static void a_charge_that_is_too_old_is_put_off_and_never_passed_over(void **unu
   harness_close(&h);
 }
 
+static void a_release_of_a_hold_whose_row_has_gone_is_counted(void **unused) {
+  (void)unused;
+  struct harness h;
+  harness_open(&h, "stock-check");
+  const struct release_hold release = {.reservation_id = STR("r"), .item_id = STR("i")};
+  const struct confirm_hold confirm = {.reservation_id = STR("r"), .item_id = STR("i")};
+  assert_string_equal(harness_send(&h, today, "i", RECORD_RELEASE_HOLD, &release), "-");
+  assert_string_equal(harness_send(&h, today, "i", RECORD_CONFIRM_HOLD, &confirm), "-");
+  assert_int_equal(expiry_of(&h).too_old, 2);
+  harness_close(&h);
+}
+
 /* A step is timed by the clock of some host. */
 static void a_step_of_a_wrong_clock_keeps_no_row_for_ever_and_loses_none(void **unused) {
   (void)unused;
@@ -598,6 +610,7 @@ int main(void) {
       cmocka_unit_test(a_partition_with_an_opening_in_a_while_is_a_hundred_of_them_behind),
       cmocka_unit_test(what_is_refused_by_a_wrong_time_is_told_and_counted),
       cmocka_unit_test(a_charge_that_is_too_old_is_put_off_and_never_passed_over),
+      cmocka_unit_test(a_release_of_a_hold_whose_row_has_gone_is_counted),
       cmocka_unit_test(a_step_of_a_wrong_clock_keeps_no_row_for_ever_and_loses_none),
       cmocka_unit_test(a_sale_that_a_wrong_clock_has_settled_is_given_back_within_the_window),
       cmocka_unit_test(rows_of_an_earlier_version_go_as_others_do),
