@@ -24,6 +24,9 @@ static const struct option_desc reset_options[] = {
      .value = "beginning",
      .help = "beginning, an offset of the input, or a time (2026-11-21T14:00:00Z)"},
     {.name = "apply", .kind = OPTION_FLAG, .help = "do it; without it the plan is printed"},
+    {.name = "accept-loss",
+     .kind = OPTION_FLAG,
+     .help = "go on where it stands, with the rows and records that damaged topics still have"},
     {.name = "wait",
      .kind = OPTION_NUMBER,
      .metavar = "S",
@@ -41,18 +44,29 @@ static const struct usage usage = {
     "new epoch and its changelog,\nin one transaction. Stores of before recognise the epoch and "
     "rebuild. What it writes again has no second effect anywhere.\nThe filter must be stopped.\n\n"
     "The rows of a filter that calls the world (charge) are what the world answered: they stay.\n\n"
+    "With --accept-loss it does nothing again, for topics that were deleted, made again or "
+    "trimmed: "
+    "its rows become those\nthat its changelog still has, and it goes on where it stood, or at the "
+    "first record of an input that does not have that\nplace. What was only in the records that "
+    "are gone is forgotten.\n\n"
     "Usage: holdfast reset [option ...] FILTER",
     reset_options, true,
     "  holdfast reset history\n  holdfast reset history --apply\n  holdfast reset stock-check --to "
-    "2026-11-21T14:00:00Z --apply\n"};
+    "2026-11-21T14:00:00Z --apply\n"
+    "  holdfast reset --accept-loss stock-check --apply\n"};
 
 struct reset {
   const struct options *options;
   const struct processor *processor;
   struct kafka_admin *admin;
   int32_t partitions;
-  int64_t to[PARTITIONS_MAX], epoch, first[PARTITIONS_MAX];
+  bool accept_loss;
+  int64_t to[PARTITIONS_MAX], epoch, first[PARTITIONS_MAX], end[PARTITIONS_MAX];
   struct log_offset committed[PARTITIONS_MAX];
+  struct commit_metadata metadata[PARTITIONS_MAX]; /* of committed; zero where that is not ours */
+  struct bounds {
+    int64_t first, end;
+  } changelog[PARTITIONS_MAX];  /* zero where there is none */
   int64_t last[PARTITIONS_MAX]; /* of the changelog: C of the new offsets */
   int64_t tombstones[PARTITIONS_MAX], written[PARTITIONS_MAX];
   int64_t remembered[PARTITIONS_MAX]; /* the first record that is within the window */
@@ -65,6 +79,40 @@ struct reset {
 };
 
 /* ---- what is there ---- */
+
+static const char *changelog_of(const struct processor *processor) {
+  return processor->input_is_changelog ? processor->input : processor->changelog;
+}
+
+static bool find_partition(struct reset *reset, int32_t p) {
+  const struct processor *processor = reset->processor;
+  struct commit_metadata *metadata = &reset->metadata[p];
+  bool ours = commit_metadata_parse(reset->committed[p].metadata, metadata);
+  if (!ours && !reset->accept_loss)
+    return log_fail(&reset->failure, EX_CONFIG,
+                    "the group '%s' has no committed offset of this pipeline for partition %" PRId32
+                    ": if its input was deleted and made again, see --accept-loss",
+                    processor->name, p);
+  if (!ours) *metadata = (struct commit_metadata){.last_changelog = -1};
+  if (metadata->epoch > reset->epoch) reset->epoch = metadata->epoch;
+  struct bounds *changelog = &reset->changelog[p];
+  if (!kafka_admin_bounds(reset->admin, processor->input, p, &reset->first[p], &reset->end[p],
+                          &reset->failure) ||
+      (changelog_of(processor) &&
+       !kafka_admin_bounds(reset->admin, changelog_of(processor), p, &changelog->first,
+                           &changelog->end, &reset->failure)))
+    return false;
+  bool whole = ours && metadata->last_changelog < changelog->end;
+  reset->last[p] =
+      whole || !changelog_of(processor) ? metadata->last_changelog : changelog->end - 1;
+  int64_t committed = reset->committed[p].offset;
+  bool there = committed >= reset->first[p] && committed <= reset->end[p];
+  if (reset->accept_loss)
+    reset->to[p] = there ? committed : reset->first[p];
+  else if (there && reset->to[p] > committed)
+    reset->to[p] = committed;
+  return true;
+}
 
 static bool find_offsets(struct reset *reset) {
   const struct processor *processor = reset->processor;
@@ -79,38 +127,56 @@ static bool find_offsets(struct reset *reset) {
       !positions_of(reset->admin, processor, options_text(reset->options, "to"), reset->partitions,
                     -1, reset->to, &reset->failure))
     return false;
+  reset->epoch = 0;
   for (int32_t p = 0; p < reset->partitions; p++) {
-    struct commit_metadata metadata;
-    int64_t end;
-    if (!commit_metadata_parse(reset->committed[p].metadata, &metadata))
-      return log_fail(
-          &reset->failure, EX_CONFIG,
-          "the group '%s' has no committed offset of this pipeline for partition %" PRId32,
-          processor->name, p);
-    if (metadata.epoch > reset->epoch) reset->epoch = metadata.epoch;
-    if (reset->to[p] > reset->committed[p].offset) reset->to[p] = reset->committed[p].offset;
-    reset->last[p] = metadata.last_changelog;
-    if (!kafka_admin_bounds(reset->admin, processor->input, p, &reset->first[p], &end,
-                            &reset->failure))
-      return false;
+    if (!find_partition(reset, p)) return false;
   }
+  /* Offsets that went with their topic took the epoch with them: a clock is ahead of any. */
+  if (reset->epoch == 0) reset->epoch = clock_wall_ms() / 1000;
   return kafka_admin_at_time(reset->admin, processor->input, reset->partitions,
                              clock_wall_ms() - EXPIRY_WINDOW_MS, reset->remembered,
                              &reset->failure);
 }
 
-static bool is_possible(struct reset *reset) {
+/* The changelog has what was committed. */
+static bool has_rows(const struct reset *reset, int32_t p) {
+  return reset->metadata[p].last_changelog < reset->changelog[p].end &&
+         reset->metadata[p].first_changelog >= reset->changelog[p].first;
+}
+
+static bool is_possible_in(struct reset *reset, int32_t p) {
   const struct processor *processor = reset->processor;
   const char *why = shadow_refuses(processor);
+  bool from_input = processor->rows && !processor->input_is_changelog && !processor->world;
+  if (from_input && reset->first[p] > 0)
+    return log_fail(&reset->failure, EX_DATAERR,
+                    "'%s' partition %" PRId32 " begins at offset %" PRId64
+                    ": the state cannot be made again from what is left; see --accept-loss",
+                    processor->input, p, reset->first[p]);
+  if (from_input && reset->committed[p].offset > reset->end[p])
+    return log_fail(&reset->failure, EX_DATAERR,
+                    "'%s' partition %" PRId32 " ends at %" PRId64 " and '%s' had read to %" PRId64
+                    ": it is not the topic that its rows were made of; see --accept-loss",
+                    processor->input, p, reset->end[p], processor->name,
+                    reset->committed[p].offset);
+  if (processor->world && processor->rows && !has_rows(reset, p))
+    return log_fail(&reset->failure, EX_DATAERR,
+                    "'%s' has lost rows of partition %" PRId32
+                    ", and they are what the world answered: no input makes them again; see "
+                    "--accept-loss",
+                    processor->changelog, p);
+  if (why && !processor->world && reset->to[p] != reset->first[p])
+    return log_fail(&reset->failure, EX_USAGE, "'%s' can only be reset to the beginning: %s",
+                    processor->name, why);
+  return true;
+}
+
+static bool is_possible(struct reset *reset) {
+  if (reset->accept_loss && options_given(reset->options, "to"))
+    return log_fail(&reset->failure, EX_USAGE,
+                    "--accept-loss goes on where the filter stands: it takes no --to");
   for (int32_t p = 0; p < reset->partitions; p++) {
-    if (processor->rows && !processor->input_is_changelog && reset->first[p] > 0)
-      return log_fail(&reset->failure, EX_DATAERR,
-                      "'%s' partition %" PRId32 " begins at offset %" PRId64
-                      ": the state cannot be made again from what is left",
-                      processor->input, p, reset->first[p]);
-    if (why && !processor->world && reset->to[p] != reset->first[p])
-      return log_fail(&reset->failure, EX_USAGE, "'%s' can only be reset to the beginning: %s",
-                      processor->name, why);
+    if (!reset->accept_loss && !is_possible_in(reset, p)) return false;
   }
   return true;
 }
@@ -172,12 +238,17 @@ static bool bring_back(void *user, struct str key, struct str value) {
   return reset->fine;
 }
 
+/* What the world answered stays, and so does what is accepted as it is. */
+static bool is_rewritten(const struct reset *reset) {
+  return reset->processor->changelog && !reset->processor->world && !reset->accept_loss;
+}
+
 static bool rewrite_rows(struct reset *reset) {
   const struct processor *processor = reset->processor;
   for (int32_t p = 0; p < reset->partitions; p++) {
     reset->tombstones[p] = reset->written[p] = 0;
     if (processor->input_is_changelog) reset->last[p] = reset->to[p] - 1;
-    if (!processor->changelog || processor->world) continue;
+    if (!is_rewritten(reset)) continue;
     reset->partition = p;
     reset->fine = true;
     store_scan(reset->recorded, p, STR(""), (struct str){0}, take_back, reset);
@@ -188,8 +259,7 @@ static bool rewrite_rows(struct reset *reset) {
 }
 
 static bool prepare(struct reset *reset) {
-  const struct processor *processor = reset->processor;
-  if (!processor->changelog || processor->world) return true;
+  if (!is_rewritten(reset)) return true;
   char path[400], error[400];
   int code;
   if (!spill_make(options_text(reset->options, "spill-dir"), reset->directory,
@@ -228,34 +298,56 @@ static void tell_forgotten(const struct reset *reset) {
            count, (int)(EXPIRY_WINDOW_MS / (INT64_C(86400) * 1000)));
 }
 
+static void tell_loss(const struct reset *reset, int32_t p) {
+  int64_t committed = reset->committed[p].offset;
+  const struct bounds *changelog = &reset->changelog[p];
+  if (committed < 0 || committed > reset->end[p])
+    printf(", as the input was deleted and made again: what was unread in it is lost");
+  else if (committed < reset->first[p])
+    printf(", as %" PRId64 " records were deleted unread", reset->first[p] - committed);
+  if (!changelog_of(reset->processor)) return;
+  printf("; rows as %s has them from %" PRId64 " to %" PRId64, changelog_of(reset->processor),
+         changelog->first, changelog->end);
+  if (!has_rows(reset, p))
+    printf(", though %" PRId64 " to %" PRId64 " were committed: the others are forgotten",
+           reset->metadata[p].first_changelog, reset->metadata[p].last_changelog);
+}
+
 static void print_plan(const struct reset *reset) {
   printf("%s: epoch %" PRId64 " -> %" PRId64 "\n", reset->processor->name, reset->epoch,
          reset->epoch + 1);
   for (int32_t p = 0; p < reset->partitions; p++) {
     printf("  %s-%" PRId32 ": offset %" PRId64 " -> %" PRId64, reset->processor->input, p,
            reset->committed[p].offset, reset->to[p]);
-    if (reset->processor->world)
+    if (reset->accept_loss)
+      tell_loss(reset, p);
+    else if (reset->processor->world)
       printf(", its rows stay");
     else if (reset->processor->changelog)
       printf(", %" PRId64 " rows go and %" PRId64 " are set back in %s", reset->tombstones[p],
              reset->written[p], reset->processor->changelog);
     putchar('\n');
   }
-  tell_forgotten(reset);
+  if (!reset->accept_loss) tell_forgotten(reset);
 }
 
 static bool apply(struct reset *reset) {
   char id[128];
   snprintf(id, sizeof id, "holdfast-reset-%s", reset->processor->name);
   if (!members_have_left(reset, 0)) return false;
-  reset->rewrite = kafka_rewrite_begin(reset->options, id, &reset->failure);
+  int64_t records = 0;
+  for (int32_t p = 0; p < reset->partitions; p++)
+    records += reset->tombstones[p] + reset->written[p];
+  reset->rewrite = kafka_rewrite_begin(reset->options, id, records, &reset->failure);
   if (!reset->rewrite || !rewrite_rows(reset) ||
       !kafka_rewrite_settle(reset->rewrite, &reset->failure))
     return false;
   struct log_offset offsets[PARTITIONS_MAX];
   for (int32_t p = 0; p < reset->partitions; p++) {
-    const struct commit_metadata metadata = {
-        .epoch = reset->epoch + 1, .intent_id = "-", .last_changelog = reset->last[p]};
+    const struct commit_metadata metadata = {.epoch = reset->epoch + 1,
+                                             .intent_id = "-",
+                                             .last_changelog = reset->last[p],
+                                             .first_changelog = reset->changelog[p].first};
     offsets[p].offset = reset->to[p];
     commit_metadata_format(&metadata, offsets[p].metadata);
   }
@@ -286,7 +378,9 @@ static bool run(struct reset *reset) {
 
 static int reset_filter(const struct options *options, const struct processor *processor) {
   static struct reset reset; /* too large for a stack */
-  reset = (struct reset){.options = options, .processor = processor};
+  reset = (struct reset){.options = options,
+                         .processor = processor,
+                         .accept_loss = options_flag(options, "accept-loss")};
   reset.failure.exit_code = EX_UNAVAILABLE;
   int code = EX_OK;
   if (!run(&reset)) {

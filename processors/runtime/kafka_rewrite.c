@@ -1,16 +1,27 @@
 #include "kafka_rewrite.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "clock.h"
 #include "kafka_client.h"
+#include "text.h"
 
-#define TIMEOUT_MS 60000
+#define CALL_TIMEOUT_MS 5000
+#define GIVE_UP_S 60
+/* Of the transaction, which holds up its readers if this process dies: a little more than it takes.
+ */
+#define OPEN_AT_LEAST_MS 30000
+#define OPEN_AT_MOST_MS 900000 /* the broker's own limit, where nobody changed it */
+#define RECORDS_PER_MS 10
 
 struct kafka_rewrite {
   const struct options *options;
   rd_kafka_t *producer;
+  rd_kafka_consumer_group_metadata_t *group;
+  rd_kafka_topic_partition_list_t *offsets;
   int64_t outstanding;
   bool begun, failed;
   char error[256];
@@ -29,18 +40,59 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
   }
 }
 
-static bool is_done(rd_kafka_error_t *error, const char *what, struct log_failure *failure) {
-  if (!error) return true;
-  log_fail(failure, EX_UNAVAILABLE, "%s: %s", what, rd_kafka_error_string(error));
-  rd_kafka_error_destroy(error);
-  return false;
+/* ---- what is tried again until it ends ---- */
+
+struct step {
+  const char *name;
+  rd_kafka_error_t *(*attempt)(struct kafka_rewrite *rewrite);
+};
+
+static rd_kafka_error_t *try_init(struct kafka_rewrite *rewrite) {
+  return rd_kafka_init_transactions(rewrite->producer, CALL_TIMEOUT_MS);
+}
+
+static rd_kafka_error_t *try_begin(struct kafka_rewrite *rewrite) {
+  return rd_kafka_begin_transaction(rewrite->producer);
+}
+
+static rd_kafka_error_t *try_offsets(struct kafka_rewrite *rewrite) {
+  return rd_kafka_send_offsets_to_transaction(rewrite->producer, rewrite->offsets, rewrite->group,
+                                              CALL_TIMEOUT_MS);
+}
+
+static rd_kafka_error_t *try_commit(struct kafka_rewrite *rewrite) {
+  return rd_kafka_commit_transaction(rewrite->producer, CALL_TIMEOUT_MS);
+}
+
+static rd_kafka_error_t *try_abort(struct kafka_rewrite *rewrite) {
+  return rd_kafka_abort_transaction(rewrite->producer, CALL_TIMEOUT_MS);
+}
+
+static bool is_done(struct kafka_rewrite *rewrite, struct step step, struct log_failure *failure) {
+  int64_t until = clock_monotonic_s() + GIVE_UP_S;
+  for (;;) {
+    rd_kafka_error_t *error = step.attempt(rewrite);
+    if (!error) return true;
+    bool again = rd_kafka_error_is_retriable(error) && clock_monotonic_s() < until;
+    log_fail(failure, EX_UNAVAILABLE, "%s: %s", step.name, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    if (!again) return false;
+  }
+}
+
+/* ---- beginning, records, end ---- */
+
+static int64_t open_ms(int64_t records) {
+  int64_t wanted = OPEN_AT_LEAST_MS + records / RECORDS_PER_MS;
+  return wanted < OPEN_AT_MOST_MS ? wanted : OPEN_AT_MOST_MS;
 }
 
 struct kafka_rewrite *kafka_rewrite_begin(const struct options *options, const char *name,
-                                          struct log_failure *failure) {
-  char id[TOPIC_NAME_MAX];
+                                          int64_t records, struct log_failure *failure) {
+  char id[TOPIC_NAME_MAX], timeout[TEXT_NUMBER_MAX + 1];
+  *text_number(timeout, open_ms(records)) = '\0';
   const struct kafka_setting forced[] = {{"transactional.id", kafka_topic_name(options, name, id)},
-                                         {"transaction.timeout.ms", "600000"},
+                                         {"transaction.timeout.ms", timeout},
                                          {NULL, NULL}};
   struct kafka_rewrite *rewrite = xcalloc(1, sizeof *rewrite);
   rewrite->options = options;
@@ -50,11 +102,9 @@ struct kafka_rewrite *kafka_rewrite_begin(const struct options *options, const c
     rd_kafka_conf_set_opaque(conf, rewrite);
     rewrite->producer = kafka_open(RD_KAFKA_PRODUCER, conf, failure);
   }
-  rewrite->begun =
-      rewrite->producer &&
-      is_done(rd_kafka_init_transactions(rewrite->producer, TIMEOUT_MS), "init_transactions",
-              failure) &&
-      is_done(rd_kafka_begin_transaction(rewrite->producer), "begin_transaction", failure);
+  rewrite->begun = rewrite->producer &&
+                   is_done(rewrite, (struct step){"init_transactions", try_init}, failure) &&
+                   is_done(rewrite, (struct step){"begin_transaction", try_begin}, failure);
   if (rewrite->begun) return rewrite;
   kafka_rewrite_end(rewrite);
   return NULL;
@@ -91,38 +141,48 @@ bool kafka_rewrite_settle(struct kafka_rewrite *rewrite, struct log_failure *fai
   return false;
 }
 
-bool kafka_rewrite_commit(struct kafka_rewrite *rewrite, const char *group, const char *topic,
-                          const struct log_offset *offsets, int32_t count,
-                          struct log_failure *failure) {
+/* A death at the worst moment: only in the test build. */
+static void failpoint(void) {
+#ifdef HOLDFAST_FAILPOINTS
+  const char *step = getenv("HOLDFAST_FAILPOINT");
+  if (step && strcmp(step, "reset-offsets-sent") == 0) raise(SIGKILL);
+#endif
+}
+
+static void set_offsets(struct kafka_rewrite *rewrite, const char *group, const char *topic,
+                        const struct log_offset *offsets, int32_t count) {
   char name[TOPIC_NAME_MAX], group_name[TOPIC_NAME_MAX];
   kafka_topic_name(rewrite->options, topic, name);
   kafka_topic_name(rewrite->options, group, group_name);
-  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
+  rewrite->group = rd_kafka_consumer_group_metadata_new(group_name);
+  rewrite->offsets = rd_kafka_topic_partition_list_new(count);
   for (int32_t p = 0; p < count; p++) {
     if (offsets[p].offset < 0) continue;
-    rd_kafka_topic_partition_t *one = rd_kafka_topic_partition_list_add(list, name, p);
+    rd_kafka_topic_partition_t *one = rd_kafka_topic_partition_list_add(rewrite->offsets, name, p);
     one->offset = offsets[p].offset;
     one->metadata = xstrdup(offsets[p].metadata); /* librdkafka frees it with the list */
     one->metadata_size = strlen(offsets[p].metadata);
   }
-  rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata_new(group_name);
-  bool done =
-      is_done(rd_kafka_send_offsets_to_transaction(rewrite->producer, list, metadata, TIMEOUT_MS),
-              "send_offsets_to_transaction", failure) &&
-      is_done(rd_kafka_commit_transaction(rewrite->producer, TIMEOUT_MS), "commit_transaction",
-              failure);
-  rd_kafka_consumer_group_metadata_destroy(metadata);
-  rd_kafka_topic_partition_list_destroy(list);
-  if (done) rewrite->begun = false;
-  return done;
+}
+
+bool kafka_rewrite_commit(struct kafka_rewrite *rewrite, const char *group, const char *topic,
+                          const struct log_offset *offsets, int32_t count,
+                          struct log_failure *failure) {
+  set_offsets(rewrite, group, topic, offsets, count);
+  if (!is_done(rewrite, (struct step){"send_offsets_to_transaction", try_offsets}, failure))
+    return false;
+  failpoint();
+  if (!is_done(rewrite, (struct step){"commit_transaction", try_commit}, failure)) return false;
+  rewrite->begun = false;
+  return true;
 }
 
 void kafka_rewrite_end(struct kafka_rewrite *rewrite) {
   if (!rewrite) return;
-  if (rewrite->begun) {
-    rd_kafka_error_t *error = rd_kafka_abort_transaction(rewrite->producer, TIMEOUT_MS);
-    if (error) rd_kafka_error_destroy(error); /* it times out then */
-  }
+  struct log_failure ignored; /* it ends with its time-out then */
+  if (rewrite->begun) is_done(rewrite, (struct step){"abort_transaction", try_abort}, &ignored);
+  if (rewrite->group) rd_kafka_consumer_group_metadata_destroy(rewrite->group);
+  if (rewrite->offsets) rd_kafka_topic_partition_list_destroy(rewrite->offsets);
   if (rewrite->producer) rd_kafka_destroy(rewrite->producer);
   free(rewrite);
 }

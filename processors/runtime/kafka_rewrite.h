@@ -8,10 +8,11 @@
 
 struct kafka_rewrite;
 
-/* Begins it. name: the transactional id; whoever had it before is fenced. NULL with the failure
- * set. */
+/* Begins it. name: the transactional id; whoever had it before is fenced, and what a killed one
+ * left open is aborted. records: how many it will have, about; it may stay open for half a minute
+ * and what they take. NULL with the failure set. */
 struct kafka_rewrite *kafka_rewrite_begin(const struct options *options, const char *name,
-                                          struct log_failure *failure);
+                                          int64_t records, struct log_failure *failure);
 
 /* value.data NULL: a tombstone. Copied. *last is raised to the record's offset by settle. */
 bool kafka_rewrite_put(struct kafka_rewrite *rewrite, const char *topic, int32_t partition,
