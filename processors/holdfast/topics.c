@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "kafka_admin.h"
+#include "lost.h"
 #include "processors.h"
 #include "recovery.h"
 
@@ -36,6 +37,9 @@ static const struct option_desc topics_options[] = {
     {.name = "topics",
      .metavar = "DIR",
      .help = "folder of the topic files [topics/ here, or beside build/]"},
+    {.name = "recreate",
+     .metavar = "TOPIC",
+     .help = "make this one topic again, empty, although its filters have worked with it"},
     {0}};
 
 static const struct usage usage = {
@@ -136,6 +140,7 @@ static const char *default_directory(char *out, size_t size) {
 struct work {
   struct kafka_admin *admin;
   const struct catalogue *catalogue;
+  const char *recreate; /* the one topic that may be made although it was lost; NULL: none */
   bool apply;
   int changes;
   struct log_failure failure;
@@ -158,6 +163,24 @@ static bool settle_settings(struct work *work, const struct topic_file *topic) {
          kafka_admin_alter(work->admin, topic->name, topic->settings, &work->failure);
 }
 
+static bool is_recreated(const struct work *work, const char *topic) {
+  return work->recreate && strcmp(work->recreate, topic) == 0;
+}
+
+static bool make_topic(struct work *work, const struct topic_file *topic) {
+  struct lost lost;
+  if (!lost_find(work->admin, topic->name, &lost, &work->failure)) return false;
+  if (lost.as != NOT_LOST && !is_recreated(work, topic->name))
+    return lost_refuse(&lost, topic->name, &work->failure);
+  printf("+ %s: %" PRId32 " partitions\n", topic->name, topic->partitions);
+  work->changes++;
+  if (work->apply && !kafka_admin_create(work->admin, topic->name, topic->partitions,
+                                         topic->settings, &work->failure))
+    return false;
+  lost_tell_rest(&lost, topic->name);
+  return true;
+}
+
 static bool settle_topic(struct work *work, const struct topic_file *topic) {
   int32_t partitions = kafka_admin_partitions(work->admin, topic->name, &work->failure);
   if (partitions < 0) return false;
@@ -171,39 +194,27 @@ static bool settle_topic(struct work *work, const struct topic_file *topic) {
              topic->name, partitions, topic->partitions);
     return false;
   }
-  printf("+ %s: %" PRId32 " partitions\n", topic->name, topic->partitions);
-  work->changes++;
-  return !work->apply || kafka_admin_create(work->admin, topic->name, topic->partitions,
-                                            topic->settings, &work->failure);
+  return make_topic(work, topic);
 }
 
 /* ---- the first commit of a new group ---- */
 
-static bool is_empty(struct work *work, const char *topic, int32_t partitions, bool *empty) {
-  *empty = true;
-  for (int32_t i = 0; i < partitions; i++) {
-    int64_t first, end;
-    if (!kafka_admin_bounds(work->admin, topic, i, &first, &end, &work->failure)) return false;
-    if (end > 0) *empty = false;
-  }
-  return true;
-}
-
 /* Offsets that are gone are not a new group: beginning again would do everything twice. */
 static bool check_new(struct work *work, const struct processor *processor,
                       const struct log_offset *offsets, int32_t partitions) {
-  bool unused = true;
-  for (int32_t i = 0; i < partitions; i++) unused = unused && offsets[i].offset < 0;
-  if (unused && processor->changelog && !is_empty(work, processor->changelog, partitions, &unused))
+  bool used = false;
+  for (int32_t i = 0; i < partitions; i++) used |= offsets[i].offset >= 0;
+  if (!used && processor->changelog &&
+      !topic_has_records(work->admin, processor->changelog, &used, &work->failure))
     return false;
-  if (unused) return true;
+  if (!used) return true;
   work->failure.exit_code = EX_CONFIG;
   snprintf(work->failure.text, sizeof work->failure.text,
            "the group '%s' has lost committed offsets of '%s' (its changelog or other partitions "
-           "show that it has worked before): refused, since "
-           "beginning again would repeat what was done. Restore the offsets, or begin anew with "
-           "another --prefix",
-           processor->name, processor->input);
+           "show that it has worked before): refused, since beginning again would repeat what was "
+           "done. Restore the offsets; if the topic was deleted and made again, go on with "
+           "'holdfast reset --accept-loss %s'; or begin anew with another --prefix",
+           processor->name, processor->input, processor->name);
   return false;
 }
 
@@ -252,9 +263,11 @@ static bool settle_group(struct work *work, const struct processor *processor) {
                              &work->failure))
     return false;
   for (int32_t i = 0; i < partitions; i++) {
-    if (offsets[i].offset < 0)
-      return check_new(work, processor, offsets, partitions) &&
-             genesis(work, processor, offsets, partitions);
+    if (offsets[i].offset >= 0) continue;
+    /* Its offsets went with the topic, and its rows did not: what is next was said. */
+    if (processor->rows && is_recreated(work, processor->input)) return true;
+    return check_new(work, processor, offsets, partitions) &&
+           genesis(work, processor, offsets, partitions);
   }
   return true;
 }
@@ -270,7 +283,8 @@ static bool settle(struct work *work) {
 }
 
 static int work_on(const struct options *options, const struct catalogue *catalogue, bool apply) {
-  struct work work = {.catalogue = catalogue, .apply = apply};
+  struct work work = {
+      .catalogue = catalogue, .apply = apply, .recreate = options_text(options, "recreate")};
   work.admin = kafka_admin_open(options, &work.failure);
   bool fine = work.admin && settle(&work);
   kafka_admin_close(work.admin);

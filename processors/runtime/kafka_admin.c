@@ -201,12 +201,23 @@ static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin,
   return list;
 }
 
+/* A coordinator that was just found, or whose broker just started, is not one yet. */
+static bool is_coordinator_settling(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
+         error == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+         error == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+}
+
 bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
                            struct log_offset *offsets, int32_t count, struct log_failure *failure) {
   rd_kafka_t *member = open_member(admin, group, failure);
   if (!member) return false;
   rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
-  rd_kafka_resp_err_t error = rd_kafka_committed(member, list, TIMEOUT_MS);
+  rd_kafka_resp_err_t error;
+  int64_t until = clock_monotonic_s() + TIMEOUT_MS / 1000;
+  while ((error = rd_kafka_committed(member, list, TIMEOUT_MS)) && is_coordinator_settling(error) &&
+         clock_monotonic_s() < until)
+    usleep(50000);
   for (int32_t i = 0; i < count && !error; i++) {
     const rd_kafka_topic_partition_t *one = &list->elems[i];
     error = one->err;
