@@ -27,6 +27,7 @@ static const struct kafka_setting defaults[] = {
     {"allow.auto.create.topics", "false"},
     {"session.timeout.ms", "10000"},
     {"transaction.timeout.ms", "10000"},
+    {"topic.metadata.refresh.interval.ms", "30000"}, /* partitions that somebody adds are seen */
     {"log_level", "4"},
     {NULL, NULL},
 };

@@ -30,10 +30,11 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
     self->gap = KAFKA_NO_GAP;
     return;
   }
-  /* Any explicit offset, since each partition is paused until the table of recovery says where it
-   * goes on. Without one librdkafka would ask for the committed offsets itself, and refuse every
-   * seek until it had them. */
-  for (int i = 0; i < partitions->cnt; i++) partitions->elems[i].offset = 0;
+  /* Anywhere that is there, since each partition is paused until the table of recovery says where
+   * it goes on. Without an offset librdkafka would ask for the committed ones itself; and a fetch
+   * that went out before the pause, for an offset that is gone, would leave a partition that
+   * refuses every seek. */
+  for (int i = 0; i < partitions->cnt; i++) partitions->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
   /* Where a former assignment stood says nothing of this one. */
   for (int32_t i = 0; i < self->input_partitions; i++) self->next[i] = -1;
   rd_kafka_assign(consumer, partitions);
@@ -98,6 +99,7 @@ void kafka_take_message(rd_kafka_message_t *message, struct log_record *out) {
 static bool is_out_of_range(struct log_kafka *self, int32_t partition) {
   int64_t first, end, next = self->next[partition];
   if (next < 0) return false;
+  self->topic_gone = true;
   if (kafka_bounds(&self->log, LOG_INPUT, partition, &first, &end) != LOG_OK) {
     log_fail(&self->log.failure, EX_TEMPFAIL,
              "offset %" PRId64 " of partition %" PRId32 " of '%s' is not in the log, and %s", next,

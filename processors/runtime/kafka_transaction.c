@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "log_kafka_internal.h"
 #include "logging.h"
+#include "murmur2.h"
 #include "text.h"
 
 /* Of retriable errors: far past the transaction's own time-out. */
@@ -24,8 +25,10 @@ enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_e
       status = LOG_AGAIN;
     }
   }
-  log_fail(&self->log.failure, EX_TEMPFAIL, "%s: %s (%s)", what, rd_kafka_error_string(error),
-           rd_kafka_error_name(error));
+  bool forbidden = kafka_is_forbidden(rd_kafka_error_code(error));
+  if (forbidden) status = LOG_FATAL; /* it would be refused again */
+  log_fail(&self->log.failure, forbidden ? EX_CONFIG : EX_TEMPFAIL, "%s: %s (%s)", what,
+           rd_kafka_error_string(error), rd_kafka_error_name(error));
   rd_kafka_error_destroy(error);
   return status;
 }
@@ -42,6 +45,15 @@ static enum log_status retry(struct log_kafka *self, const char *what,
     log_info("%s, trying again", self->log.failure.text);
     rd_kafka_poll(self->producer, 10);
   }
+}
+
+/* A record that could not be written is written again, unless its topic is gone: that would never
+ * end. */
+static enum log_status abort_unless_gone(struct log_kafka *self) {
+  for (int i = 0; i < self->topic_count; i++) {
+    if (kafka_is_gone(self, rd_kafka_topic_name(self->topics[i].handle))) return LOG_FATAL;
+  }
+  return LOG_ABORT;
 }
 
 void kafka_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
@@ -92,6 +104,8 @@ static rd_kafka_headers_t *make_headers(const struct log_output *output) {
   return headers;
 }
 
+/* The partition is chosen here, by the count that the topic had at the start: where somebody adds
+ * partitions, keys must not move away from what was written before while the process runs. */
 enum log_status kafka_produce(struct log *log, const struct log_output *output) {
   struct log_kafka *self = self_of(log);
   rd_kafka_headers_t *headers = make_headers(output);
@@ -99,7 +113,9 @@ enum log_status kafka_produce(struct log *log, const struct log_output *output) 
     rd_kafka_vu_t fields[] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = self->topics[output->topic].handle},
         {.vtype = RD_KAFKA_VTYPE_PARTITION,
-         .u.i32 = output->partition < 0 ? RD_KAFKA_PARTITION_UA : output->partition},
+         .u.i32 = output->partition < 0
+                      ? murmur2_partition(output->key, self->topics[output->topic].partitions)
+                      : output->partition},
         {.vtype = RD_KAFKA_VTYPE_KEY,
          .u.mem = {(void *)(uintptr_t)output->key.data, output->key.size}},
         {.vtype = RD_KAFKA_VTYPE_VALUE,
@@ -128,7 +144,7 @@ enum log_status kafka_produce(struct log *log, const struct log_output *output) 
     enum log_status status = kafka_judge(self, "produce", error);
     bool size = code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     return status == LOG_FATAL && !size && !rd_kafka_fatal_error(self->producer, NULL, 0)
-               ? LOG_ABORT
+               ? abort_unless_gone(self)
                : LOG_FATAL;
   }
 }
@@ -147,7 +163,7 @@ enum log_status kafka_settle(struct log *log) {
     return LOG_FATAL;
   }
   log_fail(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s", self->delivery_error);
-  return LOG_ABORT;
+  return abort_unless_gone(self);
 }
 
 enum log_status kafka_send_offsets(struct log *log, const struct log_position *positions,

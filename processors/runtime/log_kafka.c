@@ -42,6 +42,7 @@ static enum log_status kafka_changelog_next(struct log *log, int32_t partition,
              "'%s' has lost the records of partition %" PRId32
              " that were being read: what it still has is looked at anew at the next start",
              self->changelog, partition);
+    self->topic_gone = true;
     status = LOG_FATAL;
   } else {
     status = kafka_question_failed(self, "reading", self->changelog, partition, message->err);
@@ -79,6 +80,14 @@ bool kafka_is_forbidden(rd_kafka_resp_err_t error) {
   }
 }
 
+bool kafka_is_gone(struct log_kafka *self, const char *topic) {
+  struct log_failure failure;
+  if (kafka_partition_count(self->producer, topic, &failure) >= 0 || failure.exit_code != EX_CONFIG)
+    return false;
+  self->log.failure = failure;
+  return self->topic_gone = true;
+}
+
 enum log_status kafka_question_failed(struct log_kafka *self, const char *what, const char *topic,
                                       int32_t partition, rd_kafka_resp_err_t error) {
   if (kafka_is_forbidden(error)) {
@@ -86,10 +95,7 @@ enum log_status kafka_question_failed(struct log_kafka *self, const char *what, 
     return LOG_FATAL;
   }
   /* A broker that is just starting knows of no topic yet: it is asked more than once. */
-  if (kafka_is_unknown_topic(error) &&
-      kafka_partition_count(self->producer, topic, &self->log.failure) < 0 &&
-      self->log.failure.exit_code == EX_CONFIG)
-    return LOG_FATAL;
+  if (kafka_is_unknown_topic(error) && kafka_is_gone(self, topic)) return LOG_FATAL;
   snprintf(self->log.hindrance, sizeof self->log.hindrance, "%s '%s', partition %" PRId32 ": %s",
            what, topic, partition, rd_kafka_err2str(error));
   return LOG_AGAIN;
@@ -143,6 +149,14 @@ static int64_t kafka_now(struct log *log) {
 
 static void kafka_close(struct log *log) {
   struct log_kafka *self = self_of(log);
+  /* librdkafka 2.0.2 waits for ever for what it holds of a topic that is gone: the process ends
+   * soon and takes its handles along. */
+  static struct log_kafka *left;
+  if (self->topic_gone) {
+    left = self;
+    (void)left;
+    return;
+  }
   if (self->consumer) {
     if (self->queue) rd_kafka_queue_destroy(self->queue);
     rd_kafka_consumer_close(self->consumer);
@@ -243,6 +257,35 @@ static bool open_reader(struct log_kafka *self, struct log_failure *failure) {
   return self->changelog_topic != NULL;
 }
 
+/* Where rows are kept, the last value of each key must stay; where records wait to be read, each of
+ * them. A policy that cannot be read is not judged. */
+static bool keeps_what_it_must(struct log_kafka *self, const char *topic, bool rows,
+                               struct log_failure *failure) {
+  char policy[64];
+  if (!kafka_topic_config(self->producer, topic, "cleanup.policy", policy, sizeof policy))
+    return true;
+  if (rows ? strcmp(policy, "compact") == 0 : strstr(policy, "compact") == NULL) return true;
+  return log_fail(
+      failure, EX_CONFIG,
+      "'%s' has the cleanup.policy '%s', which deletes %s: run 'holdfast topics apply', "
+      "which sets it right, and then look what is gone with 'holdfast audit --stores'",
+      topic, policy, rows ? "rows that are still needed" : "records that wait here");
+}
+
+static bool topics_keep_what_they_must(struct log_kafka *self, const struct processor *processor,
+                                       struct log_failure *failure) {
+  char name[TOPIC_NAME_MAX];
+  bool fine = keeps_what_it_must(self, self->input, processor->input_is_changelog, failure) &&
+              (!processor->changelog || keeps_what_it_must(self, self->changelog, true, failure));
+  for (const struct output *output = processor->outputs; fine && output && output->topic;
+       output++) {
+    if (output->table)
+      fine = keeps_what_it_must(self, kafka_topic_name(self->options, output->topic, name), true,
+                                failure);
+  }
+  return fine;
+}
+
 /* A retention that cannot be read is Kafka's default. */
 static int64_t tombstone_retention(struct log_kafka *self) {
   char text[32];
@@ -284,6 +327,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
            open_reader(self, failure);
     if (fine) *tombstone_retention_ms = tombstone_retention(self);
   }
+  fine = fine && topics_keep_what_they_must(self, processor, failure);
   if (fine) return &self->log;
   kafka_close(&self->log);
   return NULL;

@@ -41,6 +41,7 @@ struct log_kafka {
   struct kafka_gap gap;    /* records of the input that come by their place alone */
   int32_t input_partitions;
   size_t outstanding; /* deliveries */
+  bool topic_gone;    /* deleted, or made again, under this process */
   char delivery_error[256];
 };
 
@@ -68,6 +69,10 @@ enum log_status kafka_bounds(struct log *log, enum log_source source, int32_t pa
 bool kafka_is_out_of_range(rd_kafka_resp_err_t error);
 bool kafka_is_unknown_topic(rd_kafka_resp_err_t error);
 bool kafka_is_forbidden(rd_kafka_resp_err_t error);
+
+/* True with the failure set if the brokers say, more than once, that there is no such topic. Where
+ * none answers it is not gone. `topic` as on the broker. */
+bool kafka_is_gone(struct log_kafka *self, const char *topic);
 
 /* LOG_FATAL where asking again cannot help (the topic is gone, access is refused), with the failure
  * set; else LOG_AGAIN with the hindrance set. what: "reading". */
