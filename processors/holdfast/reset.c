@@ -331,15 +331,27 @@ static void print_plan(const struct reset *reset) {
   if (!reset->accept_loss) tell_forgotten(reset);
 }
 
-static bool apply(struct reset *reset) {
+static bool begin_rewrite(struct reset *reset, int64_t records) {
   char id[128];
   snprintf(id, sizeof id, "holdfast-reset-%s", reset->processor->name);
+  reset->rewrite = kafka_rewrite_begin(reset->options, id, records, &reset->failure);
+  return reset->rewrite != NULL;
+}
+
+/* What a reset that was killed left open holds back the offsets that this one asks for. */
+static bool end_killed(struct reset *reset) {
+  bool begun = begin_rewrite(reset, 0);
+  kafka_rewrite_end(reset->rewrite);
+  reset->rewrite = NULL;
+  return begun;
+}
+
+static bool apply(struct reset *reset) {
   if (!members_have_left(reset, 0)) return false;
   int64_t records = 0;
   for (int32_t p = 0; p < reset->partitions; p++)
     records += reset->tombstones[p] + reset->written[p];
-  reset->rewrite = kafka_rewrite_begin(reset->options, id, records, &reset->failure);
-  if (!reset->rewrite || !rewrite_rows(reset) ||
+  if (!begin_rewrite(reset, records) || !rewrite_rows(reset) ||
       !kafka_rewrite_settle(reset->rewrite, &reset->failure))
     return false;
   struct log_offset offsets[PARTITIONS_MAX];
@@ -358,8 +370,10 @@ static bool apply(struct reset *reset) {
 
 static bool run(struct reset *reset) {
   reset->admin = kafka_admin_open(reset->options, &reset->failure);
-  if (!reset->admin || !find_offsets(reset) || !is_possible(reset)) return false;
   bool applying = options_flag(reset->options, "apply");
+  if (!reset->admin || (applying && !end_killed(reset)) || !find_offsets(reset) ||
+      !is_possible(reset))
+    return false;
   int patience_s = (int)options_number(reset->options, "wait");
   if (applying && !members_have_left(reset, patience_s)) return false;
   if (applying && !find_offsets(reset)) return false; /* as the last member left them */

@@ -84,7 +84,7 @@ class Damaged:
 
     def create(self, topic):
         settings = dict(line.split(" = ") for line in (ROOT / "topics" / (topic + ".topic")).read_text().splitlines()
-                        if line.split(" ")[0] in ("cleanup.policy", "retention.ms", "delete.retention.ms"))
+                        if line.split(" ")[0] in ("cleanup.policy", "retention.ms", "delete.retention.ms", "message.timestamp.type"))
         for future in self.admin.create_topics([NewTopic(self.name(topic), 4, config=settings)]).values():
             future.result()
         wait_until(lambda: self.name(topic) in self.admin.list_topics(timeout=20).topics, "%s to be there" % topic)
@@ -171,8 +171,8 @@ def take_the_way_out(damaged, topic, damage):
     elif topic == "reservation-commands":
         if damage == "trimmed":
             damaged.reset(reader, "--accept-loss")
-        elif damage == "recreated":
-            damaged.apply()
+        elif damage == "recreated":  # once the group's last member is missed
+            wait_until(lambda: damaged.pipeline.holdfast("topics", "apply", "--topics", ROOT / "topics", check=False).returncode == 0, "the first commit")
 
 
 REFUSALS = {
