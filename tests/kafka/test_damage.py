@@ -206,8 +206,10 @@ def damage_it(damaged, topic, damage, running):
 CHOSEN = {("reservation-commands", "running"): ["recreated"], ("reservation-commands", "stopped"): ["trimmed"],
           ("payment-requests", "running"): ["deleted"], ("payment-requests", "stopped"): ["policy", "trimmed", "recreated"],
           ("stock-check-changelog", "running"): ["trimmed", "recreated", "deleted"], ("stock-check-changelog", "stopped"): ["recreated"],
-          ("stock-levels", "running"): ["partitions"], ("stock-levels", "stopped"): ["deleted"], ("dead-letters", "running"): ["deleted"]}
-CASES = [(topic, when, DAMAGES) for topic in READER for when in ("running", "stopped")] if ALL else [(*at, damages) for at, damages in CHOSEN.items()]
+          ("stock-levels", "stopped"): ["deleted"], ("dead-letters", "running"): ["deleted"]}
+# A reader without a changelog that comes back to its place in the group is given the partitions it had, and does not see added ones.
+UNSEEN = {("stock-levels", "running"), ("stock-levels", "stopped"), ("reservation-commands", "stopped")}
+CASES = [(topic, when, DAMAGES[:-1] if (topic, when) in UNSEEN else DAMAGES) for topic in READER for when in ("running", "stopped")] if ALL else [(*at, damages) for at, damages in CHOSEN.items()]
 
 
 @pytest.mark.parametrize("topic,when,damages", CASES)
