@@ -95,7 +95,10 @@ enum log_status kafka_question_failed(struct log_kafka *self, const char *what, 
     return LOG_FATAL;
   }
   /* A broker that is just starting knows of no topic yet: it is asked more than once. */
-  if (kafka_is_unknown_topic(error) && kafka_is_gone(self, topic)) return LOG_FATAL;
+  if (kafka_is_unknown_topic(error)) {
+    self->topic_gone = true; /* also where it is back by now */
+    if (kafka_is_gone(self, topic)) return LOG_FATAL;
+  }
   snprintf(self->log.hindrance, sizeof self->log.hindrance, "%s '%s', partition %" PRId32 ": %s",
            what, topic, partition, rd_kafka_err2str(error));
   return LOG_AGAIN;

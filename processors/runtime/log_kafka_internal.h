@@ -41,7 +41,7 @@ struct log_kafka {
   struct kafka_gap gap;    /* records of the input that come by their place alone */
   int32_t input_partitions;
   size_t outstanding; /* deliveries */
-  bool topic_gone;    /* deleted, or made again, under this process */
+  bool topic_gone;    /* deleted, or made again, under this process: see kafka_close */
   char delivery_error[256];
 };
 
