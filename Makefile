@@ -17,7 +17,7 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
 # The sanitizers have an allocator of their own.
 ALLOCATOR := $(if $(findstring -fsanitize,$(EXTRA_CFLAGS)),,-ljemalloc)
-LDLIBS := $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -linih -lxxhash -lpthread
+LDLIBS := $(EXTRA_OBJECTS) $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -linih -lxxhash -lpthread
 
 FILTERS := $(patsubst processors/%/main.c,%,$(filter-out processors/runtime/% processors/holdfast/%,$(wildcard processors/*/main.c)))
 NOT_LIBRARY := processors/runtime/filter.c
@@ -29,7 +29,7 @@ symbol = $(subst -,_,$(1))
 BINARIES := $(addprefix $(BUILD)/bin/,$(FILTERS) holdfast)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help new test-build unit fuzz fuzz-build fuzz-targets chaos sim sim-mutants check schema-check schema-release format format-check layering clean
+.PHONY: all help new test-build tsan unit fuzz fuzz-build fuzz-targets chaos sim sim-mutants check schema-check schema-release format format-check layering clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -115,6 +115,16 @@ test-build: ## build binaries and unit tests with sanitizers and failpoints into
 	+$(TEST_BUILD) all unit-tests build/test/bin/sim
 
 unit-tests: $(UNIT_TESTS)
+
+# Data races: the unit tests that have threads, and filters on a real broker, views under load among them. About five minutes.
+TSAN_OBJECT := build/tsan/tests/tsan/c11_threads.o
+TSAN_BUILD = $(MAKE) BUILD=build/tsan CFLAGS="-O1 -g" EXTRA_CFLAGS="-fsanitize=thread -DHOLDFAST_FAILPOINTS"
+TSAN_RUN := TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan/suppressions exitcode=66"
+tsan: ## look for data races with ThreadSanitizer
+	+$(TSAN_BUILD) $(TSAN_OBJECT)
+	+$(TSAN_BUILD) EXTRA_OBJECTS=$(TSAN_OBJECT) all build/tsan/tests/test_parts
+	$(TSAN_RUN) build/tsan/tests/test_parts
+	$(TSAN_RUN) HOLDFAST_BIN=build/tsan/bin $(BUILD)/venv/bin/python -m pytest -q --tb=short -p no:cacheprovider tests/kafka/test_views.py
 
 # make sim SEED=4711 tells the story of one seed; make sim SEEDS=100000 FROM=1 JOBS=2 runs many. MUTANT=name breaks it first.
 SEEDS ?= 1000

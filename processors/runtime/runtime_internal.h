@@ -23,11 +23,11 @@ struct partition {
   int32_t id;
   enum phase phase;
   int64_t epoch;
-  int64_t next_input;      /* as committed */
-  int64_t polled;          /* offset after the last record taken */
-  int64_t last_changelog;  /* C, as committed */
-  int64_t first_changelog; /* B, as committed */
-  int64_t next_changelog;  /* position of the store */
+  int64_t next_input;             /* as committed */
+  int64_t polled;                 /* offset after the last record taken */
+  int64_t last_changelog;         /* C, as committed */
+  int64_t first_changelog;        /* B, as committed */
+  _Atomic int64_t next_changelog; /* position of the store; other threads tell it */
   int64_t staged_input; /* next_input with the batch; -1: the batch does not touch this partition */
   int64_t acknowledged; /* last changelog record of the batch; -1: none yet */
   int64_t next_due;     /* no entry of the due index lies before it */

@@ -1,6 +1,11 @@
 """A view with several instances: whichever is asked, the answer is the same; and while a partition is being restored it says so."""
+import collections
+import itertools
 import json
+import shutil
 import signal
+import threading
+import time
 
 from conftest import wait_until
 from test_stories import item, reserve
@@ -69,3 +74,37 @@ def test_any_instance_of_a_view_answers_any_question(pipeline):
     wait_until(lambda: "restoring" not in survivor.get("/reservations?limit=500")[1], "the other to have all")
     assert len(survivor.get("/reservations?limit=500")[1]["reservations"]) == 60
     assert all(survivor.get("/customers/customer-%02d/reservations" % c)[0] == 200 for c in range(20))
+
+
+def test_views_and_probes_are_asked_while_rows_change_and_partitions_move(pipeline):
+    """Nobody waits for long and nothing else is answered than 200, 503, and 404 for what is not there yet. With ThreadSanitizer (make tsan) it looks for races between all threads."""
+    pipeline.apply()
+    pipeline.start("reserve-requested", "stock-check")
+    for slot in (0, 1):
+        pipeline.start("catalog", slot=slot, wait=False)
+    stop, answers = threading.Event(), collections.Counter()
+
+    def ask(slot):
+        for path in itertools.cycle(["/readyz", "/items?limit=20", "/metrics", "/items/moved-0007", "/livez"]):
+            if stop.wait(0.01):
+                return
+            try:
+                answers[pipeline.filters["catalog", slot].get(path)[0]] += 1
+            except OSError:
+                time.sleep(0.01)  # it is being started again
+    askers = [threading.Thread(target=ask, args=(slot,)) for slot in (0, 0, 1, 1)]
+    for one in askers:
+        one.start()
+    try:
+        items = [item("moved-%04d" % i, "BOOK", capacity=10) for i in range(1000)]
+        pipeline.holdfast("send", stdin="".join(json.dumps(one) + "\n" for one in items))
+        wait_until(lambda: "moved-0999" in str(pipeline.filters["catalog", 0].get("/items/moved-0999")[1]), "all to be listed")
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            pipeline.filters["catalog", 1].end(number)
+            shutil.rmtree(pipeline.folder / "state/catalog-1")
+            pipeline.start("catalog", slot=1)
+    finally:
+        stop.set()
+        for one in askers:
+            one.join()
+    assert set(answers) <= {200, 404, 503} and answers[200] > 100, answers
