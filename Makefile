@@ -116,7 +116,7 @@ test-build: ## build binaries and unit tests with sanitizers and failpoints into
 
 unit-tests: $(UNIT_TESTS)
 
-# Data races: the unit tests that have threads, and filters on a real broker, views under load among them. About five minutes.
+# Data races: the unit tests that have threads, and every filter on a real broker, with views under load.
 TSAN_OBJECT := build/tsan/tests/tsan/c11_threads.o
 TSAN_BUILD = $(MAKE) BUILD=build/tsan CFLAGS="-O1 -g" EXTRA_CFLAGS="-fsanitize=thread -DHOLDFAST_FAILPOINTS"
 TSAN_RUN := TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan/suppressions exitcode=66"
@@ -124,7 +124,7 @@ tsan: ## look for data races with ThreadSanitizer
 	+$(TSAN_BUILD) $(TSAN_OBJECT)
 	+$(TSAN_BUILD) EXTRA_OBJECTS=$(TSAN_OBJECT) all build/tsan/tests/test_parts
 	$(TSAN_RUN) build/tsan/tests/test_parts
-	$(TSAN_RUN) HOLDFAST_BIN=build/tsan/bin $(BUILD)/venv/bin/python -m pytest -q --tb=short -p no:cacheprovider tests/kafka/test_views.py
+	$(TSAN_RUN) HOLDFAST_BIN=build/tsan/bin $(BUILD)/venv/bin/python -m pytest -q --tb=short -p no:cacheprovider tests/kafka/test_views.py tests/kafka/test_stories.py
 
 # make sim SEED=4711 tells the story of one seed; make sim SEEDS=100000 FROM=1 JOBS=2 runs many. MUTANT=name breaks it first.
 SEEDS ?= 1000
@@ -182,6 +182,6 @@ layering: $(ALL_FILTER_OBJECTS) ## refuse includes and calls that cross the laye
 	@scripts/layering $(BUILD) $(FILTERS)
 
 clean: ## remove what was built, not the broker's jars
-	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test $(BUILD)/fuzz
+	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test $(BUILD)/fuzz $(BUILD)/tsan
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
