@@ -197,7 +197,8 @@ static bool commit(struct job *job, struct kafka_rewrite *rewrite) {
 static bool set_back(struct job *job) {
   char id[128];
   snprintf(id, sizeof id, "holdfast-clock-%s", job->processor->name);
-  struct kafka_rewrite *rewrite = kafka_rewrite_begin(job->options, id, &job->failure);
+  struct kafka_rewrite *rewrite =
+      kafka_rewrite_begin(job->options, id, job->partitions, &job->failure);
   bool done = rewrite != NULL;
   for (int32_t p = 0; p < job->partitions && done; p++)
     done = !is_ahead(job, p) || put_row(job, rewrite, p);
