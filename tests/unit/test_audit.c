@@ -71,12 +71,12 @@ static const struct tampering tamperings[] = {
      RULE_NOTICE_DIFFERS},
     {"a notice that was told twice", AUDIT_NOTICES, "Notified", "r2", 1, true, RULE_NOTICE_DIFFERS},
     {"the last notice told twice", AUDIT_NOTICES, "Notified", "r2", 3, true, RULE_NOTICE_DIFFERS},
-    {"a refusal that was not told", AUDIT_NOTICES, "Notified", "r4", 0, false, RULE_NOTICE_DIFFERS},
-    {"a refusal that was told twice", AUDIT_NOTICES, "Notified", "r4", 0, true,
+    {"a refusal that was not told", AUDIT_NOTICES, "Notified", "r5", 0, false, RULE_NOTICE_DIFFERS},
+    {"a refusal that was told twice", AUDIT_NOTICES, "Notified", "r5", 0, true,
      RULE_NOTICE_DIFFERS},
-    {"a notice of a refusal that never was", AUDIT_STEPS, "CommandRefused", "r4", 0, false,
+    {"a notice of a refusal that never was", AUDIT_STEPS, "CommandRefused", "r5", 0, false,
      RULE_NOTICE_DIFFERS},
-    {"a refusal that a reset says again", AUDIT_STEPS, "CommandRefused", "r4", 0, true, -1},
+    {"a refusal that a reset says again", AUDIT_STEPS, "CommandRefused", "r5", 0, true, -1},
     {"a notice of a step that never was", AUDIT_STEPS, "StatusChanged", "r3", 1, false,
      RULE_NOTICE_DIFFERS},
 };
@@ -158,7 +158,7 @@ static void open_shop(struct shop *shop) {
   reserve(shop, "r1");
   reserve(shop, "r2");
   reserve(shop, "r3");                                                   /* sold out */
-  command(shop, RECORD_CANCEL, &(struct cancel){STR("r4"), STR("kim")}); /* refused: unknown */
+  command(shop, RECORD_CANCEL, &(struct cancel){STR("r5"), STR("kim")}); /* refused: unknown */
   command(shop, RECORD_CANCEL, &(struct cancel){STR("r2"), STR("kim")});
 }
 

@@ -121,7 +121,14 @@ static void an_id_that_is_used_again_after_the_window_is_charged_under_another_k
   open(&h, &first);
   hold(&h, &first);
   settle(&h, &first, CHARGE_KIND_CHARGE, true);
-  open(&h, &other); /* time goes on, and the row goes */
+  /* Time goes on, and is believed; then the row goes. */
+  for (int i = 0; i < 2 * (int)EXPIRY_DOUBTS; i++) {
+    char id[16];
+    snprintf(id, sizeof id, "until-%d", i);
+    open(&h,
+         &(struct opening){id, PLACE "0", later - (i < EXPIRY_DOUBTS ? EXPIRY_PROOF_MS : 0), 7});
+  }
+  open(&h, &other);
   assert_null(harness_row(&h, "lr"));
   open(&h, &again);
   hold(&h, &again);
