@@ -3,7 +3,7 @@
  *
  * A process is a fiber. It can be put aside at every call of the log and at every step of the
  * protocol, so that any two processes meet at any two points; it can die there, or at any write of
- * its store. The scheduler in world.c decides who goes on, and what breaks. */
+ * its store. The scheduler in world.c decides who goes on, and faults.c what breaks. */
 #ifndef HOLDFAST_SIM_H
 #define HOLDFAST_SIM_H
 
@@ -139,6 +139,21 @@ bool node_passes(struct node *node, const char *where);
 /* In the middle of a restore its machine may sleep, and the changelog be compacted meanwhile.
  * False: it is dead. */
 bool node_sleeps(struct node *node, int32_t partition);
+
+/* ---- disk.c ---- */
+bool disk_open(struct sim *sim, const struct filter *filter, struct disk *disk); /* false: failed */
+void disk_tear(struct sim *sim, struct disk *disk); /* the power goes */
+void disk_lose(const struct filter *filter, struct disk *disk, int32_t partitions);
+void disks_choose(struct sim *sim);
+
+/* ---- process.c ---- */
+void node_start(struct sim *sim, int filter, int slot);
+void node_resume(struct sim *sim, size_t index); /* and buries it if it has ended */
+bool slot_runs(const struct sim *sim, int filter, int slot);
+
+/* ---- faults.c ---- */
+void faults_choose(struct sim *sim);
+void faults_happen(struct sim *sim); /* those of a tick */
 
 /* faulty_log.c: the log of a process, with what can go wrong. Takes inner. */
 struct log *faulty_log_open(struct node *node, struct log *inner);

@@ -1,0 +1,154 @@
+/* Processes: fibers that live on a slot and a disk until they end or die. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "sim.h"
+
+void node_die(struct node *node, const char *where) {
+  if (node->dead) return;
+  node->dead = true;
+  node->sim->counts[COUNT_KILLS]++;
+  sim_tell(node->sim, "%s dies %s", node_name(node), where);
+}
+
+bool node_passes(struct node *node, const char *where) {
+  struct sim *sim = node->sim;
+  if (node->dead) return false;
+  if (sim->quiet) return true;
+  if (chance_of(&sim->chance, sim->faults.kill)) {
+    node_die(node, where);
+    return false;
+  }
+  if (chance_of(&sim->chance, sim->faults.yield)) {
+    if (chance_of(&sim->chance, sim->faults.pause)) {
+      node->paused_until = sim->tick + 20 + (int64_t)chance_below(&sim->chance, 400);
+      sim->counts[COUNT_PAUSES]++;
+      sim_tell(sim, "%s is stopped %s", node_name(node), where);
+    }
+    fiber_yield();
+  }
+  return !node->dead;
+}
+
+static bool write_fails(void *user) {
+  struct node *node = user;
+  struct sim *sim = node->sim;
+  if (!node->dead && !sim->quiet && chance_of(&sim->chance, sim->faults.kill_write))
+    node_die(node, "at a write of its store");
+  return node->dead;
+}
+
+static bool step_fails(void *user, enum step step) {
+  return !node_passes(user, step_names[step]);
+}
+
+static void judge_end(struct node *node, const struct log_failure *failure) {
+  if (node->dead) return;
+  sim_tell(node->sim, "%s ends: %s", node_name(node), failure->text);
+  if (failure->exit_code != EX_TEMPFAIL && failure->exit_code != EX_UNAVAILABLE)
+    sim_fail(node->sim, "%s gives up: %s", node_name(node), failure->text);
+}
+
+static void live(void *user) {
+  struct node *node = user;
+  struct sim *sim = node->sim;
+  struct filter *filter = &sim->filters[node->filter];
+  const struct processor *processor = &filter->processor;
+  struct log_failure failure = {0};
+  struct runtime_config config = {.processor = processor,
+                                  .store = node->disk ? node->disk->store : NULL,
+                                  .slot = node->slot,
+                                  .batch_records = sim->batch_records,
+                                  .tombstone_retention_ms = sim->tombstone_retention_ms,
+                                  .failpoint = step_fails,
+                                  .failpoint_user = node};
+  config.log =
+      faulty_log_open(node, memory_log_open(sim->cluster, processor->name, processor->input,
+                                            processor->changelog, node->slot));
+  struct runtime *runtime = runtime_new(&config, &failure);
+  if (!runtime) {
+    judge_end(node, &failure);
+    return;
+  }
+  node->runtime = runtime;
+  while (!node->dead && !node->stopping) {
+    node->status = runtime_step(runtime, 0);
+    if (node->status == RUNTIME_FAILED) judge_end(node, runtime_failure(runtime));
+    if (node->status == RUNTIME_FAILED || node->status == RUNTIME_KILLED) break;
+    fiber_yield();
+  }
+  node->runtime = NULL;
+  runtime_free(runtime);
+}
+
+static struct disk *free_disk(struct sim *sim, struct filter *filter, int slot) {
+  if (!filter->processor.rows) return NULL;
+  struct disk *disk = &filter->disks[slot % STORES_MAX];
+  bool other = !sim->quiet && chance_of(&sim->chance, sim->faults.other_disk);
+  for (int i = 0; (disk->used || other) && i < STORES_MAX; i++) {
+    disk = &filter->disks[chance_below(&sim->chance, STORES_MAX)];
+    other = false;
+  }
+  for (int i = 0; disk->used && i < STORES_MAX; i++) disk = &filter->disks[i];
+  return disk;
+}
+
+void node_start(struct sim *sim, int filter_index, int slot) {
+  struct filter *filter = &sim->filters[filter_index];
+  struct disk *disk = free_disk(sim, filter, slot);
+  if (sim->node_count == NODES_MAX || (disk && disk->used)) return;
+  if (disk && !disk_open(sim, filter, disk)) return;
+  struct node *node = xcalloc(1, sizeof *node);
+  *node = (struct node){.sim = sim, .filter = filter_index, .slot = slot, .disk = disk};
+  node->number = ++sim->processes;
+  if (!sim->quiet && chance_of(&sim->chance, 100))
+    node->skew = (int64_t)chance_below(&sim->chance, 3000) - 1500;
+  node->old_build = sim->mixed && chance_of(&sim->chance, 500);
+  if (disk) {
+    disk->used = true;
+    store_set_failpoint(disk->store, write_fails, node);
+  }
+  node->fiber = fiber_new(live, node);
+  sim->nodes[sim->node_count++] = node;
+  sim_tell(sim, "%s starts%s", node_name(node),
+           disk && disk != &filter->disks[slot] ? " on another disk" : "");
+}
+
+bool slot_runs(const struct sim *sim, int filter, int slot) {
+  for (size_t i = 0; i < sim->node_count; i++) {
+    const struct node *node = sim->nodes[i];
+    if (node->filter == filter && node->slot == slot && !node->dead) return true;
+  }
+  return false;
+}
+
+/* What is left of a process that has ended. */
+static void bury(struct sim *sim, size_t index) {
+  struct node *node = sim->nodes[index];
+  struct filter *filter = &sim->filters[node->filter];
+  sim->nodes[index] = sim->nodes[--sim->node_count];
+  if (node->disk) {
+    node->disk->used = false;
+    store_set_failpoint(node->disk->store, NULL, NULL);
+    if (node->dead && node->disk->directory && chance_of(&sim->chance, sim->faults.power_loss)) {
+      disk_tear(sim, node->disk);
+    } else if (node->dead && !sim->quiet && chance_of(&sim->chance, sim->faults.lose_disk)) {
+      sim->counts[COUNT_LOST_DISKS]++;
+      sim_tell(sim, "%s loses its disk", node_name(node));
+      disk_lose(filter, node->disk, sim->partitions);
+    }
+  }
+  filter->down_until[node->slot] =
+      sim->tick + (sim->quiet ? 0 : (int64_t)chance_below(&sim->chance, 60));
+  fiber_free(node->fiber);
+  free(node);
+}
+
+void node_resume(struct sim *sim, size_t index) {
+  struct node *node = sim->nodes[index];
+  sim->running = node;
+  fiber_resume(node->fiber);
+  sim->running = NULL;
+  if (fiber_ended(node->fiber)) bury(sim, index);
+}
