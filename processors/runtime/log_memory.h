@@ -74,9 +74,10 @@ void memory_expire_member(struct memory_cluster *cluster, const char *group, int
 /* Ends the open transaction of a slot as its time-out would. */
 void memory_expire_transaction(struct memory_cluster *cluster, const char *group, int slot);
 
-/* On: the end of a transaction is decided at once and becomes visible to each partition, and to the
- * group's offsets, by a marker of its own, in any order and later, as in Kafka. Off (at first):
- * at once; what was left is written. */
+/* The end of a transaction becomes visible to each of its partitions, and to the group's offsets,
+ * by a marker of its own, which takes an offset that nobody reads, as in Kafka. On: it is decided
+ * at once, and the markers are written in any order and later. Off (at first): at once; what was
+ * left is written. */
 void memory_delay_markers(struct memory_cluster *cluster, bool delay);
 
 /* Writes one of the markers that are left, `which` modulo their number. False: none is. */

@@ -8,11 +8,12 @@
 
 struct memory_cluster *memory_cluster_new(void) {
   struct memory_cluster *cluster = xcalloc(1, sizeof *cluster);
-  cluster->transactions =
-      xgrow(NULL, &cluster->transaction_capacity, 2, sizeof *cluster->transactions);
+  cluster->transactions = xgrow(NULL, &cluster->transaction_capacity, TRANSACTIONS_FIRST,
+                                sizeof *cluster->transactions);
   cluster->transactions[NO_TRANSACTION] = TRANSACTION_COMMITTED;
   cluster->transactions[COMPACTED] = TRANSACTION_ABORTED;
-  cluster->transaction_count = 2;
+  cluster->transactions[MARKER] = TRANSACTION_ABORTED;
+  cluster->transaction_count = TRANSACTIONS_FIRST;
   return cluster;
 }
 
@@ -115,13 +116,19 @@ void memory_topic_trim(struct memory_cluster *cluster, const char *name, int32_t
   partition->stable -= gone < partition->stable ? gone : partition->stable;
 }
 
+static struct entry *add_entry(struct memory_partition *to, const struct entry *entry) {
+  to->entries = xgrow(to->entries, &to->capacity, to->count + 1, sizeof *to->entries);
+  struct entry *added = &to->entries[to->count];
+  *added = *entry;
+  added->record.offset = to->base + (int64_t)to->count++;
+  return added;
+}
+
 int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topic,
                        int32_t partition, const struct memory_record *record, int transaction) {
   if (partition < 0) partition = murmur2_partition(record->key, topic->partition_count);
-  struct memory_partition *to = &topic->partitions[partition];
-  to->entries = xgrow(to->entries, &to->capacity, to->count + 1, sizeof *to->entries);
-  struct entry *entry = &to->entries[to->count];
-  *entry = (struct entry){.record = *record, .transaction = transaction};
+  struct entry *entry = add_entry(&topic->partitions[partition],
+                                  &(struct entry){.record = *record, .transaction = transaction});
   struct str *texts[] = {
       &entry->record.key,       &entry->record.value,     &entry->record.correlation_id,
       &entry->record.causation, &entry->record.source,    &entry->record.traceparent,
@@ -130,7 +137,6 @@ int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topi
     if (texts[i]->data) *texts[i] = arena_copy(&cluster->arena, *texts[i]);
   }
   entry->record.sequence = ++cluster->sequence;
-  entry->record.offset = to->base + (int64_t)to->count++;
   return entry->record.offset;
 }
 
@@ -257,7 +263,10 @@ static void add_marker(struct memory_cluster *cluster, int transaction, int prod
   cluster->markers[cluster->marker_count++] = (struct marker){transaction, producer, partition};
 }
 
-static bool has_records_of(const struct memory_partition *partition, int transaction) {
+/* The transaction is open still, so that nothing of it lies before what is stable. */
+static bool has_records_of(const struct memory_cluster *cluster, struct memory_partition *partition,
+                           int transaction) {
+  cluster_stable_end(cluster, partition);
   for (size_t i = partition->stable; i < partition->count; i++) {
     if (partition->entries[i].transaction == transaction) return true;
   }
@@ -268,7 +277,7 @@ static void collect_markers(struct memory_cluster *cluster, int transaction, int
   for (size_t i = 0; i < cluster->topic_count; i++) {
     for (int32_t j = 0; j < cluster->topics[i].partition_count; j++) {
       struct memory_partition *partition = &cluster->topics[i].partitions[j];
-      if (has_records_of(partition, transaction))
+      if (has_records_of(cluster, partition, transaction))
         add_marker(cluster, transaction, producer, partition);
     }
   }
@@ -287,26 +296,29 @@ static void settle_offsets(struct memory_cluster *cluster, int transaction) {
   }
 }
 
-void cluster_end_transaction(struct memory_cluster *cluster, int producer,
-                             enum transaction_state state) {
-  int number = cluster->producers[producer].transaction;
-  cluster->producers[producer].transaction = NO_TRANSACTION;
-  if (number == NO_TRANSACTION) return;
-  if (cluster->delay_markers) collect_markers(cluster, number, producer);
-  cluster->transactions[number] = state;
-  if (!cluster->delay_markers) settle_offsets(cluster, number);
-}
-
 static void write_marker(struct memory_cluster *cluster, size_t index) {
   struct marker marker = cluster->markers[index];
   cluster->markers[index] = cluster->markers[--cluster->marker_count];
-  if (!marker.partition) settle_offsets(cluster, marker.transaction);
+  if (marker.partition)
+    add_entry(marker.partition, &(struct entry){.transaction = MARKER});
+  else
+    settle_offsets(cluster, marker.transaction);
 }
 
 void cluster_write_markers(struct memory_cluster *cluster, int producer) {
   for (size_t i = cluster->marker_count; i-- > 0;) {
     if (cluster->markers[i].producer == producer) write_marker(cluster, i);
   }
+}
+
+void cluster_end_transaction(struct memory_cluster *cluster, int producer,
+                             enum transaction_state state) {
+  int number = cluster->producers[producer].transaction;
+  cluster->producers[producer].transaction = NO_TRANSACTION;
+  if (number == NO_TRANSACTION) return;
+  collect_markers(cluster, number, producer);
+  cluster->transactions[number] = state;
+  if (!cluster->delay_markers) cluster_write_markers(cluster, producer);
 }
 
 void memory_delay_markers(struct memory_cluster *cluster, bool delay) {

@@ -7,6 +7,8 @@
 
 #define NO_TRANSACTION 0
 #define COMPACTED 1 /* a transaction that never was committed: what compaction took away */
+#define MARKER 2    /* another: the end of a transaction, which takes an offset and is never read */
+#define TRANSACTIONS_FIRST 3
 
 enum transaction_state { TRANSACTION_OPEN, TRANSACTION_COMMITTED, TRANSACTION_ABORTED };
 

@@ -203,6 +203,33 @@ static void uncommitted_records_hold_back_readers_and_aborted_ones_are_not_read(
   memory_cluster_free(cluster);
 }
 
+/* What a reader sees of a partition: the record at its position, the first if there is none. */
+static int64_t offset_after(struct memory_cluster *cluster, int64_t from) {
+  const struct memory_record *record = memory_read(cluster, "in", 0, from);
+  return record ? record->offset : -1;
+}
+
+static void the_end_of_a_transaction_takes_an_offset_in_each_of_its_partitions(void **unused) {
+  (void)unused;
+  struct memory_cluster *cluster = memory_cluster_new();
+  memory_topic_create(cluster, "in", 2);
+  struct log *log = member(cluster, 0);
+  struct log_output output = {
+      .topic = log->class->topic(log, "in"), .partition = 0, .key = STR("k"), .value = STR("v")};
+  for (int end = 0; end < 2; end++) { /* a commit, then an abort */
+    log->class->begin(log);
+    log->class->produce(log, &output);
+    assert_int_equal(end == 0 ? log->class->commit(log) : log->class->abort(log), LOG_OK);
+  }
+  append(cluster, "after");
+  assert_int_equal(offset_after(cluster, 0), 0);
+  assert_int_equal(offset_after(cluster, 1), 4); /* past a marker, an aborted record, a marker */
+  assert_int_equal(memory_end(cluster, "in", 0), 5);
+  assert_int_equal(memory_end(cluster, "in", 1), 0); /* it had no part in them */
+  log->class->close(log);
+  memory_cluster_free(cluster);
+}
+
 static void an_offset_in_a_pending_transaction_is_not_stable(void **unused) {
   (void)unused;
   struct memory_cluster *cluster = memory_cluster_new();
@@ -341,6 +368,7 @@ int main(void) {
       cmocka_unit_test(a_directory_belongs_to_one_owner_and_one_process),
       cmocka_unit_test(staging_keeps_the_last_value_in_the_order_of_first_change),
       cmocka_unit_test(uncommitted_records_hold_back_readers_and_aborted_ones_are_not_read),
+      cmocka_unit_test(the_end_of_a_transaction_takes_an_offset_in_each_of_its_partitions),
       cmocka_unit_test(an_offset_in_a_pending_transaction_is_not_stable),
       cmocka_unit_test(a_transaction_that_timed_out_fences_its_producer),
       cmocka_unit_test(an_old_generation_cannot_commit_offsets),
