@@ -105,6 +105,12 @@ static enum log_status produce_changes(struct runtime *runtime) {
   return LOG_OK;
 }
 
+static enum log_status settle(struct runtime *runtime) {
+  if (MUTANT("late-delivery-ignored")) return LOG_OK;
+  enum log_status status = runtime->log->class->settle(runtime->log);
+  return status == LOG_ABORT && MUTANT("failed-delivery-ignored") ? LOG_OK : status;
+}
+
 /* C: carried forward by transactions that change no state. */
 static int64_t last_changelog(const struct runtime *runtime, const struct partition *partition) {
   if (runtime->processor->input_is_changelog) return partition->staged_input - 1;
@@ -271,7 +277,7 @@ static enum log_status roll_back(struct runtime *runtime, bool intents_written) 
   const struct log_class *log = runtime->log->class;
   atomic_fetch_add_explicit(&runtime->metrics.aborts, 1, memory_order_relaxed);
   log_info("transaction aborted, its records are read again: %s", runtime->log->failure.text);
-  if (log->abort(runtime->log) != LOG_OK) return LOG_FATAL;
+  if (log->abort(runtime->log) != LOG_OK && !MUTANT("abort-error-ignored")) return LOG_FATAL;
   if (intents_written) {
     for (size_t i = 0; i < runtime->partition_count; i++) {
       if (runtime->partitions[i].staged_input >= 0)
@@ -286,7 +292,8 @@ static enum log_status roll_back(struct runtime *runtime, bool intents_written) 
     if (MUTANT("no-rewind-after-abort")) continue;
     partition->polled = partition->next_input;
     if (partition->phase == PHASE_READY &&
-        log->seek(runtime->log, partition->id, partition->next_input) != LOG_OK)
+        log->seek(runtime->log, partition->id, partition->next_input) != LOG_OK &&
+        !MUTANT("seek-error-ignored"))
       return LOG_FATAL;
   }
   return LOG_ABORT;
@@ -309,7 +316,7 @@ static enum log_status transact(struct runtime *runtime, const struct timer_even
   if (status != LOG_OK) return status;
   if (runtime_reached(runtime, STEP_DECIDED)) return LOG_FATAL;
   status = produce_changes(runtime);
-  if (status == LOG_OK) status = log->settle(runtime->log);
+  if (status == LOG_OK) status = settle(runtime);
   if (status == LOG_OK) status = check_changelogs(runtime);
   if (status != LOG_OK) return status;
   if (runtime_reached(runtime, STEP_SETTLED)) return LOG_FATAL;

@@ -6,6 +6,7 @@
 
 #include "background.h"
 #include "logging.h"
+#include "mutant.h"
 #include "store_internal.h"
 
 /* Keys: partition (4 bytes, big-endian), one of these, and the rest. */
@@ -250,9 +251,8 @@ int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t 
 
 /* ---- writing ---- */
 
-void store_set_failpoint(struct store *store, bool (*dies)(void *), void *user) {
-  store->dies = dies;
-  store->dies_user = user;
+void store_set_failpoint(struct store *store, const struct store_failpoint *failpoint) {
+  store->failpoint = failpoint ? *failpoint : (struct store_failpoint){0};
   rocksdb_writebatch_clear(store->batch);
 }
 
@@ -347,34 +347,47 @@ void store_wipe(struct store *store, int32_t partition) {
   rocksdb_writebatch_delete_range(store->batch, from, 4, to, 4);
 }
 
-/* True if a failpoint says that what was collected never reaches the disk. */
-static bool dies(struct store *store) {
-  if (!store->dies || !store->dies(store->dies_user)) return false;
-  rocksdb_writebatch_clear(store->batch);
-  return true;
+static enum store_fate next_fate(struct store *store) {
+  return store->failpoint.fate ? store->failpoint.fate(store->failpoint.user) : STORE_WRITES;
 }
 
-static void write_batch(struct store *store, rocksdb_writebatch_t *batch) {
-  char *failed = NULL;
-  rocksdb_write(store->db, store->write, batch, &failed);
-  store_must(failed, "writing");
+static void written(struct store *store, char *error) {
+  if (!error || !store->failpoint.ends) {
+    store_must(error, "writing");
+    return;
+  }
+  free(error);
+  if (!MUTANT("store-error-ignored")) store->failpoint.ends(store->failpoint.user);
+}
+
+static void write_batch(struct store *store, rocksdb_writebatch_t *batch, enum store_fate fate) {
+  char *error = NULL;
+  if (fate == STORE_WRITES || fate == STORE_FAILS_AFTER)
+    rocksdb_write(store->db, store->write, batch, &error);
+  if (fate == STORE_FAILS_BEFORE || fate == STORE_FAILS_AFTER)
+    error = xstrdup("a failpoint said so");
   rocksdb_writebatch_clear(batch);
+  written(store, error);
 }
 
 void store_write(struct store *store) {
   see_own_writes(store);
-  if (!dies(store)) write_batch(store, store->batch);
+  write_batch(store, store->batch, next_fate(store));
 }
 
 static void write_behind(void *user) {
   struct store *store = user;
   store_count_nothing();
-  write_batch(store, store->behind);
+  write_batch(store, store->behind, STORE_WRITES);
 }
 
 void store_write_behind(struct store *store) {
   see_own_writes(store);
-  if (dies(store)) return;
+  enum store_fate fate = next_fate(store);
+  if (fate != STORE_WRITES) { /* in this thread, where a failpoint is asked */
+    write_batch(store, store->batch, fate);
+    return;
+  }
   rocksdb_writebatch_t *collected = store->batch;
   store->batch = store->behind;
   store->behind = collected;

@@ -86,9 +86,23 @@ void store_get_many(struct store *store, const struct store_place *places, size_
 int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *user, struct str key, int64_t due_at), void *user);
 
-/* Asked before every write: true, and it is not made. For tests of a death at any write; NULL: all
- * are made. */
-void store_set_failpoint(struct store *store, bool (*dies)(void *user), void *user);
+/* What becomes of a write. After an error nobody can tell whether its bytes are there. */
+enum store_fate {
+  STORE_WRITES,
+  STORE_DIES,         /* the process died before it */
+  STORE_FAILS_BEFORE, /* the disk says an error, and has nothing of it */
+  STORE_FAILS_AFTER   /* the disk says an error, and has all of it */
+};
+
+/* For tests of a death, and of a disk that fails, at any write. */
+struct store_failpoint {
+  enum store_fate (*fate)(void *user); /* asked before every write; NULL: all are made */
+  void (*ends)(void *user);            /* where else a write that failed ends the process */
+  void *user;
+};
+
+/* Copied; NULL: none. What was collected and not written is forgotten. */
+void store_set_failpoint(struct store *store, const struct store_failpoint *failpoint);
 
 /* Writes: collected, then applied as one, in their order. */
 void store_put_intent(struct store *store, int32_t partition, const struct intent *intent);

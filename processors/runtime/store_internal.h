@@ -19,9 +19,8 @@ struct store {
   rocksdb_writebatch_t *batch;
   rocksdb_writebatch_t *behind; /* what the writer writes */
   struct background *writer;
-  pthread_t thread;         /* that opened the store, and writes */
-  bool (*dies)(void *user); /* NULL: no failpoint */
-  void *dies_user;
+  pthread_t thread; /* that opened the store, and writes */
+  struct store_failpoint failpoint;
   /* scratch of the writing thread */
   char *key;
   const struct change **sorted;

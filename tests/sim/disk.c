@@ -70,7 +70,7 @@ void sim_give_store(const char *owner, struct store *store, int32_t partitions) 
   for (int i = 0; i < SPARES_MAX; i++) {
     if (spares[i].store) continue;
     if (++spares[i].uses % SPARE_USES == 0) break;
-    store_set_failpoint(store, NULL, NULL);
+    store_set_failpoint(store, NULL);
     for (int32_t p = 0; p < partitions; p++) store_wipe(store, p);
     store_write(store);
     spares[i].store = store;

@@ -7,6 +7,43 @@
 
 #define COMPACTION_LAG_MS 5000 /* a tombstone goes some time after it may */
 
+/* ---- classes ---- */
+
+static struct {
+  const char *name;
+  bool on;
+} classes[WORLD_CLASSES] = {[WORLD_BOUNDS_AGAIN] = {"bounds-again", false},
+                            [WORLD_RESENDS] = {"resends", false},
+                            [WORLD_IDS_AGAIN] = {"ids-again", false},
+                            [WORLD_PLACES] = {"places", false},
+                            [WORLD_BROKER_CLOCK] = {"broker-clock", false},
+                            [WORLD_HOST_CLOCKS] = {"host-clocks", false},
+                            [WORLD_BURSTS] = {"bursts", false},
+                            [WORLD_DAMAGE] = {"damage", false}};
+
+bool world_has(enum world_class class) {
+  return classes[class].on;
+}
+
+/* `all`, `none`, or names with commas between them: these alone. */
+bool world_switch(const char *names) {
+  bool all = strcmp(names, "all") == 0;
+  for (int i = 0; i < WORLD_CLASSES; i++) classes[i].on = all;
+  if (all || strcmp(names, "none") == 0) return true;
+  for (size_t size; *names; names += size + (names[size] == ',')) {
+    size = strcspn(names, ",");
+    int found = 0;
+    while (found < WORLD_CLASSES &&
+           !str_equal(str_of(classes[found].name), (struct str){names, size}))
+      found++;
+    if (found == WORLD_CLASSES) return false;
+    classes[found].on = true;
+  }
+  return true;
+}
+
+/* ---- what happens ---- */
+
 static struct node *any_node(struct sim *sim) {
   return sim->node_count ? sim->nodes[chance_below(&sim->chance, sim->node_count)] : NULL;
 }
@@ -97,11 +134,13 @@ void faults_choose(struct sim *sim) {
   *f = (struct faults){.yield = 30 + (int)chance_below(chance, 300),
                        .kill = SOMETIMES(rate),
                        .kill_write = SOMETIMES(4 * rate),
+                       .write_fails = SOMETIMES(3 * rate),
                        .abort = SOMETIMES(8 * rate),
                        .commit_refused = SOMETIMES(10 * rate),
                        .commit_unknown = SOMETIMES(4 * rate),
                        .commit_unknown_done = SOMETIMES(6 * rate),
                        .again = SOMETIMES(40 * rate),
+                       .call_fails = SOMETIMES(rate),
                        .kill_any = SOMETIMES(3 * rate),
                        .pause = SOMETIMES(20 * rate),
                        .expire = SOMETIMES(2 * rate),

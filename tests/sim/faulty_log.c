@@ -5,11 +5,19 @@
 
 #include "sim.h"
 
+/* A record that was produced and not acknowledged yet. */
+struct delivery {
+  int64_t *to; /* the caller's; NULL: it does not want to know */
+  int64_t offset;
+};
+
 struct faulty_log {
   struct log log;
   struct log *inner;
   struct node *node;
-  bool initialized;
+  bool initialized, undelivered; /* undelivered: a record of this transaction was lost */
+  struct delivery *deliveries;
+  size_t delivery_count, delivery_capacity;
 };
 
 static struct faulty_log *self_of(struct log *log) {
@@ -36,19 +44,33 @@ static bool happens(struct log *log, int per_thousand) {
   return !sim->quiet && chance_of(&sim->chance, per_thousand);
 }
 
+/* True: the call ends the process, as each one may; whether the broker has done it is another
+ * question. */
+static bool call_fails(struct log *log, const char *name) {
+  struct node *node = self_of(log)->node;
+  if (!happens(log, node->sim->faults.call_fails)) return false;
+  node->sim->counts[COUNT_FAILED_CALLS]++;
+  sim_tell(node->sim, "%s: %s fails for good", node_name(node), name);
+  fail(log, LOG_FATAL, "a call failed for good");
+  return true;
+}
+
 /* The call itself, between two places where the process can stop or die. */
 #define CALL(log, name, ...)                                                                \
   do {                                                                                      \
     if (!node_passes(self_of(log)->node, "before " #name)) return died(log);                \
+    if (call_fails(log, #name)) return LOG_FATAL;                                           \
     enum log_status status_ =                                                               \
         pass_on(log, self_of(log)->inner->class->name(self_of(log)->inner, ##__VA_ARGS__)); \
     if (!node_passes(self_of(log)->node, "after " #name)) return died(log);                 \
+    if (status_ == LOG_OK && call_fails(log, "the answer of " #name)) return LOG_FATAL;     \
     return status_;                                                                         \
   } while (0)
 
 static void faulty_close(struct log *log) {
   struct faulty_log *self = self_of(log);
   self->inner->class->close(self->inner);
+  free(self->deliveries);
   free(self);
 }
 
@@ -71,6 +93,7 @@ static void faulty_poll(struct log *log, int timeout_ms, struct log_event *event
     died(log);
     return;
   }
+  if (call_fails(log, "poll")) return;
   self->inner->class->poll(self->inner, timeout_ms, event);
   if (event->kind == LOG_FAILED) pass_on(log, LOG_FATAL);
   if (event->kind == LOG_ASSIGNED) {
@@ -88,6 +111,7 @@ static void faulty_release(struct log *log, struct log_record *record) {
 
 static enum log_status faulty_seek(struct log *log, int32_t partition, int64_t offset) {
   if (self_of(log)->node->dead) return died(log);
+  if (call_fails(log, "seek")) return LOG_FATAL;
   /* What was fetched before a seek may be delivered after it. */
   if (happens(log, 300) && offset > 1) offset -= 2;
   return pass_on(log, self_of(log)->inner->class->seek(self_of(log)->inner, partition, offset));
@@ -103,7 +127,20 @@ static enum log_status faulty_committed(struct log *log, int32_t partition,
   CALL(log, committed, partition, out);
 }
 
+/* The transaction is lost, by an error of this kind. */
+static enum log_status loses(struct log *log, const char *text) {
+  struct node *node = self_of(log)->node;
+  node->sim->counts[COUNT_ABORTS]++;
+  sim_tell(node->sim, "%s: %s", node_name(node), text);
+  return fail(log, LOG_ABORT, text);
+}
+
 static enum log_status faulty_begin(struct log *log) {
+  struct faulty_log *self = self_of(log);
+  self->undelivered = false;
+  if (happens(log, self->node->sim->faults.abort / 4)) return loses(log, "it cannot begin");
+  if (happens(log, self->node->sim->faults.call_fails))
+    return fail(log, LOG_AGAIN, "it cannot begin yet");
   CALL(log, begin);
 }
 
@@ -138,33 +175,54 @@ static struct str as_first_version(struct sim *sim, struct str value) {
   return old;
 }
 
+/* The log has the record, and says so later; or it has lost it, and says that later. */
 static enum log_status faulty_produce(struct log *log, const struct log_output *output) {
-  if (self_of(log)->node->dead) return died(log);
-  if (happens(log, self_of(log)->node->sim->faults.abort / 4)) {
-    self_of(log)->node->sim->counts[COUNT_ABORTS]++;
-    sim_tell(self_of(log)->node->sim, "%s: a record is not delivered",
-             node_name(self_of(log)->node));
-    return fail(log, LOG_ABORT, "a record was not delivered");
+  struct faulty_log *self = self_of(log);
+  struct sim *sim = self->node->sim;
+  if (self->node->dead) return died(log);
+  if (happens(log, sim->faults.abort / 4)) return loses(log, "a record cannot be produced");
+  if (happens(log, sim->faults.abort / 4)) {
+    sim_tell(sim, "%s: a record will not be delivered", node_name(self->node));
+    self->undelivered = true;
+    return LOG_OK;
   }
   struct log_output out = *output;
-  if (self_of(log)->node->old_build && !output->acknowledged) {
-    struct str old = as_first_version(self_of(log)->node->sim, output->value);
+  if (self->node->old_build && !output->acknowledged) {
+    struct str old = as_first_version(sim, output->value);
     if (old.data) out.value = old;
   }
-  return pass_on(log, self_of(log)->inner->class->produce(self_of(log)->inner, &out));
+  int64_t offset = -1;
+  if (out.acknowledged) out.acknowledged = &offset;
+  enum log_status status = pass_on(log, self->inner->class->produce(self->inner, &out));
+  if (status != LOG_OK || !output->acknowledged) return status;
+  self->deliveries = xgrow(self->deliveries, &self->delivery_capacity, self->delivery_count + 1,
+                           sizeof *self->deliveries);
+  self->deliveries[self->delivery_count++] = (struct delivery){output->acknowledged, offset};
+  return LOG_OK;
+}
+
+/* One of what is out, in any order: the log's partitions answer by themselves. */
+static void acknowledge_one(struct faulty_log *self) {
+  size_t which = chance_below(&self->node->sim->chance, self->delivery_count);
+  struct delivery delivery = self->deliveries[which];
+  self->deliveries[which] = self->deliveries[--self->delivery_count];
+  if (*delivery.to < delivery.offset) *delivery.to = delivery.offset;
 }
 
 static enum log_status faulty_settle(struct log *log) {
+  struct faulty_log *self = self_of(log);
+  while (self->delivery_count) {
+    if (!node_passes(self->node, "while it waits for deliveries")) return died(log);
+    acknowledge_one(self);
+  }
+  if (self->undelivered) return loses(log, "a record was not delivered");
   CALL(log, settle);
 }
 
 static enum log_status faulty_send_offsets(struct log *log, const struct log_position *positions,
                                            size_t count) {
-  if (happens(log, self_of(log)->node->sim->faults.abort)) {
-    self_of(log)->node->sim->counts[COUNT_ABORTS]++;
-    sim_tell(self_of(log)->node->sim, "%s: its offsets are refused", node_name(self_of(log)->node));
-    return fail(log, LOG_ABORT, "the offsets were refused");
-  }
+  if (happens(log, self_of(log)->node->sim->faults.abort))
+    return loses(log, "the offsets were refused");
   CALL(log, send_offsets, positions, count);
 }
 
@@ -179,12 +237,9 @@ static enum log_status faulty_commit(struct log *log) {
   struct faulty_log *self = self_of(log);
   struct faults *faults = &self->node->sim->faults;
   if (!node_passes(self->node, "before commit")) return died(log);
-  if (happens(log, faults->commit_refused)) {
-    self->node->sim->counts[COUNT_ABORTS]++;
-    sim_tell(self->node->sim, "%s: its commit is refused", node_name(self->node));
-    return fail(log, LOG_ABORT, "the commit was refused");
-  }
+  if (happens(log, faults->commit_refused)) return loses(log, "the commit was refused");
   if (happens(log, faults->commit_unknown)) return unknown(log, "not done");
+  while (self->delivery_count) acknowledge_one(self); /* a commit waits for what is out */
   enum log_status status = pass_on(log, self->inner->class->commit(self->inner));
   if (status == LOG_OK && happens(log, faults->commit_unknown_done)) return unknown(log, "done");
   /* Repeated, as librdkafka does when an answer is lost. */
@@ -193,7 +248,11 @@ static enum log_status faulty_commit(struct log *log) {
   return status;
 }
 
+/* What was on its way may still be acknowledged while it is taken back, and nothing after that. */
 static enum log_status faulty_abort(struct log *log) {
+  struct faulty_log *self = self_of(log);
+  while (self->delivery_count && chance_of(&self->node->sim->chance, 700)) acknowledge_one(self);
+  self->delivery_count = 0;
   CALL(log, abort);
 }
 
@@ -205,6 +264,7 @@ static enum log_status faulty_changelog_next(struct log *log, int32_t partition,
                                              struct log_record *out, int64_t *position) {
   struct node *node = self_of(log)->node;
   if (!node_passes(node, "while it restores") || !node_sleeps(node, partition)) return died(log);
+  if (call_fails(log, "the changelog")) return LOG_FATAL;
   if (happens(log, self_of(log)->node->sim->faults.again)) return LOG_AGAIN;
   return pass_on(log, self_of(log)->inner->class->changelog_next(self_of(log)->inner, partition,
                                                                  out, position));
@@ -216,6 +276,8 @@ static void faulty_changelog_close(struct log *log, int32_t partition) {
 
 static enum log_status faulty_bounds(struct log *log, enum log_source source, int32_t partition,
                                      int64_t *first, int64_t *end) {
+  struct sim *sim = self_of(log)->node->sim;
+  if (world_has(WORLD_BOUNDS_AGAIN) && happens(log, sim->faults.again)) return LOG_AGAIN;
   CALL(log, bounds, source, partition, first, end);
 }
 

@@ -190,6 +190,11 @@ int main(int argc, char **argv) {
     }
   }
   logging_set("sim", LEVEL_ERROR);
+  const char *world = getenv("SIM_WORLD");
+  if (world && !world_switch(world)) {
+    fprintf(stderr, "sim: SIM_WORLD has no class of that name in '%s'; --help lists them\n", world);
+    return 64;
+  }
   if (mutant && !mutant_select(mutant)) {
     fprintf(stderr, "sim: no mutant '%s'; --mutants lists them\n", mutant);
     return 64;

@@ -19,6 +19,11 @@ static const struct mutant mutants[] = {
     {"own-writes-unseen", "a decision does not see what its own batch has written"},
     {"due-index-trusted", "the index of due rows is believed without looking at the row"},
     {"calls-before-commit", "the provider is called before the row that says so is committed"},
+    {"late-delivery-ignored", "the deliveries of the changelog are not waited for"},
+    {"failed-delivery-ignored", "a record that was not delivered does not stop the commit"},
+    {"abort-error-ignored", "a transaction that could not be aborted is taken for aborted"},
+    {"seek-error-ignored", "a partition that could not be rewound is read on"},
+    {"store-error-ignored", "a write that the disk refused is taken for done"},
     /* recovery */
     {"promoted-once-passed", "an intent is promoted when the committed offset has passed it"},
     {"metadata-not-checked", "an intent at the committed offset is promoted whatever its id"},

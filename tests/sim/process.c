@@ -31,12 +31,22 @@ bool node_passes(struct node *node, const char *where) {
   return !node->dead;
 }
 
-static bool write_fails(void *user) {
+static enum store_fate fate_of_write(void *user) {
   struct node *node = user;
   struct sim *sim = node->sim;
-  if (!node->dead && !sim->quiet && chance_of(&sim->chance, sim->faults.kill_write))
+  if (node->dead) return STORE_DIES;
+  if (sim->quiet) return STORE_WRITES;
+  if (chance_of(&sim->chance, sim->faults.kill_write)) {
     node_die(node, "at a write of its store");
-  return node->dead;
+    return STORE_DIES;
+  }
+  if (!chance_of(&sim->chance, sim->faults.write_fails)) return STORE_WRITES;
+  sim->counts[COUNT_FAILED_WRITES]++;
+  return chance_of(&sim->chance, 500) ? STORE_FAILS_BEFORE : STORE_FAILS_AFTER;
+}
+
+static void write_failed(void *user) {
+  node_die(user, "as its disk failed at a write");
 }
 
 static bool step_fails(void *user, enum step step) {
@@ -107,7 +117,7 @@ void node_start(struct sim *sim, int filter_index, int slot) {
   node->old_build = sim->mixed && chance_of(&sim->chance, 500);
   if (disk) {
     disk->used = true;
-    store_set_failpoint(disk->store, write_fails, node);
+    store_set_failpoint(disk->store, &(struct store_failpoint){fate_of_write, write_failed, node});
   }
   node->fiber = fiber_new(live, node);
   sim->nodes[sim->node_count++] = node;
@@ -130,7 +140,7 @@ static void bury(struct sim *sim, size_t index) {
   sim->nodes[index] = sim->nodes[--sim->node_count];
   if (node->disk) {
     node->disk->used = false;
-    store_set_failpoint(node->disk->store, NULL, NULL);
+    store_set_failpoint(node->disk->store, NULL);
     if (node->dead && node->disk->directory && chance_of(&sim->chance, sim->faults.power_loss)) {
       disk_tear(sim, node->disk);
     } else if (node->dead && !sim->quiet && chance_of(&sim->chance, sim->faults.lose_disk)) {

@@ -72,11 +72,27 @@ struct filter {
 };
 
 struct faults {
-  int yield, kill, kill_write, abort, commit_refused, commit_unknown, commit_unknown_done, again,
+  int yield, kill, kill_write, write_fails, abort, commit_refused, commit_unknown,
+      commit_unknown_done, again, call_fails,
       sleep; /* per thousand, at each place where they can happen */
   int kill_any, pause, expire, expire_transaction, join, leave, takeover, jump, lose_disk,
       power_loss, other_disk, compact, marker; /* per thousand, at each tick */
 };
+
+/* Classes of faults that can be switched (SIM_WORLD, see `sim --help`). */
+enum world_class {
+  WORLD_BOUNDS_AGAIN, /* the bounds of a changelog are not known at the moment */
+  WORLD_RESENDS,      /* a call is sent again by who sends it, and its last try ends otherwise */
+  WORLD_IDS_AGAIN,    /* an id is used again after its window */
+  WORLD_PLACES,       /* commands lie in other partitions than their keys' */
+  WORLD_BROKER_CLOCK, /* the broker stamps one record years off */
+  WORLD_HOST_CLOCKS,  /* a host's clock is years off for one look at it */
+  WORLD_BURSTS,       /* thousands of records at once */
+  WORLD_DAMAGE,       /* topics deleted, recreated, trimmed */
+  WORLD_CLASSES
+};
+bool world_has(enum world_class class);
+bool world_switch(const char *names); /* SIM_WORLD; false: there is none of such a name */
 
 struct sim {
   uint64_t seed;
@@ -123,7 +139,9 @@ enum count {
   COUNT_LOST_DISKS,
   COUNT_TAKEOVERS,
   COUNT_COMMANDS,
-  COUNT_RESETS
+  COUNT_RESETS,
+  COUNT_FAILED_CALLS,
+  COUNT_FAILED_WRITES
 };
 
 void sim_tell(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
