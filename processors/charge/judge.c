@@ -24,7 +24,8 @@ static bool refused(long status) {
 }
 
 enum call_result charge_judge(const struct call_answer *answer) {
-  if (!answer->tries) return CALL_NOT_MADE;
+  if (!answer->tries || (MUTANT("silence-taken-for-not-made") && !answer->status))
+    return CALL_NOT_MADE;
   if (answer->status == 200) return final_answer(answer->body);
   /* The answer to a resend says nothing of the try before it. */
   bool only_try = answer->tries == 1 || MUTANT("resend-taken-for-not-made");

@@ -13,7 +13,7 @@ static struct {
   const char *name;
   bool on;
 } classes[WORLD_CLASSES] = {[WORLD_BOUNDS_AGAIN] = {"bounds-again", false},
-                            [WORLD_RESENDS] = {"resends", false},
+
                             [WORLD_IDS_AGAIN] = {"ids-again", false},
                             [WORLD_PLACES] = {"places", false},
                             [WORLD_BROKER_CLOCK] = {"broker-clock", false},

@@ -55,6 +55,8 @@ static const struct mutant mutants[] = {
     {"unknown-charge-given-up",
      "a call that was not made settles an earlier one that may have been"},
     {"view-ignores-revisions", "the history takes every event as the newest"},
+    {"resend-taken-for-not-made", "the answer to a resend is taken for that of the call"},
+    {"silence-taken-for-not-made", "a call without an answer is taken for one that was not made"},
     {"early-pay-forgotten", "a Pay that comes before its hold is not remembered"},
     {"repeated-command-taken", "a command that a reset brings again is decided again"},
     {"place-compared-by-offset",

@@ -1,30 +1,52 @@
-/* The payment provider: it moves money once per key, slowly, and its answers get lost. It goes on
- * with a call whose caller has died or given up. */
+/* The payment provider, and the connection to it: it moves money once per key, slowly; connections
+ * die before, between and after the bytes of a call, which libcurl then sends again or not; answers
+ * get lost, or come from who stands before the provider. It goes on with a call whose caller has
+ * died or given up. What a call came to is judged by the filter's own function. */
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "charge/charge.h"
+#include "charge/judge.h"
 #include "sim.h"
 
 #define CALLS_MAX 64
-#define KEYS_MAX 1024
+#define KEYS_MAX 4096
+#define TRIES_MAX 3
 #define CALL_DEADLINE_MS 610
 
+/* How far a try got. After DIES_BEFORE and DIES libcurl sends the request again if the connection
+ * was a kept one. */
+enum end {
+  END_REFUSED,     /* no connection: no byte left */
+  END_DIES_BEFORE, /* some bytes left, and the provider has never had it whole */
+  END_DIES,        /* the provider has taken it, and no byte of an answer came */
+  END_HALF,        /* the connection died within the answer */
+  END_SILENT,      /* nothing came before the deadline */
+  END_ANSWERED
+};
+
+struct try {
+  enum end end;
+  bool acts;   /* the provider does what it is asked to */
+  int64_t at;  /* when it arrives, or is known not to */
+  long status; /* of END_ANSWERED */
+};
+
 struct call {
-  bool used, done; /* done: at the provider */
-  bool slow;
+  bool used, slow;
   struct node *caller; /* NULL: gone */
   int32_t partition;
-  char key[160];
-  size_t key_size;
-  int64_t arrives_at, answered_at, gives_up_at;
+  char key[160], customer[64];
+  size_t key_size, customer_size;
   enum charge_kind kind;
   int64_t amount;
-  enum call_result result;
+  struct try tries[TRIES_MAX];
+  int try_count, done; /* planned; that have ended */
+  int64_t answered_at, gives_up_at;
 };
 
 struct account { /* of a key */
-  char key[160];
-  size_t key_size;
+  char key[160], customer[64];
+  size_t key_size, customer_size;
   enum charge_kind kind;
   int64_t amount;
   bool approved;
@@ -47,31 +69,72 @@ void provider_free(struct provider *provider) {
   free(provider);
 }
 
-static enum call_result settle(struct provider *provider, const struct call *call) {
-  struct sim *sim = provider->sim;
+/* ---- its books ---- */
+
+static struct account *account_of(struct provider *provider, const struct call *call) {
   struct str key = {call->key, call->key_size};
   for (size_t i = 0; i < provider->account_count; i++) {
     struct account *known = &provider->accounts[i];
-    if (str_equal((struct str){known->key, known->key_size}, key))
-      return known->approved ? CALL_APPROVED : CALL_DECLINED;
+    if (str_equal((struct str){known->key, known->key_size}, key)) return known;
   }
+  return NULL;
+}
+
+/* A known key is answered as before, so it must ask for the same. */
+static void compare(struct provider *provider, const struct account *known,
+                    const struct call *call) {
+  bool same = known->kind == call->kind && known->amount == call->amount &&
+              str_equal((struct str){known->customer, known->customer_size},
+                        (struct str){call->customer, call->customer_size});
+  if (!same)
+    sim_fail(provider->sim, "the provider's key %.*s comes with another amount or customer",
+             (int)known->key_size - 1, known->key + 1);
+}
+
+static void open_account(struct provider *provider, const struct call *call) {
+  struct sim *sim = provider->sim;
   if (provider->account_count == KEYS_MAX) abort();
   struct account *account = &provider->accounts[provider->account_count++];
-  *account = (struct account){.key_size = key.size, .kind = call->kind, .amount = call->amount};
-  memcpy(account->key, key.data, key.size);
+  *account = (struct account){.key_size = call->key_size,
+                              .customer_size = call->customer_size,
+                              .kind = call->kind,
+                              .amount = call->amount};
+  memcpy(account->key, call->key, call->key_size);
+  memcpy(account->customer, call->customer, call->customer_size);
   account->approved = !chance_of(&sim->chance, call->kind == CHARGE_KIND_CHARGE ? 150 : 60);
   sim_tell(sim, "the provider %s %.*s", account->approved ? "approves" : "declines",
-           (int)key.size - 1, key.data + 1);
-  return account->approved ? CALL_APPROVED : CALL_DECLINED;
+           (int)call->key_size - 1, call->key + 1);
+}
+
+static void act(struct provider *provider, const struct call *call) {
+  const struct account *known = account_of(provider, call);
+  if (known)
+    compare(provider, known, call);
+  else
+    open_account(provider, call);
+}
+
+/* ---- the connection ---- */
+
+static bool all_done(const struct call *call) {
+  return call->done == call->try_count;
+}
+
+/* Its caller hears no more of it: what is out may arrive all the same, and nothing is sent again.
+ */
+static void leave(struct call *call) {
+  call->caller = NULL;
+  if (call->done < call->try_count) call->try_count = call->done + 1;
+  if (all_done(call)) call->used = false;
 }
 
 void provider_turn(struct provider *provider) {
   for (size_t i = 0; i < CALLS_MAX; i++) {
     struct call *call = &provider->calls[i];
-    if (!call->used || call->done || call->arrives_at > provider->sim->now) continue;
-    call->done = true;
-    if (call->result != CALL_NOT_MADE) call->result = settle(provider, call);
-    if (!call->caller) call->used = false;
+    while (call->used && !all_done(call) && call->tries[call->done].at <= provider->sim->now) {
+      if (call->tries[call->done++].acts) act(provider, call);
+    }
+    if (!call->caller && all_done(call)) call->used = false;
   }
 }
 
@@ -80,9 +143,7 @@ int64_t provider_next(const struct provider *provider) {
   for (size_t i = 0; i < CALLS_MAX; i++) {
     const struct call *call = &provider->calls[i];
     if (!call->used) continue;
-    int64_t at = !call->done                             ? call->arrives_at
-                 : call->answered_at < call->gives_up_at ? call->answered_at
-                                                         : call->gives_up_at;
+    int64_t at = all_done(call) ? call->answered_at : call->tries[call->done].at;
     if (call->caller && call->gives_up_at < at) at = call->gives_up_at;
     if (at < next) next = at;
   }
@@ -108,6 +169,59 @@ void provider_list(const struct provider *provider, struct auditor *auditor) {
                               .amount = account->amount});
   }
   auditor_books_read(auditor, INT64_MAX);
+}
+
+static const struct {
+  int first, again; /* how often of a thousand: a first try, and one that is sent again */
+  struct try try;
+} fates[] = {{100, 300, {.end = END_REFUSED}},
+             {40, 30, {.end = END_DIES_BEFORE}},
+             {60, 60, {.end = END_DIES, .acts = true}},
+             {30, 30, {.end = END_HALF, .acts = true}},
+             {60, 40, {.end = END_SILENT, .acts = true}},
+             {30, 20, {.end = END_SILENT}},
+             {60, 200, {.end = END_ANSWERED, .status = 503}},
+             {10, 50, {.end = END_ANSWERED, .status = 404}},
+             {20, 20, {.end = END_ANSWERED, .status = 502, .acts = true}}, /* of a gateway */
+             {20, 20, {.end = END_ANSWERED, .status = 500}}};
+
+static struct try next_try(struct sim *sim, bool again) {
+  int left = (int)chance_below(&sim->chance, 1000);
+  for (size_t i = 0; !sim->quiet && i < sizeof fates / sizeof *fates; i++) {
+    left -= again ? fates[i].again : fates[i].first;
+    if (left < 0) return fates[i].try;
+  }
+  return (struct try){.end = END_ANSWERED, .acts = true, .status = 200};
+}
+
+static void plan(struct sim *sim, struct call *call) {
+  bool kept = chance_of(&sim->chance, 600), died = true;
+  int64_t at = sim->now;
+  while (died && call->try_count < TRIES_MAX) {
+    at += (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 900) / (call->try_count + 1);
+    struct try *try = &call->tries[call->try_count];
+    *try = next_try(sim, call->try_count > 0);
+    try->at = at;
+    died = kept && (try->end == END_DIES_BEFORE || try->end == END_DIES);
+    call->try_count++;
+  }
+  call->answered_at = at + (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 600);
+  if (call->tries[call->try_count - 1].end == END_SILENT) call->answered_at = INT64_MAX;
+}
+
+/* The answer as libcurl would give it at this moment: the try that is out counts. */
+static struct call_answer answer_of(struct provider *provider, const struct call *call) {
+  struct call_answer answer = {0};
+  for (int i = 0; i < call->try_count && i <= call->done; i++)
+    answer.tries += call->tries[i].end != END_REFUSED;
+  const struct try *last = &call->tries[call->try_count - 1];
+  if (!all_done(call) || call->answered_at > provider->sim->now || last->end != END_ANSWERED)
+    return answer;
+  answer.status = last->status;
+  if (answer.status == 200)
+    answer.body = account_of(provider, call)->approved ? STR("{\"status\":\"approved\"}")
+                                                       : STR("{\"status\":\"declined\"}");
+  return answer;
 }
 
 /* ---- the world of charge: its own end of the calls ---- */
@@ -139,8 +253,7 @@ static void world_close(void *world) {
   for (size_t i = 0; i < CALLS_MAX; i++) {
     struct call *call = &caller->provider->calls[i];
     if (!call->used || call->caller != caller->node) continue;
-    call->caller = NULL;
-    if (call->done) call->used = false;
+    leave(call);
   }
   free(caller);
 }
@@ -168,21 +281,20 @@ static void world_start(void *world, int32_t partition, struct str key, const vo
   for (size_t i = 0; i < CALLS_MAX && !call; i++) {
     if (!provider->calls[i].used) call = &provider->calls[i];
   }
-  if (!call || key.size > sizeof call->key) return; /* the row's due time is the way back */
+  bool fits = key.size <= sizeof call->key && row->customer_id.size <= sizeof call->customer;
+  if (!call || !fits) return; /* the row's due time is the way back */
   *call = (struct call){.used = true,
                         .caller = caller->node,
                         .partition = partition,
                         .key_size = key.size,
+                        .customer_size = row->customer_id.size,
                         .kind = row->kind,
                         .amount = row->amount,
-                        .result = CALL_LOST,
+                        .slow = !sim->quiet && chance_of(&sim->chance, 200),
                         .gives_up_at = sim->now + CALL_DEADLINE_MS};
   memcpy(call->key, key.data, key.size);
-  call->arrives_at = sim->now + (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 900);
-  call->answered_at = call->arrives_at + (int64_t)chance_below(&sim->chance, sim->quiet ? 50 : 600);
-  call->slow = !sim->quiet && chance_of(&sim->chance, 200);
-  if (!sim->quiet && chance_of(&sim->chance, 150)) call->result = CALL_NOT_MADE;
-  if (!sim->quiet && chance_of(&sim->chance, 100)) call->answered_at = INT64_MAX; /* lost */
+  memcpy(call->customer, row->customer_id.data, row->customer_id.size);
+  plan(sim, call);
 }
 
 static bool world_next(void *world, int timeout_ms, int32_t *partition, struct str *key,
@@ -193,14 +305,14 @@ static bool world_next(void *world, int timeout_ms, int32_t *partition, struct s
   for (size_t i = 0; i < CALLS_MAX; i++) {
     struct call *call = &caller->provider->calls[i];
     if (!call->used || call->caller != caller->node) continue;
-    bool answered = call->done && call->answered_at <= sim->now;
-    if (!answered && call->gives_up_at > sim->now) continue;
-    *result = (int)(answered ? call->result : CALL_LOST) | (call->slow ? CALL_SLOW : 0);
+    bool ended = all_done(call) && call->answered_at <= sim->now;
+    if (!ended && call->gives_up_at > sim->now) continue;
+    const struct call_answer answer = answer_of(caller->provider, call);
+    *result = (int)charge_judge(&answer) | (call->slow ? CALL_SLOW : 0);
     *partition = call->partition;
     memcpy(caller->last_key, call->key, call->key_size);
     *key = (struct str){caller->last_key, call->key_size};
-    call->caller = NULL;
-    if (call->done) call->used = false;
+    leave(call);
     return true;
   }
   return false;

@@ -82,7 +82,6 @@ struct faults {
 /* Classes of faults that can be switched (SIM_WORLD, see `sim --help`). */
 enum world_class {
   WORLD_BOUNDS_AGAIN, /* the bounds of a changelog are not known at the moment */
-  WORLD_RESENDS,      /* a call is sent again by who sends it, and its last try ends otherwise */
   WORLD_IDS_AGAIN,    /* an id is used again after its window */
   WORLD_PLACES,       /* commands lie in other partitions than their keys' */
   WORLD_BROKER_CLOCK, /* the broker stamps one record years off */
