@@ -23,13 +23,18 @@ bool chance_of(struct chance *chance, int per_thousand) {
   return per_thousand > 0 && chance_below(chance, 1000) < (uint64_t)per_thousand;
 }
 
+int64_t years_off(struct chance *chance) {
+  int64_t days = 366 + (int64_t)chance_below(chance, 15000);
+  return (chance_of(chance, 500) ? days : -days) * DAY_MS;
+}
+
 /* ---- telling ---- */
 
 void sim_tell(struct sim *sim, const char *format, ...) {
   if (!sim->tell) return;
   va_list arguments;
   va_start(arguments, format);
-  printf("%6" PRId64 " %9.3fs  ", sim->tick, (double)sim->now / 1000);
+  printf("%6" PRId64 " %9.3fs  ", sim->tick, (double)(sim->now - BEGINNING_MS) / 1000);
   vprintf(format, arguments);
   putchar('\n');
   va_end(arguments);

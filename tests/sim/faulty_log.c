@@ -1,4 +1,5 @@
 /* The log of one process, with what can go wrong between it and the broker. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -296,12 +297,13 @@ static int64_t faulty_lag(struct log *log, int32_t partition) {
 static int64_t faulty_now(struct log *log) {
   struct node *node = self_of(log)->node;
   struct sim *sim = node->sim;
-  int64_t now = self_of(log)->inner->class->now(self_of(log)->inner) + node->skew;
-  bool calls = sim->filters[node->filter].processor.world == &sim_provider;
-  if (!sim->wrong_host || sim->quiet || !calls || !chance_of(&sim->chance, 20)) return now;
-  sim->wrong_host = false;
-  sim_tell(sim, "%s: its clock is wrong for a moment", node_name(node));
-  return now + WRONG_CLOCK_MS;
+  int64_t off = node->skew;
+  if (world_has(WORLD_HOST_CLOCKS) && happens(log, sim->faults.host_clock) &&
+      chance_of(&sim->chance, 100)) {
+    off = years_off(&sim->chance);
+    sim_tell(sim, "%s: its clock is off by %" PRId64 " days", node_name(node), off / DAY_MS);
+  }
+  return self_of(log)->inner->class->now(self_of(log)->inner) + off;
 }
 
 static const struct log_class faulty_class = {.close = faulty_close,

@@ -116,13 +116,15 @@ static int run_many(uint64_t from, uint64_t count, int jobs, bool until_failure,
     printf("%s%" PRId64 " seeds in %.0f s: %" PRId64 " failed\n%" PRId64 " reservations of %" PRId64
            " commands; %" PRId64 " kills (%" PRId64 " disks lost, %" PRId64
            " power losses), %" PRId64 " stopped and continued, %" PRId64 " taken over, %" PRId64
-           " assignments, %" PRId64 " aborts, %" PRId64 " unknown outcomes\n",
+           " assignments, %" PRId64 " aborts, %" PRId64 " unknown outcomes, %" PRId64
+           " failed calls, %" PRId64 " failed writes\n",
            isatty(1) ? "\r" : "", shared->done, seconds() - begun, shared->failed,
            shared->reservations, shared->counts[COUNT_COMMANDS], shared->counts[COUNT_KILLS],
            shared->counts[COUNT_LOST_DISKS], shared->counts[COUNT_POWER_LOSSES],
            shared->counts[COUNT_PAUSES], shared->counts[COUNT_TAKEOVERS],
            shared->counts[COUNT_REBALANCES], shared->counts[COUNT_ABORTS],
-           shared->counts[COUNT_UNKNOWN]);
+           shared->counts[COUNT_UNKNOWN], shared->counts[COUNT_FAILED_CALLS],
+           shared->counts[COUNT_FAILED_WRITES]);
   }
   if (crashed) printf("%d workers crashed after %" PRId64 " seeds\n", crashed, shared->done);
   if (shared->failed && !quiet) {
@@ -164,6 +166,10 @@ static void help(void) {
       "  --jobs N       worker processes [2]\n"
       "  --limit-s N    stop after so many seconds\n"
       "  --mutant NAME  the broken version to run\n\n"
+      "SIM_WORLD names the classes of faults that are switched on, with commas between them, or "
+      "is\n"
+      "all or none: bounds-again, ids-again, ids-at-once, places, broker-clock, host-clocks,\n"
+      "bursts. Without it: those that this version is known to bear.\n\n"
       "Examples:\n  sim --seeds 10000\n  sim --seed 4711\n  sim --mutants --seeds 2000\n");
 }
 

@@ -5,6 +5,8 @@
 
 #include "sim.h"
 
+#define STARVED_STEPS 20 /* more than aborts in a row */
+
 void node_die(struct node *node, const char *where) {
   if (node->dead) return;
   node->dead = true;
@@ -60,6 +62,37 @@ static void judge_end(struct node *node, const struct log_failure *failure) {
     sim_fail(node->sim, "%s gives up: %s", node_name(node), failure->text);
 }
 
+static bool count_one(void *user, struct str key, int64_t due_at) {
+  (void)key;
+  (void)due_at;
+  ++*(size_t *)user;
+  return true;
+}
+
+static size_t rows_due_at(const struct node *node, int64_t due_at) {
+  size_t count = 0;
+  for (int32_t p = 0; p < node->sim->partitions; p++)
+    store_due(node->disk->store, p, due_at, due_at, count_one, &count);
+  return count;
+}
+
+/* Rows that are due have their share of every batch, however much there is to read: while work is
+ * done some of the oldest go. */
+static void watch_due_rows(struct node *node) {
+  int64_t due = runtime_next_due(node->runtime);
+  if (due != node->due_seen || due > node->sim->now + node->skew || node->status != RUNTIME_BUSY) {
+    if (due != node->due_seen) node->starved = 0;
+    node->due_seen = due;
+    return;
+  }
+  if (++node->starved % STARVED_STEPS != 0) return;
+  size_t left = rows_due_at(node, due);
+  if (node->starved > STARVED_STEPS && left >= node->due_left)
+    sim_fail(node->sim, "%s: %zu due rows wait while %d batches are done", node_name(node), left,
+             node->starved);
+  node->due_left = left;
+}
+
 static void live(void *user) {
   struct node *node = user;
   struct sim *sim = node->sim;
@@ -86,6 +119,7 @@ static void live(void *user) {
     node->status = runtime_step(runtime, 0);
     if (node->status == RUNTIME_FAILED) judge_end(node, runtime_failure(runtime));
     if (node->status == RUNTIME_FAILED || node->status == RUNTIME_KILLED) break;
+    if (world_has(WORLD_BURSTS)) watch_due_rows(node);
     fiber_yield();
   }
   node->runtime = NULL;

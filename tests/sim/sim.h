@@ -18,7 +18,8 @@
 #define STORES_MAX 4
 #define STORY_MAX 4000
 #define STORY_LINE 200
-#define WRONG_CLOCK_MS (INT64_C(500) * 86400 * 1000)
+#define DAY_MS (INT64_C(86400) * 1000)
+#define BEGINNING_MS INT64_C(1000000) /* of every run */
 
 /* ---- chance ---- */
 struct chance {
@@ -27,6 +28,7 @@ struct chance {
 uint64_t chance_next(struct chance *chance);
 uint64_t chance_below(struct chance *chance, uint64_t limit);
 bool chance_of(struct chance *chance, int per_thousand);
+int64_t years_off(struct chance *chance); /* by which a clock is wrong: milliseconds */
 
 /* ---- fibers ---- */
 struct fiber;
@@ -60,6 +62,9 @@ struct node {
   enum runtime_status status; /* of its last step */
   int64_t skew;               /* of its clock */
   int number;                 /* of the process, for the story */
+  int64_t due_seen;           /* the oldest of its due rows, after its last step */
+  int starved;                /* steps since that was another */
+  size_t due_left;            /* rows of that time, some steps ago */
   bool old_build;             /* writes records with the first version of their schema */
 };
 
@@ -72,7 +77,7 @@ struct filter {
 };
 
 struct faults {
-  int yield, kill, kill_write, write_fails, abort, commit_refused, commit_unknown,
+  int host_clock, yield, kill, kill_write, write_fails, abort, commit_refused, commit_unknown,
       commit_unknown_done, again, call_fails,
       sleep; /* per thousand, at each place where they can happen */
   int kill_any, pause, expire, expire_transaction, join, leave, takeover, jump, lose_disk,
@@ -83,11 +88,11 @@ struct faults {
 enum world_class {
   WORLD_BOUNDS_AGAIN, /* the bounds of a changelog are not known at the moment */
   WORLD_IDS_AGAIN,    /* an id is used again after its window */
+  WORLD_IDS_AT_ONCE,  /* and as soon as that, while rows of before may be there */
   WORLD_PLACES,       /* commands lie in other partitions than their keys' */
   WORLD_BROKER_CLOCK, /* the broker stamps one record years off */
   WORLD_HOST_CLOCKS,  /* a host's clock is years off for one look at it */
   WORLD_BURSTS,       /* thousands of records at once */
-  WORLD_DAMAGE,       /* topics deleted, recreated, trimmed */
   WORLD_CLASSES
 };
 bool world_has(enum world_class class);
@@ -97,12 +102,11 @@ struct sim {
   uint64_t seed;
   struct chance chance;
   struct faults faults;
-  bool quiet;                    /* faults have stopped */
-  bool tell;                     /* print the story as it happens */
-  bool forgets;                  /* what settled goes from the stores within the run */
-  bool mixed;                    /* some processes are of an older build */
-  bool wrong_broker, wrong_host; /* a clock is to be off by years for one event: a Reserve's stamp,
-                                    an answer of the provider */
+  bool quiet;   /* faults have stopped */
+  bool tell;    /* print the story as it happens */
+  bool forgets; /* what settled goes from the stores within the run */
+  bool burst;   /* many commands at once, and some batches of thousands */
+  bool mixed;   /* some processes are of an older build */
   struct memory_cluster *cluster;
   struct codec *codec;
   struct arena arena;
@@ -185,13 +189,28 @@ void provider_money(const struct provider *provider, int64_t *charged, int64_t *
 void provider_list(const struct provider *provider, struct auditor *auditor); /* its books */
 extern const struct world sim_provider;
 
+/* Its approved entries, each found once by its key: for a comparison with the log. */
+struct provider_entry {
+  enum charge_kind kind;
+  int64_t amount;
+};
+void provider_close_books(struct provider *provider); /* none has been found yet */
+bool provider_take(struct provider *provider, struct str key, struct provider_entry *out);
+bool provider_not_taken(const struct provider *provider, struct str *key);
+
+/* books.c */
+void check_books(struct sim *sim);
+
 /* receiver.c: who takes the notices. */
 struct receiver *receiver_new(struct sim *sim); /* worlds opened from now on belong to it */
 void receiver_free(struct receiver *receiver);
 int64_t receiver_next(const struct receiver *receiver); /* when something happens there */
 extern const struct world sim_receiver;
 
-/* workload.c */
+/* ---- workload.c ---- */
+/* An id was used again after its window. */
+bool workload_used_again(const struct workload *workload);
+
 struct workload *workload_new(struct sim *sim);
 void workload_free(struct workload *workload);
 void workload_goes_on(struct workload *workload); /* more about the reservations that there are */

@@ -8,6 +8,7 @@
 #include "sim.h"
 
 #define RESERVATIONS_MAX 48
+#define BURST_RESERVATIONS 600
 #define ITEMS 5
 #define GARBAGE_MAX 2100000
 
@@ -22,19 +23,25 @@ struct workload {
   struct sim *sim;
   int item, reservation, extra; /* sent so far */
   int reservations, extras;     /* to be sent */
-  struct sent sent[RESERVATIONS_MAX];
+  int strays;                   /* per thousand of the commands that lie in another partition */
+  bool forgetful;               /* its clients use ids again after their window */
+  bool used_again;              /* and did */
+  int odd;                      /* commands until the broker's clock is off for one; -1: never */
+  struct sent sent[BURST_RESERVATIONS];
 };
 
-static int64_t broker_time(struct sim *sim) {
-  if (!sim->wrong_broker || !chance_of(&sim->chance, 50)) return sim->now;
-  sim->wrong_broker = false;
-  sim_tell(sim, "the broker's clock is wrong for a moment");
-  return sim->now + WRONG_CLOCK_MS;
+/* The broker's clock, which stamps it: off by years for one record. */
+static int64_t stamp(struct sim *sim) {
+  struct workload *workload = sim->workload;
+  if (workload->odd < 0 || workload->odd-- > 0) return sim->now;
+  int64_t off = years_off(&sim->chance);
+  sim_tell(sim, "the broker's clock is off by %" PRId64 " days", off / DAY_MS);
+  return sim->now + off > 0 ? sim->now + off : 1; /* a clock that begins anew */
 }
 
 static void send_bytes(struct sim *sim, int32_t partition, struct str key, struct str value) {
   const struct memory_record record = {
-      .timestamp = broker_time(sim), .key = key, .value = value, .correlation_id = key};
+      .timestamp = stamp(sim), .key = key, .value = value, .correlation_id = key};
   memory_append(sim->cluster, "reservation-commands", partition, &record);
   sim->counts[COUNT_COMMANDS]++;
 }
@@ -43,7 +50,7 @@ static void send_bytes(struct sim *sim, int32_t partition, struct str key, struc
  * not: without them nothing would happen. */
 static int32_t partition_for(struct sim *sim, int type) {
   bool about_reservation = type == RECORD_RESERVE || type == RECORD_PAY || type == RECORD_CANCEL;
-  if (!about_reservation || !chance_of(&sim->chance, 40)) return -1;
+  if (!about_reservation || !chance_of(&sim->chance, sim->workload->strays)) return -1;
   return (int32_t)chance_below(&sim->chance, (uint64_t)sim->partitions);
 }
 
@@ -81,7 +88,7 @@ static void send_item(struct workload *workload, int number, bool changed) {
       break;
     case 2:
       item.kind = ITEM_KIND_SPORTS;
-      item.capacity = 50;
+      item.capacity = sim->burst ? 10000 : 50;
       item.payment = PAYMENT_DUE_AT_ONCE;
       item.options.items = teams;
       item.options.count = 2;
@@ -106,6 +113,7 @@ static struct str any_seat(struct sim *sim) {
 static void fill(struct workload *workload, struct sent *sent) {
   struct sim *sim = workload->sim;
   int item = (int)chance_below(&sim->chance, ITEMS);
+  if (sim->burst && chance_of(&sim->chance, 600)) item = 2; /* there are enough for all */
   sent->reserve = (struct reserve){.reservation_id = str_of(sent->id),
                                    .customer_id = str_of(sent->customer),
                                    .item_id = str_of(item_names[item])};
@@ -145,7 +153,8 @@ static void send_reserve(struct workload *workload) {
   struct sim *sim = workload->sim;
   struct sent *sent = &workload->sent[workload->reservation];
   snprintf(sent->id, sizeof sent->id, "r%d", workload->reservation++);
-  snprintf(sent->customer, sizeof sent->customer, "c%d", (int)chance_below(&sim->chance, 5));
+  snprintf(sent->customer, sizeof sent->customer, "c%d",
+           (int)chance_below(&sim->chance, sim->burst ? 200 : 5));
   fill(workload, sent);
   sent->at = sim->now;
   send_command(sim, RECORD_RESERVE, &sent->reserve);
@@ -182,6 +191,40 @@ static void send_again(struct workload *workload) {
   if (sent) send_command(workload->sim, RECORD_RESERVE, &sent->reserve);
 }
 
+static bool names(struct str key, const char *id) {
+  size_t size = strlen(id);
+  for (size_t i = 0; i + size <= key.size; i++) {
+    char after = i + size < key.size ? key.data[i + size] : '\0';
+    if (memcmp(key.data + i, id, size) == 0 && (after < '0' || after > '9')) return true;
+  }
+  return false;
+}
+
+/* Some filter still has a row of that reservation: they go a few at each decision. */
+static bool has_rows(struct sim *sim, const char *id) {
+  struct staging rows;
+  bool found = false;
+  tables_fold(sim, &rows);
+  for (size_t i = 0; i < rows.count && !found; i++)
+    found = rows.entries[i].change.value.data && names(rows.entries[i].change.key, id);
+  staging_free(&rows);
+  return found;
+}
+
+/* A client that numbers its reservations anew, long after: the same again, or another under its id.
+ */
+static void send_long_after(struct workload *workload) {
+  struct sim *sim = workload->sim;
+  struct sent *sent = any_sent(workload);
+  if (sent->at + EXPIRY_WINDOW_MS + EXPIRY_SLACK_MS >= sim->now) return;
+  if (!world_has(WORLD_IDS_AT_ONCE) && has_rows(sim, sent->id)) return;
+  if (chance_of(&sim->chance, 500)) fill(workload, sent);
+  sent->at = sim->now;
+  workload->used_again = true;
+  sim_tell(sim, "the id %s is used again after its window", sent->id);
+  send_command(sim, RECORD_RESERVE, &sent->reserve);
+}
+
 static void send_stock(struct workload *workload) {
   struct sim *sim = workload->sim;
   static char receipt[32]; /* one is said again within the window, and not for ever */
@@ -210,6 +253,7 @@ static void send_garbage(struct workload *workload) {
 static void send_extra(struct workload *workload) {
   struct sim *sim = workload->sim;
   workload->extra++;
+  if (workload->forgetful && chance_of(&sim->chance, 150)) return send_long_after(workload);
   uint64_t kind = chance_below(&sim->chance, 100);
   if (kind < 42) return send_pay(workload);
   if (kind < 62) return send_cancel(workload);
@@ -233,8 +277,20 @@ struct workload *workload_new(struct sim *sim) {
   struct workload *workload = xcalloc(1, sizeof *workload);
   workload->sim = sim;
   workload->reservations = 8 + (int)chance_below(&sim->chance, RESERVATIONS_MAX - 8);
+  if (sim->burst) workload->reservations = BURST_RESERVATIONS;
   workload->extras = workload->reservations;
+  if (world_has(WORLD_PLACES) && chance_of(&sim->chance, 200)) workload->strays = 60;
+  workload->forgetful = (world_has(WORLD_IDS_AGAIN) || world_has(WORLD_IDS_AT_ONCE)) &&
+                        sim->forgets && chance_of(&sim->chance, 400);
+  if (workload->forgetful) workload->extras *= 5; /* so that rows go before the end */
+  workload->odd = -1;
+  if (world_has(WORLD_BROKER_CLOCK) && chance_of(&sim->chance, 150))
+    workload->odd = ITEMS + (int)chance_below(&sim->chance, 2 * (uint64_t)workload->reservations);
   return workload;
+}
+
+bool workload_used_again(const struct workload *workload) {
+  return workload->used_again;
 }
 
 void workload_free(struct workload *workload) {

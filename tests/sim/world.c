@@ -11,12 +11,11 @@
 
 #define CHAOS_TICKS 1200
 #define SETTLE_TURNS 40000
+#define BURST_COMMANDS 100
 
 /* ---- what goes from the stores ---- */
 
 int64_t expiry_window_ms, expiry_slack_ms, expiry_step_ms, expiry_doubts;
-
-#define DAY_MS (INT64_C(86400) * 1000)
 
 /* In some worlds the window is a few days, and after a while as many days pass: the rows of before
  * go while others come. No outage is as long, as the window's rule has it. */
@@ -26,6 +25,13 @@ static void choose_window(struct sim *sim) {
   expiry_slack_ms = (sim->forgets ? 3 : 35) * DAY_MS;
   expiry_step_ms = sim->forgets ? 4000 : DAY_MS; /* a few openings must show that a week passed */
   expiry_doubts = sim->forgets ? 2 : 100;
+}
+
+/* Few seeds: they have as many records as fifty others. */
+static void choose_burst(struct sim *sim) {
+  sim->burst = chance_of(&sim->chance, 12);
+  if (sim->burst && chance_of(&sim->chance, 500))
+    sim->batch_records = 1000 + chance_below(&sim->chance, 3000);
 }
 
 /* ---- a run ---- */
@@ -201,7 +207,8 @@ static void chaos(struct sim *sim, int parts) {
   int commands = 20 + (int)chance_below(&sim->chance, 80);
   bool sending = true;
   for (int64_t until = sim->tick + CHAOS_TICKS; (sending || sim->tick < until) && !sim->failed;) {
-    if (sending && chance_of(&sim->chance, commands)) sending = workload_turn(sim->workload, parts);
+    int count = chance_of(&sim->chance, commands) ? sim->burst ? BURST_COMMANDS : 1 : 0;
+    while (sending && count-- > 0) sending = workload_turn(sim->workload, parts);
     chaos_tick(sim);
   }
 }
@@ -228,16 +235,15 @@ static void check_recreated(struct sim *sim) {
 }
 
 void sim_run(struct sim *sim, uint64_t seed, bool tell) {
-  *sim = (struct sim){.seed = seed, .tell = tell, .chance = {seed}, .now = 1000000};
+  *sim = (struct sim){.seed = seed, .tell = tell, .chance = {seed}, .now = BEGINNING_MS};
   sim->cluster = memory_cluster_new();
   sim->codec = codec_new(&holdfast_schemas);
   sim->partitions = 1 + (int32_t)chance_below(&sim->chance, 3);
   sim->batch_records = 1 + chance_below(&sim->chance, 12);
   sim->tombstone_retention_ms = chance_of(&sim->chance, 300) ? 20000 : INT64_MAX;
+  if (world_has(WORLD_BURSTS)) choose_burst(sim);
   choose_window(sim);
   sim->mixed = chance_of(&sim->chance, 150);
-  sim->wrong_broker = chance_of(&sim->chance, 100);
-  sim->wrong_host = chance_of(&sim->chance, 100);
   sim->provider = provider_new(sim);
   provider_use(sim);
   sim->receiver = receiver_new(sim);
