@@ -6,7 +6,7 @@
 #define PROBE_GIVE_UP_S 5
 #define PROBE_WAIT_MS 100
 #define QUERY_TIMEOUT_MS 5000
-/* A checksum can also be wrong on the way. */
+/* A checksum can also be wrong on the way; what does not unpack to a right one never will. */
 #define CONFIRMATIONS 3
 
 const char *kafka_gap_reason(rd_kafka_resp_err_t error) {
@@ -73,7 +73,8 @@ static int64_t batch_end(const struct probe *probe, int64_t base, int64_t first)
 
 static bool find(const struct probe *probe, int64_t from, struct kafka_gap *out) {
   int64_t base = batch_at(probe, from, &out->why);
-  for (int i = 1; base >= 0 && i < CONFIRMATIONS; i++) {
+  bool checksum = base >= 0 && out->why == kafka_gap_reason(RD_KAFKA_RESP_ERR__BAD_MSG);
+  for (int i = 1; checksum && i < CONFIRMATIONS; i++) {
     if (batch_at(probe, from, &out->why) != base) return false;
   }
   if (base < 0) return false;

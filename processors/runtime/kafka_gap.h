@@ -22,8 +22,8 @@ struct kafka_gap {
 const char *kafka_gap_reason(rd_kafka_resp_err_t error);
 
 /* Looks, by a connection of its own, whether what lies next at `from` of a partition (topic as on
- * the broker) is such a batch, more than once, and where the batch ends. False: it is none now.
- * Takes some round trips, and up to some seconds. */
+ * the broker) is such a batch (more than once where the checksum says so), and where the batch
+ * ends. False: it is none now. Takes some round trips, and up to some seconds. */
 bool kafka_gap_find(const struct options *options, const char *topic, int32_t partition,
                     int64_t from, struct kafka_gap *out);
 

@@ -220,7 +220,18 @@ static size_t queue_messages(rd_kafka_t *consumer) {
   return strtoull(number, NULL, 10);
 }
 
-static bool open_consumer(struct log_kafka *self, const char *group, struct log_failure *failure) {
+/* One fetch. Compressed, anything can become 30,000 times as large, and librdkafka unpacks a whole
+ * answer at once: where anybody may write, it asks for little. A batch that is larger comes alone.
+ */
+#define OPEN_FETCH_BYTES "16384"
+
+static bool open_consumer(struct log_kafka *self, const struct processor *processor,
+                          const char *group, struct log_failure *failure) {
+  const struct kafka_setting little[] = {
+      {"message.max.bytes", OPEN_FETCH_BYTES}, /* fetch.max.bytes is at least that */
+      {"fetch.max.bytes", OPEN_FETCH_BYTES},
+      {"max.partition.fetch.bytes", OPEN_FETCH_BYTES},
+      {NULL, NULL}};
   const struct kafka_setting forced[] = {{"group.id", group},
                                          {"group.instance.id", self->slot_id},
                                          {"partition.assignment.strategy", "range"},
@@ -232,6 +243,8 @@ static bool open_consumer(struct log_kafka *self, const char *group, struct log_
                                          {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(self->options, self->client, forced, failure);
   if (!conf) return false;
+  for (const struct kafka_setting *one = little; processor->open_input && one->name; one++)
+    rd_kafka_conf_set(conf, one->name, one->value, NULL, 0);
   rd_kafka_conf_set_rebalance_cb(conf, kafka_on_rebalance);
   rd_kafka_conf_set_opaque(conf, self);
   if (!(self->consumer = kafka_open(RD_KAFKA_CONSUMER, conf, failure))) return false;
@@ -312,7 +325,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
   snprintf(self->slot_id, sizeof self->slot_id, "%s-%" PRId64, group,
            options_number(options, "slot"));
   self->producer = kafka_open_producer(self, failure);
-  bool fine = self->producer && open_consumer(self, group, failure);
+  bool fine = self->producer && open_consumer(self, processor, group, failure);
   if (fine)
     fine =
         (self->input_partitions = kafka_partition_count(self->producer, self->input, failure)) >= 0;

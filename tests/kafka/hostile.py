@@ -6,7 +6,6 @@ import struct
 import confluent_kafka
 from conftest import encode
 
-ZEROS_KIB = 1024
 LIMIT = 64 * 1024  # RECORD_SIZE_MAX
 
 

@@ -1,7 +1,5 @@
 """A hostile producer at the entrance: whatever it sends, the next good command is served, no filter takes more memory than is stated, and the
 audit is clean. With the plain build, as memory is measured."""
-import json
-
 import conftest
 import pytest
 from conftest import FILTERS, ROOT, encode, tell, wait_until
@@ -15,6 +13,14 @@ def plain_build():
     before, conftest.BIN = conftest.BIN, ROOT / "build/bin"
     yield
     conftest.BIN = before
+
+
+def peak_mib(one):
+    """Of a process, as the kernel saw it."""
+    for line in open("/proc/%d/status" % one.process.pid):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no VmHWM")
 
 
 def letters(pipeline):
@@ -91,3 +97,32 @@ def test_a_batch_whose_checksum_is_wrong_is_not_passed_over_in_silence(pipeline)
     wait_until(lambda: [line["key"] for line in pipeline.read("payment-requests")] == ["first", "last"], "what is not damaged")
     (letter,) = letters(pipeline)
     assert letter["headers"]["causation"] == "reservation-commands-3-1" and "the checksum is wrong" in letter["headers"]["error"], letter
+
+
+def test_what_a_fetch_can_become_is_bounded_at_the_entrance(pipeline):
+    """Many small batches come in one fetch, and each becomes large: 32 of 1.3 KB become 1.3 GB."""
+    pipeline.apply()
+    Hostile(pipeline).zeros(40000000, "zstd", count=32, partition=0)
+    entrance = pipeline.start("reserve-requested")
+    wait_until(lambda: len(letters(pipeline)) == 32, "thirty-two dead letters")
+    assert all("whole-value" in line["headers"] for line in letters(pipeline))
+    tell("entrance, 32 batches of 40 MB: peak %d MiB" % peak_mib(entrance))
+    assert peak_mib(entrance) < 700
+
+
+def test_after_a_round_of_everything_the_next_good_command_is_served_and_the_audit_is_clean(pipeline):
+    """The place for a wrong partitioner is hostile.garbage()."""
+    pipeline.start_all()
+    pipeline.send({"type": "RegisterItem", "item_id": "book", "title": "book", "kind": "BOOK", "capacity": 5, "payment": "NONE"})
+    pipeline.wait_item("book")
+    throw_round(pipeline)
+    pipeline.send({"type": "Reserve", "reservation_id": "good", "customer_id": "kim", "item_id": "book", "quantity": 1})
+    pipeline.wait_status("good", "APPROVED")
+    wait_until(lambda: pipeline.filters["reserve-requested", 0].metric("lag_records") == 0, "everything to be read")
+    for name in FILTERS:
+        one = pipeline.filters[name, 0]
+        tell("%-18s peak %4d MiB after a round of hostile records" % (name, peak_mib(one)))
+        assert peak_mib(one) < (400 if name == "reserve-requested" else 150), name
+        assert one.metric("stalled_partitions") == 0
+    wait_until(pipeline.settled, "everything to be settled")
+    pipeline.prove()
