@@ -99,6 +99,25 @@ def test_a_batch_whose_checksum_is_wrong_is_not_passed_over_in_silence(pipeline)
     assert letter["headers"]["causation"] == "reservation-commands-3-1" and "the checksum is wrong" in letter["headers"]["error"], letter
 
 
+RESERVE = dict(reservation_id="r", customer_id="c", item_id="i", quantity=1, seats=[], option="", amount=0)
+LIMITS = [  # a field, a value at its limit, one past it
+    ("reservation_id", "r" * 64, "r" * 65), ("reservation_id", "r", ""), ("customer_id", "c" * 64, "c" * 65), ("item_id", "i" * 64, "i" * 65),
+    ("quantity", 1000000, 1000001), ("quantity", 1, -1), ("quantity", 1, 2**31 - 1), ("quantity", 1, -2**31), ("option", "o" * 64, "o" * 65),
+    ("amount", 10**12, 10**12 + 1), ("amount", 0, -1), ("amount", 0, 2**63 - 1), ("amount", 0, -2**63), ("seats", ["s%d" % i for i in range(100)],
+    ["s%d" % i for i in range(101)]), ("seats", ["s" * 64], ["s" * 65]), ("seats", ["a", "b"], ["a", "a"]), ("item_id", "i", "i\0"), ("option", "\u00e9", "\x7f")]
+
+
+def test_each_field_is_taken_at_its_limit_and_refused_one_past_it(pipeline):
+    pipeline.apply()
+    pipeline.start("reserve-requested")
+    for index, (field, at, past) in enumerate(LIMITS):
+        for value in (at, past):
+            reserve = {**RESERVE, "reservation_id": "r%d" % index, "quantity": 0 if field == "seats" else 1, field: value}
+            Hostile(pipeline).send([(reserve["reservation_id"].encode(), encode("Reserve", **reserve), [])])
+    wait_until(lambda: len(letters(pipeline)) == len(LIMITS), "each past its limit to be refused")
+    wait_until(lambda: len(pipeline.read("payment-requests")) == len(LIMITS), "each at its limit to be taken")
+
+
 def test_what_a_fetch_can_become_is_bounded_at_the_entrance(pipeline):
     """Many small batches come in one fetch, and each becomes large: 32 of 1.3 KB become 1.3 GB."""
     pipeline.apply()
