@@ -62,13 +62,19 @@ static void tell_doubt(const struct expiry_turn *turn, int64_t time) {
 }
 
 /* What they agree on follows them as the partition's time would, in steps of at most a day; and one
- * that is lower begins it anew, so that of several clocks the lowest counts. */
+ * that is lower begins it anew, so that of several clocks the lowest counts. One that is not later
+ * than what they agree on says nothing new: a filter that was reset says its openings again. */
 static void doubt(struct expiry_turn *turn, int64_t time) {
   struct expiry *row = &turn->row;
   if (row->doubts == 0) tell_doubt(turn, time);
-  if (row->doubts == 0 || time < row->doubted - EXPIRY_STEP_MS)
+  if (row->doubts == 0 || time < row->doubted - EXPIRY_STEP_MS) {
+    row->doubts = 0;
     row->doubted = row->doubted_from = time;
-  if (time > row->doubted && time - row->doubted <= EXPIRY_STEP_MS) row->doubted = time;
+  } else if (time <= row->doubted) {
+    return;
+  } else if (time - row->doubted <= EXPIRY_STEP_MS) {
+    row->doubted = time;
+  }
   row->doubts++;
   turn->changed = true;
   if (row->doubts < EXPIRY_DOUBTS || time - row->doubted_from < EXPIRY_PROOF_MS) return;

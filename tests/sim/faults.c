@@ -12,14 +12,13 @@
 static struct {
   const char *name;
   bool on;
-} classes[WORLD_CLASSES] = {[WORLD_BOUNDS_AGAIN] = {"bounds-again", false},
-
-                            [WORLD_IDS_AGAIN] = {"ids-again", false},
+} classes[WORLD_CLASSES] = {[WORLD_BOUNDS_AGAIN] = {"bounds-again", true},
+                            [WORLD_IDS_AGAIN] = {"ids-again", true},
                             [WORLD_IDS_AT_ONCE] = {"ids-at-once", false},
-                            [WORLD_PLACES] = {"places", false},
-                            [WORLD_BROKER_CLOCK] = {"broker-clock", false},
-                            [WORLD_HOST_CLOCKS] = {"host-clocks", false},
-                            [WORLD_BURSTS] = {"bursts", false}};
+                            [WORLD_PLACES] = {"places", true},
+                            [WORLD_BROKER_CLOCK] = {"broker-clock", true},
+                            [WORLD_HOST_CLOCKS] = {"host-clocks", true},
+                            [WORLD_BURSTS] = {"bursts", true}};
 
 bool world_has(enum world_class class) {
   return classes[class].on;
@@ -140,7 +139,7 @@ void faults_choose(struct sim *sim) {
                        .commit_unknown = SOMETIMES(4 * rate),
                        .commit_unknown_done = SOMETIMES(6 * rate),
                        .again = SOMETIMES(40 * rate),
-                       .host_clock = chance_of(chance, 150) ? 30 : 0,
+                       .host_clock = chance_of(chance, 150) && !sim->forgets ? 30 : 0,
                        .call_fails = SOMETIMES(rate),
                        .kill_any = SOMETIMES(3 * rate),
                        .pause = SOMETIMES(20 * rate),

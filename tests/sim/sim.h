@@ -102,11 +102,12 @@ struct sim {
   uint64_t seed;
   struct chance chance;
   struct faults faults;
-  bool quiet;   /* faults have stopped */
-  bool tell;    /* print the story as it happens */
-  bool forgets; /* what settled goes from the stores within the run */
-  bool burst;   /* many commands at once, and some batches of thousands */
-  bool mixed;   /* some processes are of an older build */
+  bool quiet;        /* faults have stopped */
+  bool tell;         /* print the story as it happens */
+  bool forgets;      /* what settled goes from the stores within the run */
+  bool burst;        /* many commands at once, and some batches of thousands */
+  bool mixed;        /* some processes are of an older build */
+  bool wrong_broker; /* its clock was years ahead for one command */
   struct memory_cluster *cluster;
   struct codec *codec;
   struct arena arena;

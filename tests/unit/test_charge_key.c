@@ -125,8 +125,7 @@ static void an_id_that_is_used_again_after_the_window_is_charged_under_another_k
   for (int i = 0; i < 2 * (int)EXPIRY_DOUBTS; i++) {
     char id[16];
     snprintf(id, sizeof id, "until-%d", i);
-    open(&h,
-         &(struct opening){id, PLACE "0", later - (i < EXPIRY_DOUBTS ? EXPIRY_PROOF_MS : 0), 7});
+    open(&h, &(struct opening){id, PLACE "0", later - EXPIRY_PROOF_MS - 2 * EXPIRY_DOUBTS + i, 7});
   }
   open(&h, &other);
   assert_null(harness_row(&h, "lr"));

@@ -36,7 +36,7 @@ static void until(struct harness *h, int64_t time,
   for (int i = 0; i < 2 * (int)EXPIRY_DOUBTS; i++) {
     char id[40];
     snprintf(id, sizeof id, "until-%" PRId64 "-%d", time / DAY_MS, i);
-    open(h, time - EXPIRY_PROOF_MS, id);
+    open(h, time - EXPIRY_PROOF_MS - 2 * EXPIRY_DOUBTS + i, id);
     if (i % 20 == 0) arena_reset(&h->arena);
   }
 }
