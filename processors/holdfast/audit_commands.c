@@ -23,6 +23,12 @@ static struct str command_key_of(struct auditor *auditor, int64_t partition, int
   return audit_key(auditor, ROW_COMMAND, parts, 3);
 }
 
+/* A record without a value says nothing of its time to who reads it later: one that could not be
+ * fetched has none, and its dead letter that of the entrance. Neither is there a refusal of it. */
+static int64_t time_of(const struct memory_record *record) {
+  return record->value.data ? record->timestamp : 0;
+}
+
 /* Where there is no row yet it is made with the place. False: there was none. */
 static bool load(struct auditor *auditor, struct str key, int64_t partition, int64_t offset,
                  int64_t time, struct command_facts *command) {
@@ -61,9 +67,9 @@ static void name(struct command_facts *command, int type, struct str reservation
 
 void audit_command_sent(struct auditor *auditor, const struct audit_event *event, bool readable) {
   const struct memory_record *record = event->record;
-  struct str key = command_key_of(auditor, event->partition, record->offset, record->timestamp);
+  struct str key = command_key_of(auditor, event->partition, record->offset, time_of(record));
   struct command_facts command;
-  load(auditor, key, event->partition, record->offset, record->timestamp, &command);
+  load(auditor, key, event->partition, record->offset, time_of(record), &command);
   command.sent = true;
   if (readable)
     name(&command, event->value.type, audit_text(auditor, event->value, STR("reservation_id")),
@@ -74,8 +80,8 @@ void audit_command_sent(struct auditor *auditor, const struct audit_event *event
 void audit_command_effect(struct auditor *auditor, const struct audit_event *event,
                           int64_t partition, int64_t offset) {
   struct command_facts command;
-  struct str key = command_key_of(auditor, partition, offset, event->record->timestamp);
-  load(auditor, key, partition, offset, event->record->timestamp, &command);
+  struct str key = command_key_of(auditor, partition, offset, time_of(event->record));
+  load(auditor, key, partition, offset, time_of(event->record), &command);
   if (command.effects < UINT8_MAX) command.effects++;
   command.dead |= event->topic == AUDIT_DEAD_LETTERS;
   save(auditor, key, &command);

@@ -9,8 +9,30 @@ from conftest import encode
 LIMIT = 64 * 1024  # RECORD_SIZE_MAX
 
 
+def murmur2(key):
+    """As the partitioner of JVM clients hashes a key."""
+    mask, m = 0xffffffff, 0x5bd1e995
+    h = 0x9747b28c ^ len(key)
+    whole = len(key) // 4 * 4
+    for (k,) in struct.iter_unpack("<I", key[:whole]):
+        k = k * m & mask
+        k = (k ^ k >> 24) * m & mask
+        h = (h * m & mask) ^ k
+    rest = key[whole:]
+    if rest:
+        h = (h ^ int.from_bytes(rest, "little")) * m & mask
+    h = (h ^ h >> 13) * m & mask
+    return (h ^ h >> 15) & 0x7fffffff
+
+
+def name_in(partition, stem, partitions=4):
+    """A key that begins with the stem and belongs into the partition."""
+    return next(name for name in ("%s%d" % (stem, i) for i in range(1000)) if murmur2(name.encode()) % partitions == partition)
+
+
 def producer(pipeline, **settings):
-    return confluent_kafka.Producer({"bootstrap.servers": pipeline.broker.address, "message.max.bytes": 1000000000, "linger.ms": 50, **settings})
+    return confluent_kafka.Producer({"bootstrap.servers": pipeline.broker.address, "message.max.bytes": 1000000000, "linger.ms": 50,
+                                     "partitioner": "murmur2_random", **settings})
 
 
 class Hostile:
@@ -84,6 +106,8 @@ def throw_round(pipeline):
     item that nobody knows: it counts in the summary of an audit."""
     hostile = Hostile(pipeline)
     hostile.send(garbage())
+    stray = name_in(0, "h-stray")
+    hostile.send([(stray.encode(), encode("Pay", reservation_id=stray, customer_id="h"), [])], partition=1)
     hostile.out_of_time()
     for codec in ("zstd", "gzip", "lz4", "snappy"):
         hostile.zeros(3000000, codec)

@@ -3,7 +3,7 @@ audit is clean. With the plain build, as memory is measured."""
 import conftest
 import pytest
 from conftest import FILTERS, ROOT, encode, tell, wait_until
-from hostile import LIMIT, Hostile, throw_round
+from hostile import LIMIT, Hostile, name_in, throw_round
 
 MIB = 1 << 20
 
@@ -49,11 +49,12 @@ def test_a_batch_that_cannot_be_fetched_is_passed_record_by_record_and_nothing_e
     """What shares a compressed batch with it has one sender, and cannot be had either: it is named by its place."""
     pipeline.apply()
     hostile = Hostile(pipeline)
-    good = encode("Pay", reservation_id="r", customer_id="c")
-    hostile.send([(b"r", good, [])], partition=2)
-    hostile.send([(b"r", good, [])] * 20 + [(b"z", bytes(150000000), [])] + [(b"r", good, [])] * 20, partition=2,
+    name = name_in(2, "r")
+    key, good = name.encode(), encode("Pay", reservation_id=name, customer_id="c")
+    hostile.send([(key, good, [])], partition=2)
+    hostile.send([(key, good, [])] * 20 + [(b"z", bytes(150000000), [])] + [(key, good, [])] * 20, partition=2,
                  **{"compression.codec": "zstd", "linger.ms": 1000, "batch.size": 200000000})
-    hostile.send([(b"r", good, [])], partition=2)
+    hostile.send([(key, good, [])], partition=2)
     pipeline.start("reserve-requested")
     wait_until(lambda: len(pipeline.read("payment-requests")) == 2, "the good commands before and after")
     places = sorted(int(line["headers"]["causation"].rsplit("-", 1)[1]) for line in letters(pipeline))
@@ -86,15 +87,16 @@ def test_a_batch_whose_checksum_is_wrong_is_not_passed_over_in_silence(pipeline)
     """librdkafka tells of it and reads on behind it."""
     pipeline.apply()
     hostile = Hostile(pipeline)
-    for name in (b"first", b"damaged-here", b"last"):
-        hostile.send([(name, encode("Pay", reservation_id=name.decode(), customer_id="c"), [])], partition=3)
+    names = [name_in(3, stem) for stem in ("first", "damaged-here", "last")]
+    for name in names:
+        hostile.send([(name.encode(), encode("Pay", reservation_id=name, customer_id="c"), [])], partition=3)
     (segment,) = pipeline.broker.folder.glob("**/%sreservation-commands-3/*.log" % pipeline.prefix)
     with open(segment, "r+b") as file:
         bytes_ = file.read()
         file.seek(bytes_.index(b"damaged-here"))
         file.write(b"D")
     pipeline.start("reserve-requested")
-    wait_until(lambda: [line["key"] for line in pipeline.read("payment-requests")] == ["first", "last"], "what is not damaged")
+    wait_until(lambda: [line["key"] for line in pipeline.read("payment-requests")] == [names[0], names[2]], "what is not damaged")
     (letter,) = letters(pipeline)
     assert letter["headers"]["causation"] == "reservation-commands-3-1" and "the checksum is wrong" in letter["headers"]["error"], letter
 
@@ -130,7 +132,6 @@ def test_what_a_fetch_can_become_is_bounded_at_the_entrance(pipeline):
 
 
 def test_after_a_round_of_everything_the_next_good_command_is_served_and_the_audit_is_clean(pipeline):
-    """The place for a wrong partitioner is hostile.garbage()."""
     pipeline.start_all()
     pipeline.send({"type": "RegisterItem", "item_id": "book", "title": "book", "kind": "BOOK", "capacity": 5, "payment": "NONE"})
     pipeline.wait_item("book")
