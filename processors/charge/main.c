@@ -40,6 +40,7 @@ const struct processor charge = {
     .rows = charge_rows,
     .changelog = "charge-changelog",
     .wants_now = true,
+    .due_within_ms = INT64_C(86400) * 1000, /* tries wait for minutes */
     .decide = charge_decide,
     .world = &provider_world,
     .options = provider_options,

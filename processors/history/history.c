@@ -115,7 +115,7 @@ static bool was_told(const struct customer_view *view, const struct command_refu
     const struct refusal_step *step = &view->refusals.items[i];
     if (step->at == at && str_equal(step->place, refused->place)) return true;
   }
-  return view->refusals.count == REFUSALS_MAX && at < view->refusals.items[0].at;
+  return view->refusals.count == REFUSALS_MAX && at <= view->refusals.items[0].at;
 }
 
 /* Nobody who has signed up: what is refused to anybody must not stay for ever. */

@@ -32,6 +32,7 @@ const struct processor notify = {
     .rows = notify_rows,
     .changelog = "notify-changelog",
     .wants_now = true,
+    .due_within_ms = INT64_C(86400) * 1000, /* tries wait for minutes */
     .decide = notify_decide,
     .world = &webhook_world,
     .options = webhook_options,

@@ -254,7 +254,8 @@ void emit(struct context *context, size_t output, struct str key, int type, cons
 
 void warn(struct context *context, const char *format, ...) {
   struct runtime *runtime = context->runtime;
-  if (runtime->batch_time - runtime->warned_at < WARNING_PAUSE_MS) return;
+  int64_t since = runtime->batch_time - runtime->warned_at;
+  if (since >= 0 && since < WARNING_PAUSE_MS) return;
   runtime->warned_at = runtime->batch_time;
   char text[512];
   va_list arguments;

@@ -105,6 +105,9 @@ struct processor {
   bool input_is_changelog; /* a compacted input whose records are the rows: decide only puts key and
                               value as they come */
   bool wants_now;          /* event.now is set: for filters that touch the world */
+  int64_t
+      due_within_ms; /* no row is due later than this from now: one that is was put there by a
+                        clock that was wrong, and is due at once. 0: rows may be due at any time */
   void (*decide)(struct context *context, const struct event *event);
   /* Says with row_want() which rows decide() will read for a record, so that the rows of a whole
    * batch are read at once, in their order. Only for speed: what it leaves out is read when it is

@@ -16,6 +16,7 @@
 #define DEFAULT_CACHE_BYTES ((size_t)8 << 20)
 #define RECOVERY_WAIT_MS 10
 #define CALL_WAIT_MS 2
+#define FAR_DUE_EVERY_MS 1000
 #define PAUSE_MAX_MS 50
 
 const char *const step_names[STEP_COUNT] = {"polled",       "decided",   "settled", "state-written",
@@ -254,14 +255,27 @@ static bool take_due(void *user, struct str key, int64_t due_at) {
   return true;
 }
 
+/* What a clock that was wrong put years ahead nobody would look at again; now and then is often
+ * enough. A clock that is wrong at this moment makes rows due early, which harms nothing. */
+static void collect_far(struct runtime *runtime, struct partition *partition,
+                        struct timers *timers) {
+  int64_t within = runtime->processor->due_within_ms, now = runtime->batch_time;
+  bool seen = now >= partition->far_due_seen && now - partition->far_due_seen < FAR_DUE_EVERY_MS;
+  if (!within || seen) return;
+  partition->far_due_seen = now;
+  store_due(runtime->store, partition->id, now + within, INT64_MAX, take_due, timers);
+}
+
 static void collect_due(struct runtime *runtime, struct timers *timers) {
   if (!has_due_rows(runtime->processor)) return;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     /* Each is first in its turn: one with many due rows would leave nothing for the others. */
     size_t place = (i + runtime->turn / 2) % runtime->partition_count;
     struct partition *partition = &runtime->partitions[place];
-    if (partition->phase != PHASE_READY || partition->next_due > runtime->batch_time) continue;
+    if (partition->phase != PHASE_READY) continue;
     timers->partition = partition;
+    collect_far(runtime, partition, timers);
+    if (partition->next_due > runtime->batch_time) continue;
     partition->next_due = store_due(runtime->store, partition->id, partition->next_due,
                                     runtime->batch_time, take_due, timers);
   }

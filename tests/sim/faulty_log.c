@@ -303,7 +303,8 @@ static int64_t faulty_now(struct log *log) {
     off = years_off(&sim->chance);
     sim_tell(sim, "%s: its clock is off by %" PRId64 " days", node_name(node), off / DAY_MS);
   }
-  return self_of(log)->inner->class->now(self_of(log)->inner) + off;
+  int64_t now = self_of(log)->inner->class->now(self_of(log)->inner) + off;
+  return now > 0 ? now : 1; /* a clock that begins anew does so in 1970 */
 }
 
 static const struct log_class faulty_class = {.close = faulty_close,

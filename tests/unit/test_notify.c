@@ -56,6 +56,16 @@ static void a_receiver_that_is_away_holds_up_that_customer_and_nobody_else(void 
   harness_close(&h);
 }
 
+static void a_notice_that_a_wrong_clock_put_years_ahead_is_tried_at_once(void **unused) {
+  (void)unused;
+  struct harness h;
+  const int64_t years = INT64_C(3650) * 86400 * 1000;
+  open_notify(&h);
+  assert_string_equal(step(&h, 1000 + years, "kim", 0, NOTICE_FAILED), "-");
+  assert_string_equal(wait_for(&h, 5000, NOTICE_TAKEN), REQUESTED);
+  harness_close(&h);
+}
+
 static void what_the_receiver_refuses_is_a_dead_letter_and_the_next_one_goes_on(void **unused) {
   (void)unused;
   struct harness h;
@@ -305,6 +315,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_step_is_told_once),
       cmocka_unit_test(a_receiver_that_is_away_holds_up_that_customer_and_nobody_else),
+      cmocka_unit_test(a_notice_that_a_wrong_clock_put_years_ahead_is_tried_at_once),
       cmocka_unit_test(what_the_receiver_refuses_is_a_dead_letter_and_the_next_one_goes_on),
       cmocka_unit_test(after_the_last_try_it_is_a_dead_letter),
       cmocka_unit_test(a_call_whose_process_died_is_made_again),
