@@ -139,7 +139,7 @@ sim-mutants: $(BUILD)/bin/sim ## each deliberately broken version must be found
 # The long form of the tests that harm a pipeline on a real broker; SEED=n repeats the choices.
 MINUTES ?= 10
 chaos: all test-build ## harm pipelines on a real broker for so long: MINUTES=n
-	CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(SEED),SEED=$(SEED)) $(BUILD)/venv/bin/python -m pytest -q -s --tb=short -p no:cacheprovider tests/kafka/test_chaos.py tests/kafka/test_proof.py
+	CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(if $(SEED),SEED=$(SEED)) $(BUILD)/venv/bin/python -m pytest -q -s --tb=short -p no:cacheprovider tests/kafka/test_chaos.py tests/kafka/test_proof.py tests/kafka/test_damage.py
 
 # Everything again with clang, which has libFuzzer; its warnings are not gcc's.
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))

@@ -15,6 +15,7 @@ import time
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from conftest import FILTERS, SESSION_TIMEOUT_MS, STATEFUL, one_outcome_each, tell, wait_until
+from hostile import throw_round
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "25"))
 RESERVATIONS = int(100 * SECONDS)
@@ -241,6 +242,36 @@ def test_the_broker_killed_and_restarted_under_load(pipeline, broker, seed):
         port = broker.address.rsplit(":", 1)[1]
         broker.run("start", "--port", port)
     enter("broker killed", rounds, settle(pipeline, sent, 300))
+
+
+# The short forms of these two are test_books.py and test_hostile.py.
+long_form = pytest.mark.skipif("CHAOS_SECONDS" not in os.environ, reason="part of make chaos")
+
+
+@long_form
+def test_the_provider_dies_at_any_moment_of_a_request_under_load(pipeline, seed):
+    """It is started again with its books, and what they say is what the ledger says: the proof asks them."""
+    open_shop(pipeline, seed)
+    chance, until, deaths = random.Random(seed), time.monotonic() + SECONDS, 0
+    with Load(pipeline, "m") as load:
+        while time.monotonic() < until or not deaths:
+            pipeline.provider_says(die=chance.choice(["before-reading", "after-reading", "after-books", "mid-answer"]), die_after=chance.randrange(1, 20))
+            wait_until(lambda: pipeline.provider.poll() is not None, "the provider to die")
+            deaths += 1
+            pipeline.restart_provider(delay_ms=20, jitter_ms=50, decline=0.1, fail=0.1, lose=0.02, seed=chance.randrange(1000))
+    enter("provider dead in a request", deaths, settle(pipeline, load.sent))
+
+
+@long_form
+def test_hostile_producers_under_load(pipeline, seed):
+    open_shop(pipeline, seed)
+    until, rounds = time.monotonic() + SECONDS, 0
+    with Load(pipeline, "h") as load:
+        while time.monotonic() < until or not rounds:
+            throw_round(pipeline)
+            rounds += 1
+            wait_until(lambda sent=load.sent: load.sent > sent, "good commands between them")
+    enter("rounds of hostile records", rounds, settle(pipeline, load.sent + 1))  # and one of theirs: h-r
 
 
 def test_an_empty_disk_an_old_one_and_a_full_one(pipeline, seed):
