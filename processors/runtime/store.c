@@ -245,6 +245,9 @@ int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t 
       break;
     }
   }
+  char *failed = NULL;
+  rocksdb_iter_get_error(iterator, &failed); /* or a disk that fails would look like nothing due */
+  store_must(failed, "looking for due rows");
   rocksdb_iter_destroy(iterator);
   return next;
 }
