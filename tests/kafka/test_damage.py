@@ -203,10 +203,9 @@ def damage_it(damaged, topic, damage, running):
     damaged.serve()
 
 
-CHOSEN = {("reservation-commands", "running"): ["recreated"], ("reservation-commands", "stopped"): ["trimmed"],
-          ("payment-requests", "running"): ["deleted"], ("payment-requests", "stopped"): ["policy", "trimmed", "recreated"],
-          ("stock-check-changelog", "running"): ["trimmed", "recreated", "deleted"], ("stock-check-changelog", "stopped"): ["recreated"],
-          ("stock-levels", "stopped"): ["deleted"], ("dead-letters", "running"): ["deleted"]}
+CHOSEN = {("reservation-commands", "running"): ["recreated"], ("payment-requests", "stopped"): ["trimmed"],
+          ("stock-check-changelog", "running"): ["recreated", "deleted"], ("stock-check-changelog", "stopped"): ["recreated"],
+          ("stock-levels", "stopped"): ["deleted"]}
 # A reader without a changelog that comes back to its place in the group is given the partitions it had, and does not see added ones.
 UNSEEN = {("stock-levels", "running"), ("stock-levels", "stopped"), ("reservation-commands", "stopped")}
 CASES = [(topic, when, DAMAGES[:-1] if (topic, when) in UNSEEN else DAMAGES) for topic in READER for when in ("running", "stopped")] if ALL else [(*at, damages) for at, damages in CHOSEN.items()]
@@ -234,6 +233,7 @@ def kill_reset(damaged):
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
 
 
+@pytest.mark.skipif(not ALL and "CHAOS_SECONDS" not in os.environ, reason="waits for half a minute")
 def test_a_reset_that_is_killed_holds_up_its_filter_for_half_a_minute_and_the_next_reset_not_at_all(pipeline):
     damaged = Damaged(pipeline)
     damaged.serve()
