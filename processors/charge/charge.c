@@ -102,7 +102,7 @@ static void request(struct expiry_turn *expiry, const struct event *event) {
                        .traceparent = event->traceparent,
                        .correlation_id = event->correlation_id};
   if (known) row = *known;
-  expiry_see(expiry, MUTANT("any-time-moves-the-clock") ? event->time : request->opened_at);
+  expiry_see(expiry, request->opened_at);
   if (!known && expiry_has_gone(expiry, event->time, request->opened_at)) {
     put_off(context, event);
     return;

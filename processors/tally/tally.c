@@ -27,7 +27,7 @@ static void take(struct expiry_turn *expiry, const struct event *event) {
   struct str key = row_key(context, &tally_rows[ROW_ENTRY], parts, 2);
   const struct tally_entry *known = row_get(context, &tally_rows[ROW_ENTRY], key);
   if (known && outcome->revision <= known->revision && !MUTANT("tally-counts-repeats")) return;
-  expiry_see(expiry, MUTANT("any-time-moves-the-clock") ? event->time : outcome->opened_at);
+  expiry_see(expiry, outcome->opened_at);
   if (!known && expiry_has_gone(expiry, event->time, outcome->opened_at))
     return; /* it was counted, and its row has gone */
   bool was_counted = known && known->counted, counts = outcome->status == STATUS_APPROVED;

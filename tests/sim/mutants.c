@@ -64,7 +64,6 @@ static const struct mutant mutants[] = {
      "a command is known by its offset alone, whatever its partition and its time"},
     {"repeated-request-charged", "a request of a charge that a reset brings again charges"},
     {"rows-go-at-once", "what has settled is forgotten before its window is over"},
-    {"any-time-moves-the-clock", "the time of any event, and not of openings, moves a partition's"},
     {"one-step-is-believed", "an opening that is years ahead moves the time at once"},
     {"settled-row-stays", "some of what has settled is not put among what goes"},
     {"tally-counts-repeats", "a tally counts an outcome that is said again"},
