@@ -36,8 +36,7 @@ static struct str charge_key_of(struct str row_key) {
 /* Nothing is out for it, and it may be that nothing comes any more: from here its row can go. */
 static void rest(struct expiry_turn *expiry, struct str key, struct charge *row,
                  enum charge_state state, int64_t now) {
-  row->settled_at = now;
-  expiry_note(expiry, key, now);
+  row->settled_at = expiry_note(expiry, key, now);
   put(expiry->context, key, row, state, 0);
 }
 

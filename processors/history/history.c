@@ -28,20 +28,28 @@ static bool is_outcome(enum status status) {
   return status == STATUS_APPROVED || status == STATUS_CANCELLED || status == STATUS_FAILED;
 }
 
+/* Another reservation under an id that was used before. Once it goes on, the ledger has decided so;
+ * at its opening nobody has, and its time may be of a wrong clock. */
+static bool is_another(const struct expiry_turn *expiry, const struct reservation_view *known,
+                       const struct status_changed *changed) {
+  return expiry_is_another(known->settled_at, changed->opened_at) &&
+         (changed->revision > 0 || expiry_believes(expiry, changed->opened_at));
+}
+
 static void status_changed(struct expiry_turn *expiry, const struct event *event) {
   struct context *context = expiry->context;
   const struct status_changed *changed = event->value;
   struct str key =
       two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
-  if (known && changed->revision <= known->revision && !MUTANT("view-ignores-revisions")) return;
   if (changed->revision == 0) expiry_see(expiry, event->time);
+  if (known && is_another(expiry, known, changed)) known = NULL;
+  if (known && changed->revision <= known->revision && !MUTANT("view-ignores-revisions")) return;
   if (!known && expiry_has_gone(expiry, event->time, changed->opened_at))
     return; /* it was shown, and its row has gone */
   struct reservation_view view = {0};
   if (is_outcome(changed->status)) {
-    view.settled_at = event->time;
-    expiry_note(expiry, key, event->time);
+    view.settled_at = expiry_note(expiry, key, event->time);
   }
   if (known) {
     view.timeline = known->timeline;
@@ -97,8 +105,7 @@ static void mark_refused(struct expiry_turn *expiry, const struct event *event) 
     return;
   struct reservation_view view = *known;
   view.refused = true;
-  view.settled_at = event->time;
-  expiry_note(expiry, key, event->time);
+  view.settled_at = expiry_note(expiry, key, event->time);
   row_put(context, &history_rows[ROW_RESERVATION], key, &view);
   row_delete(context, &history_rows[ROW_OWNER],
              two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));

@@ -34,6 +34,13 @@ static void call(struct context *context, struct str key, const struct notice *n
   call_world(context, key);
 }
 
+/* The ledger has decided where it goes on; that it is asked for again says only who asks. */
+static bool is_another(const struct expiry_turn *expiry, int64_t settled_at,
+                       const struct status_changed *changed) {
+  return expiry_is_another(settled_at, changed->opened_at) &&
+         (changed->revision > 0 || expiry_believes(expiry, changed->opened_at));
+}
+
 /* A reset of another filter says steps again: what is not above the last was told. And who is told
  * that a payment is deferred is not told so again at each try. */
 static bool is_new(struct expiry_turn *expiry, const struct event *event) {
@@ -42,15 +49,16 @@ static bool is_new(struct expiry_turn *expiry, const struct event *event) {
   struct str parts[] = {changed->reservation_id, changed->customer_id};
   struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 2);
   const struct notice_sent *sent = row_get(context, &notify_rows[ROW_SENT], key);
-  if (sent && changed->revision <= sent->revision && !MUTANT("notice-repeated")) return false;
   if (changed->revision == 0) expiry_see(expiry, event->time);
+  if (sent && is_another(expiry, sent->settled_at, changed)) sent = NULL;
+  if (sent && changed->revision <= sent->revision && !MUTANT("notice-repeated")) return false;
   if (!sent && expiry_has_gone(expiry, event->time, changed->opened_at))
     return false; /* it was told, and its row has gone */
-  expiry_note(expiry, key, event->time);
+  int64_t settled_at = expiry_note(expiry, key, event->time);
   bool same = sent && changed->status == sent->status && changed->revision > sent->revision;
   row_put(context, &notify_rows[ROW_SENT], key,
           &(struct notice_sent){
-              .revision = changed->revision, .status = changed->status, .settled_at = event->time});
+              .revision = changed->revision, .status = changed->status, .settled_at = settled_at});
   return !same;
 }
 
@@ -58,8 +66,7 @@ static bool is_new(struct expiry_turn *expiry, const struct event *event) {
  * then the numbers of the notices may begin again. */
 static void put_recipient(struct expiry_turn *expiry, struct str key, struct recipient *recipient,
                           int64_t time) {
-  recipient->last_at = time;
-  if (!recipient->name.size) expiry_note(expiry, key, time);
+  recipient->last_at = recipient->name.size ? time : expiry_note(expiry, key, time);
   row_put(expiry->context, &notify_rows[ROW_RECIPIENT], key, recipient);
 }
 
@@ -123,8 +130,8 @@ static bool is_new_refusal(struct expiry_turn *expiry, const struct event *event
   bool known = row_get(context, &notify_rows[ROW_SENT], key) != NULL;
   if (known && !MUTANT("refusal-repeated")) return false;
   if (expiry_has_gone(expiry, event->time, 0)) return false; /* told, and its row has gone */
-  expiry_note(expiry, key, event->time);
-  row_put(context, &notify_rows[ROW_SENT], key, &(struct notice_sent){.settled_at = event->time});
+  int64_t settled_at = expiry_note(expiry, key, event->time);
+  row_put(context, &notify_rows[ROW_SENT], key, &(struct notice_sent){.settled_at = settled_at});
   return true;
 }
 

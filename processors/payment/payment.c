@@ -244,6 +244,14 @@ static void refuse_reused(struct turn *turn) {
          "the reservation_id belongs to another Reserve", turn->event->cause);
 }
 
+static void refuse_doubted(struct turn *turn) {
+  const struct open_reservation *open = turn->event->value;
+  refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_ID_REUSED,
+         "the reservation of that id has ended and stands as it is, and it is not sure that its id "
+         "is free again: reserve under another id",
+         turn->event->cause);
+}
+
 static void refuse_paid(struct turn *turn) {
   bool due = turn->row.charged || turn->row.state != LEDGER_STATE_APPROVED;
   refuse_command(turn, due ? REFUSAL_ALREADY_PAID : REFUSAL_NOT_DUE,
@@ -320,6 +328,7 @@ static void act(struct turn *turn, enum ledger_action action) {
       request_charge(turn, CHARGE_KIND_REFUND);
       return;
     case REFUSE_REUSED: refuse_reused(turn); return;
+    case REFUSE_DOUBTED: refuse_doubted(turn); return;
     case REFUSE_UNKNOWN:
       refuse_command(turn, REFUSAL_UNKNOWN_RESERVATION,
                      "this customer has no reservation of that id");
@@ -464,6 +473,20 @@ static void gone(struct context *context, struct str key, int64_t at) {
     row_delete(context, &payment_rows[ROW_LEDGER], key);
 }
 
+/* It is about another reservation than the row's: the id is used again, a window after the row
+ * settled. Where the time of an opening is not believed, none of both is sure. */
+static bool is_about_another(const struct turn *turn) {
+  const struct ledger *row = &turn->row;
+  return expiry_is_another(is_settled(row->state) ? row->settled_at : 0, turn->event->time);
+}
+
+/* The places of its commands go on, so that none of them is taken twice. */
+static void begin_anew(struct ledger *row) {
+  *row = (struct ledger){.last_command = row->last_command,
+                         .last_command_partition = row->last_command_partition,
+                         .last_command_at = row->last_command_at};
+}
+
 /* Whose row may have gone is not opened as new. */
 static bool is_too_old(struct expiry_turn *expiry, const struct event *event, bool known) {
   return !known && event->type == RECORD_OPEN_RESERVATION && expiry_is_old(expiry, event->time);
@@ -486,8 +509,13 @@ static bool is_too_late(const struct turn *turn) {
   return turn->event->time - (likely ? row->settled_at : row->opened_at) > EXPIRY_WINDOW_MS;
 }
 
+/* A hold for an opening that was not believed, or has ended since, goes back. */
 static enum ledger_action action_of(const struct turn *turn) {
   enum ledger_input input = input_of(turn->event, &turn->row);
+  if (is_about_another(turn)) {
+    if (input == INPUT_OPEN_SAME) return REFUSE_DOUBTED;
+    if (input == INPUT_HELD_SAME) return RELEASE_STRAY;
+  }
   if (input == INPUT_CANCEL_OWN && is_too_late(turn)) return REFUSE_ENDED;
   return mutated(ledger_table[input][turn->row.state]);
 }
@@ -497,6 +525,9 @@ static void decide(struct turn *turn, struct expiry_turn *expiry) {
   if (known) turn->row = *known;
   if (turn->event->type == RECORD_OPEN_RESERVATION) expiry_see(expiry, turn->event->time);
   if (was_decided(turn, known != NULL)) return;
+  bool opens = turn->event->type == RECORD_OPEN_RESERVATION;
+  if (opens && is_about_another(turn) && expiry_believes(expiry, turn->event->time))
+    begin_anew(&turn->row);
   if (is_too_old(expiry, turn->event, known != NULL)) {
     refuse_too_old(turn);
     return;
@@ -505,8 +536,7 @@ static void decide(struct turn *turn, struct expiry_turn *expiry) {
   if (!has_changed(known, &turn->row)) return;
   bool rests = is_settled(turn->row.state) && (!known || known->state != turn->row.state);
   if (rests) {
-    turn->row.settled_at = turn->event->time;
-    expiry_note(expiry, turn->row_key, turn->row.settled_at);
+    turn->row.settled_at = expiry_note(expiry, turn->row_key, turn->event->time);
   }
   row_put(turn->context, &payment_rows[ROW_LEDGER], turn->row_key, &turn->row);
 }

@@ -130,6 +130,17 @@ bool expiry_has_gone(struct expiry_turn *turn, int64_t time, int64_t opened_at) 
   return count_too_old(turn, has_gone(turn, time > opened_at ? time : opened_at));
 }
 
+/* ---- an id that is used again ---- */
+
+bool expiry_is_another(int64_t settled_at, int64_t opened_at) {
+  if (MUTANT("id-stays-taken")) return false;
+  return settled_at != 0 && opened_at - EXPIRY_WINDOW_MS > settled_at;
+}
+
+bool expiry_believes(const struct expiry_turn *turn, int64_t time) {
+  return time <= turn->row.latest;
+}
+
 /* ---- the queue ---- */
 
 static void put_last(struct expiry_turn *turn, struct expiry_entry entry) {
@@ -147,9 +158,12 @@ static void put_last(struct expiry_turn *turn, struct expiry_entry entry) {
   turn->changed = true;
 }
 
-void expiry_note(struct expiry_turn *turn, struct str row_key, int64_t at) {
-  if (MUTANT("settled-row-stays") && turn->row.tail % 7 == 6) return;
-  put_last(turn, (struct expiry_entry){row_key, at, present(&turn->row)});
+int64_t expiry_note(struct expiry_turn *turn, struct str row_key, int64_t at) {
+  int64_t noted = present(&turn->row);
+  if (at < noted) at = noted;
+  if (MUTANT("settled-row-stays") && turn->row.tail % 7 == 6) return at;
+  put_last(turn, (struct expiry_entry){row_key, at, noted});
+  return at;
 }
 
 /* The page of the first entry is deleted with its last one. */

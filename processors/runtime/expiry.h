@@ -6,7 +6,8 @@
  * and a slack past its last step. Who comes again within the window finds the row; what is older
  * than the window and finds none is refused, never taken for new. The slack is longer than the
  * longest outage between two filters, so that what one filter still accepts finds its rows in the
- * next.
+ * next. An opening more than a window after the last step is another's under the same id, whether
+ * the row has gone or not.
  *
  * No clock is believed by itself. An opening that is more than a day ahead of the partition's time
  * is a doubt, and changes nothing. Doubts are believed once a hundred in a row were ahead, for half
@@ -91,8 +92,19 @@ bool expiry_has_gone(struct expiry_turn *turn, int64_t time, int64_t opened_at);
 void expiry_missed(struct expiry_turn *turn);
 
 /* The row has settled at that time, by the clock of some host: it may go later. Noted at each step
- * that settles it. A wrong clock neither keeps the row for ever nor lets it go early. */
-void expiry_note(struct expiry_turn *turn, struct str row_key, int64_t at);
+ * that settles it. A wrong clock neither keeps the row for ever nor lets it go early. Returns what
+ * the row keeps as its time: at, or the partition's time where that is later. */
+int64_t expiry_note(struct expiry_turn *turn, struct str row_key, int64_t at);
+
+/* Opened more than a window after the row of its id has settled, so it is another's: an id may be
+ * used again then, whether or not the row has left the store. settled_at as expiry_note returned
+ * it; 0: it has not settled. Opening and settling have the same times in every filter, so all
+ * filters agree. */
+bool expiry_is_another(int64_t settled_at, int64_t opened_at);
+
+/* The partition's time has come there. What an opening changes for others has to be believed, as
+ * its time may be of a wrong clock; to be asked after expiry_see. */
+bool expiry_believes(const struct expiry_turn *turn, int64_t time);
 
 /* Gives up to a few rows whose time has come to gone(), which deletes the row if that step was its
  * last, and keeps what has changed. Every decision ends with it. */

@@ -54,8 +54,7 @@ static enum reason check_hold(struct context *context, const struct stock_level 
 
 /* A hold that is not held any more has settled: its row goes later. */
 static void put_hold(struct expiry_turn *expiry, struct str key, struct hold *hold, int64_t time) {
-  hold->settled_at = hold->state == HOLD_STATE_HELD ? 0 : time;
-  if (hold->settled_at) expiry_note(expiry, key, hold->settled_at);
+  hold->settled_at = hold->state == HOLD_STATE_HELD ? 0 : expiry_note(expiry, key, time);
   row_put(expiry->context, &stock_check_rows[ROW_HOLD], key, hold);
 }
 
@@ -68,6 +67,10 @@ static void refuse_hold(struct context *context, const struct request_hold *requ
   emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_REFUSED, &answer);
 }
 
+static bool is_another(const struct expiry_turn *expiry, int64_t settled_at, int64_t time) {
+  return expiry_is_another(settled_at, time) && expiry_believes(expiry, time);
+}
+
 static void request_hold(struct expiry_turn *expiry, const struct event *event) {
   struct context *context = expiry->context;
   const struct request_hold *request = event->value;
@@ -75,6 +78,7 @@ static void request_hold(struct expiry_turn *expiry, const struct event *event) 
   struct str key =
       hold_key(context, request->item_id, request->reservation_id, request->content_hash);
   const struct hold *known = row_get(context, &stock_check_rows[ROW_HOLD], key);
+  if (known && is_another(expiry, known->settled_at, event->time)) known = NULL;
   if (known && !(MUTANT("refused-hold-tried-again") && known->state == HOLD_STATE_REFUSED))
     return; /* a repeat: it was answered, whatever became of it since */
   if (!known && expiry_is_old(expiry, event->time)) { /* its row may have gone */
@@ -238,6 +242,8 @@ static void receive_stock(struct expiry_turn *expiry, const struct event *event)
   expiry_see(expiry, event->time);
   struct str parts[] = {command->item_id, command->receipt_id};
   struct str key = row_key(context, &stock_check_rows[ROW_RECEIPT], parts, 2);
+  const struct receipt *counted = row_get(context, &stock_check_rows[ROW_RECEIPT], key);
+  if (counted && is_another(expiry, counted->settled_at, event->time)) counted = NULL;
   const struct stock_level *known =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (!known) {
@@ -246,8 +252,7 @@ static void receive_stock(struct expiry_turn *expiry, const struct event *event)
   } else if (known->rows.count) {
     refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
                    REFUSAL_NOT_COUNTED, "the item has named seats: there are no units to receive");
-  } else if (row_get(context, &stock_check_rows[ROW_RECEIPT], key) &&
-             !MUTANT("receipt-counted-twice")) {
+  } else if (counted && !MUTANT("receipt-counted-twice")) {
     return; /* the same receipt again */
   } else if (expiry_is_old(expiry, event->time)) {
     refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
@@ -261,8 +266,8 @@ static void receive_stock(struct expiry_turn *expiry, const struct event *event)
     item.received += command->quantity;
     put_item(context, &item);
     row_put(context, &stock_check_rows[ROW_RECEIPT], key,
-            &(struct receipt){.quantity = command->quantity, .settled_at = event->time});
-    expiry_note(expiry, key, event->time);
+            &(struct receipt){.quantity = command->quantity,
+                              .settled_at = expiry_note(expiry, key, event->time)});
   }
 }
 

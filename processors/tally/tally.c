@@ -26,6 +26,7 @@ static void take(struct expiry_turn *expiry, const struct event *event) {
   struct str parts[] = {outcome->item_id, outcome->reservation_id};
   struct str key = row_key(context, &tally_rows[ROW_ENTRY], parts, 2);
   const struct tally_entry *known = row_get(context, &tally_rows[ROW_ENTRY], key);
+  if (known && expiry_is_another(known->settled_at, outcome->opened_at)) known = NULL;
   if (known && outcome->revision <= known->revision && !MUTANT("tally-counts-repeats")) return;
   expiry_see(expiry, outcome->opened_at);
   if (!known && expiry_has_gone(expiry, event->time, outcome->opened_at))
@@ -34,9 +35,9 @@ static void take(struct expiry_turn *expiry, const struct event *event) {
   if (MUTANT("tally-keeps-cancelled")) counts |= was_counted;
   if (counts == was_counted && !MUTANT("tally-counts-repeats")) return; /* never counted */
   add(context, outcome, counts ? 1 : -1);
-  const struct tally_entry entry = {
-      .revision = outcome->revision, .counted = counts, .settled_at = event->time};
-  expiry_note(expiry, key, event->time);
+  const struct tally_entry entry = {.revision = outcome->revision,
+                                    .counted = counts,
+                                    .settled_at = expiry_note(expiry, key, event->time)};
   row_put(context, &tally_rows[ROW_ENTRY], key, &entry);
   const struct tallied tallied = {.reservation_id = outcome->reservation_id,
                                   .customer_id = outcome->customer_id,

@@ -14,7 +14,6 @@ static struct {
   bool on;
 } classes[WORLD_CLASSES] = {[WORLD_BOUNDS_AGAIN] = {"bounds-again", true},
                             [WORLD_IDS_AGAIN] = {"ids-again", true},
-                            [WORLD_IDS_AT_ONCE] = {"ids-at-once", false},
                             [WORLD_PLACES] = {"places", true},
                             [WORLD_BROKER_CLOCK] = {"broker-clock", true},
                             [WORLD_HOST_CLOCKS] = {"host-clocks", true},

@@ -168,7 +168,7 @@ static void help(void) {
       "  --mutant NAME  the broken version to run\n\n"
       "SIM_WORLD names the classes of faults that are switched on, with commas between them, or "
       "is\n"
-      "all or none: bounds-again, ids-again, ids-at-once, places, broker-clock, host-clocks,\n"
+      "all or none: bounds-again, ids-again, places, broker-clock, host-clocks,\n"
       "bursts. Without it: those that this version is known to bear.\n\n"
       "Examples:\n  sim --seeds 10000\n  sim --seed 4711\n  sim --mutants --seeds 2000\n");
 }

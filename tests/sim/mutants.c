@@ -55,6 +55,7 @@ static const struct mutant mutants[] = {
     {"unknown-charge-given-up",
      "a call that was not made settles an earlier one that may have been"},
     {"view-ignores-revisions", "the history takes every event as the newest"},
+    {"id-stays-taken", "an id of long ago is taken for its old reservation until its row has gone"},
     {"charge-key-of-the-id-alone", "an id that is used again meets the answer to its old charge"},
     {"resend-taken-for-not-made", "the answer to a resend is taken for that of the call"},
     {"silence-taken-for-not-made", "a call without an answer is taken for one that was not made"},

@@ -87,8 +87,7 @@ struct faults {
 /* Classes of faults that can be switched (SIM_WORLD, see `sim --help`). */
 enum world_class {
   WORLD_BOUNDS_AGAIN, /* the bounds of a changelog are not known at the moment */
-  WORLD_IDS_AGAIN,    /* an id is used again after its window */
-  WORLD_IDS_AT_ONCE,  /* and as soon as that, while rows of before may be there */
+  WORLD_IDS_AGAIN,    /* an id is used again after its window, its rows there or not */
   WORLD_PLACES,       /* commands lie in other partitions than their keys' */
   WORLD_BROKER_CLOCK, /* the broker stamps one record years off */
   WORLD_HOST_CLOCKS,  /* a host's clock is years off for one look at it */

@@ -194,33 +194,12 @@ static void send_again(struct workload *workload) {
   if (sent) send_command(workload->sim, RECORD_RESERVE, &sent->reserve);
 }
 
-static bool names(struct str key, const char *id) {
-  size_t size = strlen(id);
-  for (size_t i = 0; i + size <= key.size; i++) {
-    char after = i + size < key.size ? key.data[i + size] : '\0';
-    if (memcmp(key.data + i, id, size) == 0 && (after < '0' || after > '9')) return true;
-  }
-  return false;
-}
-
-/* Some filter still has a row of that reservation: they go a few at each decision. */
-static bool has_rows(struct sim *sim, const char *id) {
-  struct staging rows;
-  bool found = false;
-  tables_fold(sim, &rows);
-  for (size_t i = 0; i < rows.count && !found; i++)
-    found = rows.entries[i].change.value.data && names(rows.entries[i].change.key, id);
-  staging_free(&rows);
-  return found;
-}
-
 /* A client that numbers its reservations anew, long after: the same again, or another under its id.
  */
 static void send_long_after(struct workload *workload) {
   struct sim *sim = workload->sim;
   struct sent *sent = any_sent(workload);
-  if (sent->at + EXPIRY_WINDOW_MS + EXPIRY_SLACK_MS >= sim->now) return;
-  if (!world_has(WORLD_IDS_AT_ONCE) && has_rows(sim, sent->id)) return;
+  if (sent->at + EXPIRY_WINDOW_MS >= sim->now) return;
   if (chance_of(&sim->chance, 500)) fill(workload, sent);
   sent->at = sim->now;
   workload->used_again = true;
@@ -283,8 +262,7 @@ struct workload *workload_new(struct sim *sim) {
   if (sim->burst) workload->reservations = BURST_RESERVATIONS;
   workload->extras = workload->reservations;
   if (world_has(WORLD_PLACES) && chance_of(&sim->chance, 200)) workload->strays = 60;
-  workload->forgetful = (world_has(WORLD_IDS_AGAIN) || world_has(WORLD_IDS_AT_ONCE)) &&
-                        sim->forgets && chance_of(&sim->chance, 400);
+  workload->forgetful = world_has(WORLD_IDS_AGAIN) && sim->forgets && chance_of(&sim->chance, 400);
   if (workload->forgetful) workload->extras *= 5; /* so that rows go before the end */
   workload->odd = -1;
   if (world_has(WORLD_BROKER_CLOCK) && !sim->forgets && chance_of(&sim->chance, 150))
