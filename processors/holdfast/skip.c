@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "kafka_admin.h"
@@ -12,7 +11,6 @@
 #include "recovery.h"
 
 #define PARTITIONS_MAX 1024
-#define MEMBERS_LEAVE_S 25 /* a static member is missed after its session time-out */
 
 static const struct usage usage = {
     "Moves the filter that reads TOPIC past one record that it cannot process. The record stays in "
@@ -74,26 +72,6 @@ static bool is_next(const struct options *options, const struct place *place, in
   return false;
 }
 
-static bool commit_past(struct kafka_admin *admin, const struct place *place,
-                        struct log_offset *offsets, int32_t count, struct log_failure *failure) {
-  offsets[place->partition].offset =
-      place->offset + 1; /* its metadata stays: what the state needs has not changed */
-  for (int second = 0;; second++) {
-    if (kafka_admin_commit(admin, place->processor->name, place->processor->input, offsets, count,
-                           failure))
-      return true;
-    if (second == MEMBERS_LEAVE_S) break;
-    if (second == 0)
-      fprintf(stderr, "holdfast skip: waiting for the group's members to be missed (%s)\n",
-              failure->text);
-    sleep(1);
-  }
-  failure->exit_code = EX_TEMPFAIL;
-  snprintf(failure->text, sizeof failure->text,
-           "the group '%s' has members still: stop the filter first", place->processor->name);
-  return false;
-}
-
 static bool skip(const struct options *options, const struct place *place,
                  struct log_failure *failure) {
   static struct log_offset offsets[PARTITIONS_MAX];
@@ -114,8 +92,11 @@ static bool skip(const struct options *options, const struct place *place,
              "the group '%s' has no committed offset of this pipeline", group);
     fine = false;
   }
-  fine = fine && is_next(options, place, offsets[place->partition].offset, failure) &&
-         commit_past(admin, place, offsets, count, failure);
+  fine = fine && is_next(options, place, offsets[place->partition].offset, failure);
+  if (fine) { /* its metadata stays: what the state needs has not changed */
+    offsets[place->partition].offset = place->offset + 1;
+    fine = kafka_admin_commit(admin, group, topic, offsets, count, failure);
+  }
   kafka_admin_close(admin);
   return fine;
 }

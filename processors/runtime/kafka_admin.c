@@ -8,8 +8,12 @@
 
 #include "clock.h"
 #include "kafka_client.h"
+#include "logging.h"
 
 #define TIMEOUT_MS 15000
+/* Longer than a broker takes to start and a static member, by default, to be missed. */
+#define GROUP_PATIENCE_S 30
+#define GROUP_TRY_EVERY_US 250000
 #define SETTINGS_MAX 64
 
 struct kafka_admin {
@@ -205,74 +209,139 @@ static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin,
 static bool is_coordinator_settling(rd_kafka_resp_err_t error) {
   return error == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
          error == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
-         error == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+         error == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
+         error == RD_KAFKA_RESP_ERR__WAIT_COORD;
 }
 
-bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
-                           struct log_offset *offsets, int32_t count, struct log_failure *failure) {
-  rd_kafka_t *member = open_member(admin, group, failure);
-  if (!member) return false;
-  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
-  rd_kafka_resp_err_t error;
-  int64_t until = clock_monotonic_s() + TIMEOUT_MS / 1000;
-  while ((error = rd_kafka_committed(member, list, TIMEOUT_MS)) && is_coordinator_settling(error) &&
-         clock_monotonic_s() < until)
-    usleep(50000);
-  for (int32_t i = 0; i < count && !error; i++) {
+/* A group that has members, or balances them, takes offsets from those alone. */
+static bool has_members(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
+         error == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+         error == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS;
+}
+
+/* One question or request to a group, and how long it is made again. */
+struct attempt {
+  const char *what, *group;
+  int64_t until; /* monotonic seconds; 0: not made yet */
+};
+
+/* True where it is to be made again: after a pause, and until the patience has ended. */
+static bool passes(struct attempt *attempt, rd_kafka_resp_err_t error) {
+  if (!is_coordinator_settling(error) && !has_members(error)) return false;
+  int64_t now = clock_monotonic_s();
+  if (!attempt->until) {
+    attempt->until = now + GROUP_PATIENCE_S;
+    log_warning("%s the group '%s': %s; trying again for %d s", attempt->what, attempt->group,
+                rd_kafka_err2str(error), GROUP_PATIENCE_S);
+  }
+  if (now >= attempt->until) return false;
+  usleep(GROUP_TRY_EVERY_US);
+  return true;
+}
+
+static bool group_failed(const struct attempt *attempt, rd_kafka_resp_err_t error,
+                         struct log_failure *failure) {
+  if (has_members(error))
+    return log_fail(failure, EX_TEMPFAIL,
+                    "%s the group '%s': it has members still. Stop the filter, wait until it is "
+                    "missed (its session time-out), and run this again",
+                    attempt->what, attempt->group);
+  return log_fail(failure, EX_UNAVAILABLE,
+                  "%s the group '%s': %s. Where its broker has just started, run this again",
+                  attempt->what, attempt->group, rd_kafka_err2str(error));
+}
+
+static void take_offsets(const rd_kafka_topic_partition_list_t *list, struct log_offset *offsets) {
+  for (int i = 0; i < list->cnt; i++) {
     const rd_kafka_topic_partition_t *one = &list->elems[i];
-    error = one->err;
     offsets[one->partition].offset = one->offset < 0 ? -1 : one->offset;
     snprintf(offsets[one->partition].metadata, sizeof offsets->metadata, "%.*s",
              (int)one->metadata_size, one->metadata ? (const char *)one->metadata : "");
   }
+}
+
+static rd_kafka_resp_err_t first_error(const rd_kafka_topic_partition_list_t *list) {
+  for (int i = 0; i < list->cnt; i++) {
+    if (list->elems[i].err) return list->elems[i].err;
+  }
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
+                           struct log_offset *offsets, int32_t count, struct log_failure *failure) {
+  struct attempt attempt = {.what = "asking for the offsets of", .group = group};
+  rd_kafka_t *member = open_member(admin, group, failure);
+  if (!member) return false;
+  rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
+  rd_kafka_resp_err_t error;
+  do {
+    error = rd_kafka_committed(member, list, TIMEOUT_MS);
+    if (!error) error = first_error(list);
+  } while (passes(&attempt, error));
   if (error)
-    log_fail(failure, EX_UNAVAILABLE, "asking for the offsets of the group '%s': %s", group,
-             rd_kafka_err2str(error));
+    group_failed(&attempt, error, failure);
+  else
+    take_offsets(list, offsets);
   rd_kafka_topic_partition_list_destroy(list);
   close_member(member);
   return !error;
 }
 
-int kafka_admin_members(struct kafka_admin *admin, const char *group, struct log_failure *failure) {
-  char text[TOPIC_NAME_MAX];
-  const char *name = kafka_topic_name(admin->options, group, text);
-  rd_kafka_DescribeConsumerGroups(admin->handle, &name, 1, NULL, admin->queue);
-  rd_kafka_event_t *event = await(admin, failure, "asking for the members of a group");
-  if (!event) return -1;
+static rd_kafka_resp_err_t count_members(rd_kafka_event_t *event, int *count) {
   size_t groups;
-  const rd_kafka_ConsumerGroupDescription_t **results =
-      rd_kafka_DescribeConsumerGroups_result_groups(
-          rd_kafka_event_DescribeConsumerGroups_result(event), &groups);
-  const rd_kafka_error_t *failed = rd_kafka_ConsumerGroupDescription_error(results[0]);
-  int count = (int)rd_kafka_ConsumerGroupDescription_member_count(results[0]);
-  if (failed && rd_kafka_error_code(failed) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
-    count = 0;
-  } else if (failed) {
-    log_fail(failure, EX_UNAVAILABLE, "asking for the members of '%s': %s", group,
-             rd_kafka_error_string(failed));
-    count = -1;
-  }
-  rd_kafka_event_destroy(event);
-  return count;
+  const rd_kafka_ConsumerGroupDescription_t *group = rd_kafka_DescribeConsumerGroups_result_groups(
+      rd_kafka_event_DescribeConsumerGroups_result(event), &groups)[0];
+  const rd_kafka_error_t *failed = rd_kafka_ConsumerGroupDescription_error(group);
+  rd_kafka_resp_err_t error = failed ? rd_kafka_error_code(failed) : RD_KAFKA_RESP_ERR_NO_ERROR;
+  bool none = error == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND;
+  *count = error ? 0 : (int)rd_kafka_ConsumerGroupDescription_member_count(group);
+  return none ? RD_KAFKA_RESP_ERR_NO_ERROR : error;
 }
 
-bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
-                        const struct log_offset *offsets, int32_t count,
-                        struct log_failure *failure) {
-  rd_kafka_t *member = open_member(admin, group, failure);
-  if (!member) return false;
+int kafka_admin_members(struct kafka_admin *admin, const char *group, struct log_failure *failure) {
+  struct attempt attempt = {.what = "asking for the members of", .group = group};
+  char text[TOPIC_NAME_MAX];
+  const char *name = kafka_topic_name(admin->options, group, text);
+  rd_kafka_resp_err_t error;
+  int count = 0;
+  do {
+    rd_kafka_DescribeConsumerGroups(admin->handle, &name, 1, NULL, admin->queue);
+    rd_kafka_event_t *event = await(admin, failure, "asking for the members of a group");
+    if (!event) return -1;
+    error = count_members(event, &count);
+    rd_kafka_event_destroy(event);
+  } while (passes(&attempt, error));
+  if (!error) return count;
+  group_failed(&attempt, error, failure);
+  return -1;
+}
+
+static rd_kafka_topic_partition_list_t *to_commit(struct kafka_admin *admin, const char *topic,
+                                                  const struct log_offset *offsets, int32_t count) {
   rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
   for (int32_t i = 0; i < count; i++) {
     list->elems[i].offset = offsets[i].offset;
     list->elems[i].metadata = xstrdup(offsets[i].metadata); /* librdkafka frees it with the list */
     list->elems[i].metadata_size = strlen(offsets[i].metadata);
   }
-  rd_kafka_resp_err_t error = rd_kafka_commit(member, list, 0);
-  for (int32_t i = 0; i < count && !error; i++) error = list->elems[i].err;
-  if (error)
-    log_fail(failure, EX_TEMPFAIL, "committing the first offsets of the group '%s': %s", group,
-             rd_kafka_err2str(error));
-  rd_kafka_topic_partition_list_destroy(list);
+  return list;
+}
+
+bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
+                        const struct log_offset *offsets, int32_t count,
+                        struct log_failure *failure) {
+  struct attempt attempt = {.what = "committing for", .group = group};
+  rd_kafka_t *member = open_member(admin, group, failure);
+  if (!member) return false;
+  rd_kafka_resp_err_t error;
+  do {
+    rd_kafka_topic_partition_list_t *list = to_commit(admin, topic, offsets, count);
+    error = rd_kafka_commit(member, list, 0);
+    if (!error) error = first_error(list);
+    rd_kafka_topic_partition_list_destroy(list);
+  } while (passes(&attempt, error));
+  if (error) group_failed(&attempt, error, failure);
   close_member(member);
   return !error;
 }

@@ -29,6 +29,9 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
 bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
                        const struct kafka_setting *settings, struct log_failure *failure);
 
+/* What is asked of a group is asked again for half a minute while its coordinator is just starting.
+ */
+
 /* The offsets (count of them, by partition) that a group has committed on a topic; -1: none. Stable
  * ones: waits for a transaction that would change them. */
 bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
@@ -38,7 +41,8 @@ bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const c
  * session ends. */
 int kafka_admin_members(struct kafka_admin *admin, const char *group, struct log_failure *failure);
 
-/* Commits for a group without members. */
+/* Commits for a group without members. Where it has some, half a minute is waited for them to be
+ * missed. */
 bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
                         const struct log_offset *offsets, int32_t count,
                         struct log_failure *failure);
