@@ -56,14 +56,49 @@ static enum log_status abort_unless_gone(struct log_kafka *self) {
   return LOG_ABORT;
 }
 
+/* What will be refused again: somebody changed the topic's settings, or who may write to it. */
+static bool is_refused_for_good(rd_kafka_resp_err_t error) {
+  switch ((int)error) {                        /* a few of more than a hundred */
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: /* a batch, which can be no smaller than a record */
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION: return true;
+    default: return kafka_is_forbidden(error);
+  }
+}
+
+static enum log_status refused_for_good(struct log_kafka *self) {
+  char limit[64] = "unknown";
+  if (self->undelivered == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+    kafka_topic_config(self->producer, self->refusing, "max.message.bytes", limit, sizeof limit);
+    log_fail(&self->log.failure, EX_CONFIG,
+             "'%s' refuses a batch of records as too large: its max.message.bytes is %s. 'holdfast "
+             "topics apply' sets it right",
+             self->refusing, limit);
+  } else {
+    log_fail(&self->log.failure, EX_CONFIG,
+             "'%s' refuses a record (%s). 'holdfast topics plan' says which of its settings are "
+             "not what they should be; what may be written to it is the broker's to say",
+             self->refusing, rd_kafka_err2str(self->undelivered));
+  }
+  return LOG_FATAL;
+}
+
+/* The first that is refused for good counts: what follows it in the transaction fails for it. */
+static void note_undelivered(struct log_kafka *self, const rd_kafka_message_t *message) {
+  if (is_refused_for_good(self->undelivered)) return;
+  self->undelivered = message->err;
+  snprintf(self->refusing, sizeof self->refusing, "%s", rd_kafka_topic_name(message->rkt));
+}
+
 void kafka_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
   (void)producer;
   struct log_kafka *self = opaque;
   self->outstanding--;
   int64_t *acknowledged = message->_private;
   if (message->err) {
-    snprintf(self->delivery_error, sizeof self->delivery_error, "%s",
-             rd_kafka_err2str(message->err));
+    note_undelivered(self, message);
   } else if (acknowledged && *acknowledged < message->offset) {
     *acknowledged = message->offset;
   }
@@ -79,7 +114,7 @@ enum log_status kafka_init(struct log *log) {
 
 enum log_status kafka_begin(struct log *log) {
   struct log_kafka *self = self_of(log);
-  self->delivery_error[0] = '\0';
+  self->undelivered = RD_KAFKA_RESP_ERR_NO_ERROR;
   return kafka_judge(self, "begin_transaction", rd_kafka_begin_transaction(self->producer));
 }
 
@@ -156,13 +191,14 @@ enum log_status kafka_produce(struct log *log, const struct log_output *output) 
 enum log_status kafka_settle(struct log *log) {
   struct log_kafka *self = self_of(log);
   while (self->outstanding) rd_kafka_poll(self->producer, DELIVERY_WAIT_MS);
-  if (!self->delivery_error[0]) return LOG_OK;
+  if (!self->undelivered) return LOG_OK;
   char reason[256];
   if (rd_kafka_fatal_error(self->producer, reason, sizeof reason)) {
     log_fail(&log->failure, EX_TEMPFAIL, "the producer cannot go on: %s", reason);
     return LOG_FATAL;
   }
-  log_fail(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s", self->delivery_error);
+  log_fail(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s",
+           rd_kafka_err2str(self->undelivered));
   return abort_unless_gone(self);
 }
 
@@ -208,6 +244,7 @@ enum log_status kafka_abort(struct log *log) {
   if (status != LOG_OK) return LOG_FATAL;
   while (self->outstanding)
     rd_kafka_poll(self->producer, 1); /* reports of what was purged: they point into this batch */
+  if (is_refused_for_good(self->undelivered)) return refused_for_good(self);
   snprintf(log->failure.text, sizeof log->failure.text, "%s", reason);
   return LOG_OK;
 }

@@ -40,9 +40,10 @@ struct log_kafka {
   int64_t *next;           /* by partition of the input: what the next poll should give */
   struct kafka_gap gap;    /* records of the input that come by their place alone */
   int32_t input_partitions;
-  size_t outstanding; /* deliveries */
-  bool topic_gone;    /* deleted, or made again, under this process: see kafka_close */
-  char delivery_error[256];
+  size_t outstanding;              /* deliveries */
+  bool topic_gone;                 /* deleted, or made again, under this process: see kafka_close */
+  rd_kafka_resp_err_t undelivered; /* of the open transaction: why a record is not there */
+  char refusing[TOPIC_NAME_MAX];   /* the topic that refused it */
 };
 
 static inline struct log_kafka *self_of(struct log *log) {

@@ -225,6 +225,22 @@ def test_a_damaged_topic_is_refused_with_a_way_out_that_works(pipeline, topic, w
         assert code == 0 or (topic not in COMPACTED and damage != "policy" and "store-differs" not in text), text
 
 
+@pytest.mark.parametrize("topic,writer,limit,commands", [("payment-requests", "reserve-requested", "10000", 1000),
+                                                         ("stock-check-changelog", "stock-check", "100", 1)])
+def test_a_topic_that_takes_no_batch_or_no_record_of_usual_size_is_named_with_its_limit(pipeline, topic, writer, limit, commands):
+    damaged = Damaged(pipeline)
+    damaged.serve()
+    damaged.stop(writer)
+    damaged.config(topic, max_message_bytes=limit)
+    damaged.send_some(commands)
+    damaged.start(writer, wait=False)
+    damaged.refused(writer, "'%s' refuses a batch of records as too large: its max.message.bytes is %s" % (damaged.name(topic), limit))
+    assert "~ %s: max.message.bytes from %s" % (topic, limit) in damaged.apply()
+    damaged.restart_ended()
+    damaged.serve()
+    assert damaged.audit()[0] == 0
+
+
 def kill_reset(damaged):
     """Its worst moment: everything is written, the offsets are sent, the commit is not."""
     pipeline = damaged.pipeline
