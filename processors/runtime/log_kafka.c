@@ -22,6 +22,29 @@ static enum log_status kafka_changelog_open(struct log *log, int32_t partition, 
   return LOG_FATAL;
 }
 
+/* librdkafka asks for a batch that it can make no records of for ever, or reads on behind it, and
+ * rows would be missing. Where a second connection finds the batch whole it was damaged on the way,
+ * and is read anew. */
+static enum log_status batch_unreadable(struct log_kafka *self, int32_t partition, int64_t position,
+                                        const char *why) {
+  struct kafka_gap gap = KAFKA_NO_GAP;
+  struct log_failure *failure = &self->log.failure;
+  if (!kafka_gap_find(self->options, self->changelog, partition, position, &gap)) {
+    log_fail(failure, EX_TEMPFAIL,
+             "'%s', partition %" PRId32 ", could not be read from offset %" PRId64
+             " on (%s): it is read anew at the next start",
+             self->changelog, partition, position, why);
+    return LOG_FATAL;
+  }
+  log_fail(failure, EX_CONFIG,
+           "'%s', partition %" PRId32 ", offsets %" PRId64 " to %" PRId64
+           ", cannot be read, and rows are in them: %s. Delete the topic; 'holdfast topics apply "
+           "--recreate %s' makes it again and says how its rows are made again",
+           self->changelog, partition, gap.next, gap.last, gap.why,
+           self->changelog + strlen(options_text(self->options, "prefix")));
+  return LOG_FATAL;
+}
+
 static enum log_status kafka_changelog_next(struct log *log, int32_t partition,
                                             struct log_record *out, int64_t *position) {
   struct log_kafka *self = self_of(log);
@@ -44,6 +67,8 @@ static enum log_status kafka_changelog_next(struct log *log, int32_t partition,
              self->changelog, partition);
     self->topic_gone = true;
     status = LOG_FATAL;
+  } else if (kafka_gap_reason(message->err)) {
+    status = batch_unreadable(self, partition, *position, kafka_gap_reason(message->err));
   } else {
     status = kafka_question_failed(self, "reading", self->changelog, partition, message->err);
   }
