@@ -15,6 +15,8 @@
 #include "pipe.h"
 
 #define IDLE_WAIT_MS 100
+/* Far longer than a batch takes. A broker that is dead would be waited for longer still. */
+#define STOP_WITHIN_S 10
 
 const struct option_desc filter_options[] = {
     {.name = "slot",
@@ -87,12 +89,22 @@ static void on_signal(int signal_number) {
   if (!serving) _exit(EX_OK);
   if (stopping) _exit(128 + signal_number);
   stopping = 1;
+  alarm(STOP_WITHIN_S);
+}
+
+static void on_alarm(int signal_number) {
+  static const char text[] =
+      "stopped while something did not answer: what is not committed is done again\n";
+  (void)signal_number;
+  if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(EX_OK);
+  _exit(EX_OK);
 }
 
 static void catch_signals(void (*handler)(int signal_number)) {
   const struct sigaction action = {.sa_handler = handler};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
+  signal(SIGALRM, on_alarm);
 }
 
 static void help(const struct processor *processor, const struct options *options) {
@@ -215,6 +227,9 @@ static int run(const struct processor *processor, const struct options *options)
   struct runtime *runtime = runtime_new(&config, &failure);
   if (!runtime) return fail(&failure);
   int code = serve(runtime, processor, options);
+  /* As one that is killed: librdkafka 2.0.2 waits for ever for what it holds of a topic that is
+   * gone. */
+  if (code != EX_OK) _exit(code);
   runtime_free(runtime);
   return code;
 }

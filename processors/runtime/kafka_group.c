@@ -99,7 +99,6 @@ void kafka_take_message(rd_kafka_message_t *message, struct log_record *out) {
 static bool is_out_of_range(struct log_kafka *self, int32_t partition) {
   int64_t first, end, next = self->next[partition];
   if (next < 0) return false;
-  self->topic_gone = true;
   if (kafka_bounds(&self->log, LOG_INPUT, partition, &first, &end) != LOG_OK) {
     log_fail(&self->log.failure, EX_TEMPFAIL,
              "offset %" PRId64 " of partition %" PRId32 " of '%s' is not in the log, and %s", next,

@@ -65,7 +65,6 @@ static enum log_status kafka_changelog_next(struct log *log, int32_t partition,
              "'%s' has lost the records of partition %" PRId32
              " that were being read: what it still has is looked at anew at the next start",
              self->changelog, partition);
-    self->topic_gone = true;
     status = LOG_FATAL;
   } else if (kafka_gap_reason(message->err)) {
     status = batch_unreadable(self, partition, *position, kafka_gap_reason(message->err));
@@ -110,7 +109,7 @@ bool kafka_is_gone(struct log_kafka *self, const char *topic) {
   if (kafka_partition_count(self->producer, topic, &failure) >= 0 || failure.exit_code != EX_CONFIG)
     return false;
   self->log.failure = failure;
-  return self->topic_gone = true;
+  return true;
 }
 
 enum log_status kafka_question_failed(struct log_kafka *self, const char *what, const char *topic,
@@ -120,10 +119,7 @@ enum log_status kafka_question_failed(struct log_kafka *self, const char *what, 
     return LOG_FATAL;
   }
   /* A broker that is just starting knows of no topic yet: it is asked more than once. */
-  if (kafka_is_unknown_topic(error)) {
-    self->topic_gone = true; /* also where it is back by now */
-    if (kafka_is_gone(self, topic)) return LOG_FATAL;
-  }
+  if (kafka_is_unknown_topic(error) && kafka_is_gone(self, topic)) return LOG_FATAL;
   snprintf(self->log.hindrance, sizeof self->log.hindrance, "%s '%s', partition %" PRId32 ": %s",
            what, topic, partition, rd_kafka_err2str(error));
   return LOG_AGAIN;
@@ -177,14 +173,6 @@ static int64_t kafka_now(struct log *log) {
 
 static void kafka_close(struct log *log) {
   struct log_kafka *self = self_of(log);
-  /* librdkafka 2.0.2 waits for ever for what it holds of a topic that is gone: the process ends
-   * soon and takes its handles along. */
-  static struct log_kafka *left;
-  if (self->topic_gone) {
-    left = self;
-    (void)left;
-    return;
-  }
   if (self->consumer) {
     if (self->queue) rd_kafka_queue_destroy(self->queue);
     rd_kafka_consumer_close(self->consumer);

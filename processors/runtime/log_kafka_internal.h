@@ -41,7 +41,6 @@ struct log_kafka {
   struct kafka_gap gap;    /* records of the input that come by their place alone */
   int32_t input_partitions;
   size_t outstanding;              /* deliveries */
-  bool topic_gone;                 /* deleted, or made again, under this process: see kafka_close */
   rd_kafka_resp_err_t undelivered; /* of the open transaction: why a record is not there */
   char refusing[TOPIC_NAME_MAX];   /* the topic that refused it */
 };
