@@ -155,6 +155,8 @@ struct kafka_reader *kafka_reader_new(const struct options *options, struct log_
   const struct kafka_setting forced[] = {
       {"isolation.level", "read_committed"},
       {"enable.partition.eof", "true"},
+      /* Where the beginning is gone, what is left of it; by default nothing would be read. */
+      {"auto.offset.reset", "smallest"},
       {"fetch.wait.max.ms",
        "20"}, /* the end of a partition is told when a fetch comes back empty */
       {"fetch.error.backoff.ms", "20"},

@@ -182,7 +182,7 @@ REFUSALS = {
     "trimmed": ("deleted unread", "deleted from its beginning"),
     "recreated": ("has no committed offset", "deleted and made again", "ends before what was committed", "does not exist"),
     "deleted": ("does not exist: run 'holdfast topics apply'",),
-    "partitions": ("has more partitions", "has 5 partitions", "has no committed offset for partition 4"),
+    "partitions": ("has more partitions", "has 5 partitions", "has 5: they must be equal", "has no committed offset for partition 4"),
 }
 
 
