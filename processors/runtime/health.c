@@ -11,7 +11,7 @@
 #include "options.h"
 
 #define THREADS 1
-#define STALLED_MS 60000 /* a loop that has not turned for so long is not alive */
+#define STILL_S 60 /* a loop that has not turned for so long is not alive */
 
 struct health {
   struct listener *listener;
@@ -21,9 +21,12 @@ struct health {
   int64_t ready_lag;
 };
 
+bool health_is_alive(struct runtime *runtime) {
+  return clock_monotonic_s() - atomic_load(&runtime_metrics(runtime)->turned_at) < STILL_S;
+}
+
 static void livez(struct health *self, struct http_request *request) {
-  int64_t since = clock_wall_ms() - atomic_load(&runtime_metrics(self->runtime)->last_step_ms);
-  if (since < STALLED_MS) {
+  if (health_is_alive(self->runtime)) {
     request->body = json_pack("{s:s}", "status", "alive");
   } else {
     http_problem(request, 503, "Stalled", "the filter's loop has not turned for a minute");

@@ -8,6 +8,9 @@
 
 struct health;
 
+/* What /livez says: the loop has turned within a minute. */
+bool health_is_alive(struct runtime *runtime);
+
 /* Answers at --health of the options. The runtime must outlive it. NULL with the failure set. */
 struct health *health_start(const struct options *options, struct runtime *runtime,
                             const struct processor *processor, struct log_failure *failure);

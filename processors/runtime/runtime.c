@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sysexits.h>
 
+#include "clock.h"
 #include "logging.h"
 #include "mutant.h"
 
@@ -130,6 +131,7 @@ struct runtime *runtime_new(const struct runtime_config *config, struct log_fail
   runtime->log = config->log;
   if (!runtime->config.batch_records) runtime->config.batch_records = DEFAULT_BATCH_RECORDS;
   pthread_mutex_init(&runtime->partitions_lock, NULL);
+  atomic_store(&runtime->metrics.turned_at, clock_monotonic_s());
   runtime->codec = codec_new(&holdfast_schemas);
   runtime->batch = xcalloc(runtime->config.batch_records, sizeof *runtime->batch);
   if (runtime->processor->world || has_due_rows(runtime->processor))
@@ -329,7 +331,7 @@ static int patience(struct runtime *runtime, int wait_ms, bool busy, size_t plac
 
 /* polled: the log could have given something. */
 static void measure(struct runtime *runtime, bool polled) {
-  atomic_store_explicit(&runtime->metrics.last_step_ms, runtime->batch_time, memory_order_relaxed);
+  atomic_store_explicit(&runtime->metrics.turned_at, clock_monotonic_s(), memory_order_relaxed);
   int64_t lag = 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     int64_t one = runtime->log->class->lag(runtime->log, runtime->partitions[i].id);

@@ -38,7 +38,7 @@ struct metrics {
   atomic_ullong commit_microseconds;
   atomic_llong lag;
   atomic_int assigned, ready;
-  atomic_llong last_step_ms; /* the loop's last turn, by the log's clock */
+  atomic_llong turned_at; /* monotonic seconds: the loop's last turn */
 };
 
 struct runtime_config {

@@ -4,6 +4,8 @@
 
 #include <sysexits.h>
 
+#include "health.h"
+
 /* ---- a filter that makes too much of some records ---- */
 
 enum { TO_STREAM };
@@ -252,6 +254,24 @@ static void a_partition_that_gives_nothing_though_a_record_is_there_says_where_i
   harness_close(&h);
 }
 
+/* ---- a loop that stands still ---- */
+
+static void a_loop_is_alive_as_long_as_it_turns_however_the_wall_clock_steps(void **unused) {
+  (void)unused;
+  struct harness h;
+  harness_open_processor(&h, &closed);
+  const int64_t days[] = {1, 400, 2, 40000};
+  for (size_t i = 0; i < sizeof days / sizeof *days; i++) {
+    harness_wait(&h, days[i] * 86400000);
+    assert_true(health_is_alive(h.runtime));
+  }
+  runtime_metrics(h.runtime)->turned_at -= 61;
+  assert_false(health_is_alive(h.runtime));
+  harness_wait(&h, 86400000);
+  assert_true(health_is_alive(h.runtime));
+  harness_close(&h);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_dead_letter_of_any_size_is_kept_as_its_beginning_its_length_and_its_hash),
@@ -264,6 +284,7 @@ int main(void) {
       cmocka_unit_test(a_decision_that_produces_too_much_stops_the_filter_at_its_record),
       cmocka_unit_test(
           a_partition_that_gives_nothing_though_a_record_is_there_says_where_it_stands),
+      cmocka_unit_test(a_loop_is_alive_as_long_as_it_turns_however_the_wall_clock_steps),
       cmocka_unit_test(a_row_that_grows_too_large_stops_the_filter_at_its_record),
   };
   return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
