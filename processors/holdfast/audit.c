@@ -125,9 +125,9 @@ static void report(void *user, const struct audit_violation *violation) {
     fflush(stdout);
     return;
   }
-  json_t *json = json_pack("{s:s,s:s%,s:s}", "rule", audit_rules[violation->rule].name, "subject",
-                           violation->subject.data ? violation->subject.data : "",
-                           violation->subject.size, "text", violation->text);
+  json_t *json =
+      json_pack("{s:s,s:o,s:o}", "rule", audit_rules[violation->rule].name, "subject",
+                json_text(violation->subject), "text", json_text(str_of(violation->text)));
   if (violation->topic >= 0) {
     json_object_set_new(json, "topic", json_string(audit_topics[violation->topic].topic));
     json_object_set_new(json, "partition", json_integer(violation->partition));

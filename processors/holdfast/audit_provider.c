@@ -6,9 +6,12 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
+#include "avro_binary.h"
+#include "line.h"
 #include "view_client.h"
 
 #define COLUMNS_MAX 64
+#define KEY_MAX 1024
 
 enum column { COLUMN_KEY, COLUMN_KIND, COLUMN_AMOUNT, COLUMN_STATUS, COLUMNS };
 static const char *const columns[COLUMNS] = {"key", "kind", "amount", "status"};
@@ -17,6 +20,7 @@ static const char *const columns[COLUMNS] = {"key", "kind", "amount", "status"};
 static const char *take_entry(struct auditor *auditor, const char *key, const char *kind,
                               int64_t amount, const char *status) {
   if (!key || !*key) return "an entry without a key";
+  if (strlen(key) > KEY_MAX) return "a key of more than 1 KiB, which is none of Holdfast's";
   bool refund = kind && strcmp(kind, "refund") == 0;
   if (!refund && (!kind || strcmp(kind, "charge") != 0)) return "a kind but charge and refund";
   if (!status) return "an entry without a status";
@@ -75,27 +79,32 @@ static bool read_pages(struct provider_books *books, struct auditor *auditor,
   return true;
 }
 
-/* ---- a CSV export (RFC 4180; a record is a line) ---- */
+/* ---- a CSV export (RFC 4180; a record is a line, in UTF-8) ---- */
 
-/* Cuts a line into fields, in its own memory. Returns their number; 0: a quote does not end, or
- * there are too many. */
+/* The quoted field that begins at that quote, taken out of its quotes in its own memory. Returns
+ * what is behind its last quote; NULL: it does not end. */
+static char *unquote(char *at) {
+  char *to = at++;
+  while (*at && (*at != '"' || at[1] == '"')) {
+    at += *at == '"'; /* "" is one quote */
+    *to++ = *at++;
+  }
+  if (!*at) return NULL;
+  *to = '\0';
+  return at + 1;
+}
+
+/* Cuts a line into fields, in its own memory. Returns their number; 0: a quote does not end or is
+ * followed by more of its field, or there are too many. */
 static size_t cut_line(char *line, char **fields) {
-  size_t count = 0;
   line[strcspn(line, "\r\n")] = '\0';
-  for (char *at = line; count < COLUMNS_MAX;) {
-    bool quoted = *at == '"';
-    char *to = fields[count++] = at;
-    if (quoted) {
-      for (at++; *at && (*at != '"' || *++at == '"'); at++) *to++ = *at; /* "" is one quote */
-      if (!*at && at[-1] != '"') return 0;
-    } else {
-      to = at += strcspn(at, ",");
-    }
-    bool last = *at == '\0';
-    if (*at != ',' && !last) return 0;
-    *to = '\0';
-    if (last) return count;
-    at++;
+  char *at = line;
+  for (size_t count = 0; count < COLUMNS_MAX; at++) {
+    fields[count++] = at;
+    at = *at == '"' ? unquote(at) : at + strcspn(at, ",");
+    if (!at || (*at && *at != ',')) return 0;
+    if (!*at) return count;
+    *at = '\0';
   }
   return 0;
 }
@@ -125,23 +134,31 @@ static const char *take_line(struct auditor *auditor, char **fields, size_t coun
                     fields[places[COLUMN_STATUS]]);
 }
 
-static const char *take_file(struct auditor *auditor, FILE *file, int64_t *number) {
-  char *line = NULL, *fields[COLUMNS_MAX];
-  size_t capacity = 0, places[COLUMNS];
+static const char *cut_text(struct str text, bool too_long, char **fields, size_t *count) {
+  if (too_long) return "more than 1 MiB, which is no line of an export";
+  if (memchr(text.data, '\0', text.size)) return "a NUL byte: save the export as UTF-8";
+  if (!utf8_valid(text)) return "bytes that are not UTF-8: save the export as UTF-8";
+  *count = cut_line((char *)(uintptr_t)text.data, fields);
+  return *count ? NULL : "a line that is no CSV";
+}
+
+const char *provider_csv_read(FILE *file, struct auditor *auditor, int64_t *number) {
+  char *buffer = NULL, *fields[COLUMNS_MAX];
+  size_t capacity = 0, count, places[COLUMNS];
   const char *wrong = NULL;
-  for (*number = 1; !wrong && getline(&line, &capacity, file) > 0; ++*number) {
-    if (*number > 1 && line[strspn(line, "\r\n")] == '\0') continue;
-    size_t count = cut_line(line, fields);
-    wrong = !count         ? "a line that is no CSV"
-            : *number == 1 ? find_columns(fields, count, places)
-                           : take_line(auditor, fields, count, places);
+  struct str text;
+  bool too_long;
+  for (*number = 0; !wrong && line_read(file, &buffer, &capacity, &text, &too_long);) {
+    if (++*number > 1 && strspn(buffer, "\r") == text.size) continue;
+    wrong = cut_text(text, too_long, fields, &count);
+    if (wrong) break;
+    wrong = *number == 1 ? find_columns(fields, count, places)
+                         : take_line(auditor, fields, count, places);
   }
-  if (*number > 1)
-    --*number;
-  else
-    wrong = "no head that names the columns";
-  free(line);
-  return wrong;
+  free(buffer);
+  if (*number) return wrong;
+  *number = 1;
+  return "no head that names the columns";
 }
 
 static bool read_csv(struct provider_books *books, struct auditor *auditor,
@@ -154,7 +171,7 @@ static bool read_csv(struct provider_books *books, struct auditor *auditor,
     return log_fail(failure, EX_NOINPUT, "'%s' cannot be read: %s", books->csv, strerror(reason));
   }
   int64_t number;
-  const char *wrong = take_file(auditor, file, &number);
+  const char *wrong = provider_csv_read(file, auditor, &number);
   bool failed = ferror(file);
   fclose(file);
   if (failed) return log_fail(failure, EX_IOERR, "'%s' cannot be read", books->csv);

@@ -18,4 +18,7 @@ struct provider_books {
 bool provider_books_read(struct provider_books *books, struct auditor *auditor,
                          struct log_failure *failure);
 
+/* The entries of a CSV export. NULL: all are taken; else what the line of that *number has. */
+const char *provider_csv_read(FILE *file, struct auditor *auditor, int64_t *number);
+
 #endif

@@ -212,6 +212,9 @@ static const struct {
     {"key,kind,amount,status\nr,charge,5,approved\n\"r,charge,5,approved\n",
      "line 3 has a line that is no CSV", 1},
     {"key,kind,amount,status\n\"r\"x,charge,5,approved\n", "line 2 has a line that is no CSV", 0},
+    {"key,kind,amount,status\nr,charge,5,\"approved\"\"\n", "line 2 has a line that is no CSV", 0},
+    {"key,kind,amount,status\nr,charge,5,\"\n", "line 2 has a line that is no CSV", 0},
+    {"key,kind,amount,status\nr\xff,charge,5,approved\n", "line 2 has bytes that are not UTF-8", 0},
 };
 
 static void an_export_is_read_or_refused_with_its_line(void **unused) {
@@ -224,6 +227,33 @@ static void an_export_is_read_or_refused_with_its_line(void **unused) {
     if (read != !exports[i].wrong || (!read && !strstr(failure.text, exports[i].wrong)))
       fail_msg("%s: %s", exports[i].text, read ? "was read" : failure.text);
     assert_int_equal(desk.auditor->summary.books, exports[i].entries);
+    close_desk(&desk);
+  }
+}
+
+/* What a file cannot have in a C string, and what memory is bounded against. */
+static void an_export_of_bytes_is_refused_with_its_line(void **unused) {
+  (void)unused;
+  static const char head[] = "key,kind,amount,status\n";
+  static const struct {
+    size_t zeros, letters;
+    const char *wrong;
+  } cases[] = {{1, 5, "a NUL byte"}, {0, 2000, "a key of more than 1 KiB"}, {0, 2 << 20, "1 MiB"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct desk desk;
+    open_desk(&desk);
+    FILE *file = tmpfile();
+    fputs(head, file);
+    for (size_t n = 0; n < cases[i].zeros; n++) putc('\0', file);
+    for (size_t n = 0; n < cases[i].letters; n++) putc('r', file);
+    fputs(",charge,5,approved\n", file);
+    rewind(file);
+    int64_t number;
+    const char *wrong = provider_csv_read(file, desk.auditor, &number);
+    if (!wrong || !strstr(wrong, cases[i].wrong)) fail_msg("%s: %s", cases[i].wrong, wrong);
+    assert_int_equal(number, 2);
+    assert_int_equal(desk.auditor->summary.books, 0);
+    fclose(file);
     close_desk(&desk);
   }
 }
@@ -250,6 +280,7 @@ int main(void) {
       cmocka_unit_test(what_the_books_and_the_ledger_disagree_about_is_found),
       cmocka_unit_test(without_the_books_nothing_is_said_about_them),
       cmocka_unit_test(an_export_is_read_or_refused_with_its_line),
+      cmocka_unit_test(an_export_of_bytes_is_refused_with_its_line),
       cmocka_unit_test(an_export_is_not_asked_for_what_the_ledger_heard_after_it),
   };
   return cmocka_run_group_tests_name("books", tests, NULL, NULL);
