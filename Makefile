@@ -17,7 +17,7 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
 # The sanitizers have an allocator of their own.
 ALLOCATOR := $(if $(findstring -fsanitize,$(EXTRA_CFLAGS)),,-ljemalloc)
-LDLIBS := $(EXTRA_OBJECTS) $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -linih -lxxhash -lpthread
+LDLIBS := $(EXTRA_OBJECTS) $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lxxhash -lpthread
 
 FILTERS := $(patsubst processors/%/main.c,%,$(filter-out processors/runtime/% processors/holdfast/%,$(wildcard processors/*/main.c)))
 NOT_LIBRARY := processors/runtime/filter.c
@@ -91,7 +91,8 @@ TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simu
 AUDITOR_SOURCES := audit_facts.c audit_commands.c audit_stock.c audit_told.c audit_books.c audit_judge.c place.c
 AUDITOR := $(patsubst %.c,$(BUILD)/processors/holdfast/%.o,$(AUDITOR_SOURCES))
 BOOK_READER := $(addprefix $(BUILD)/processors/holdfast/,audit_provider.o view_client.o)
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BOOK_READER) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
+FILE_READERS := $(addprefix $(BUILD)/processors/holdfast/,topic_file.o script.o wait.o)
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BOOK_READER) $(FILE_READERS) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # The simulator has objects of its own: the deliberately broken versions are compiled into them alone.
@@ -143,7 +144,7 @@ chaos: all test-build ## harm pipelines on a real broker for so long: MINUTES=n
 
 # Everything again with clang, which has libFuzzer; its warnings are not gcc's.
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
-$(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(AUDITOR) $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
+$(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(AUDITOR) $(BOOK_READER) $(FILE_READERS) $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 

@@ -1,6 +1,6 @@
 /* holdfast topics: what topics/ says against what the broker has. */
 #include <dirent.h>
-#include <ini.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,19 +13,11 @@
 #include "lost.h"
 #include "processors.h"
 #include "recovery.h"
+#include "topic_file.h"
 
 #define TOPICS_MAX 64
-#define SETTINGS_MAX 16
-#define PARTITIONS_MAX 1024
 #define CREATED_TRIES 300
 #define CREATED_WAIT_US 100000
-
-struct topic_file {
-  char name[TOPIC_NAME_MAX];
-  int32_t partitions;
-  struct kafka_setting settings[SETTINGS_MAX + 1]; /* of the broker; owned */
-  size_t setting_count;
-};
 
 struct catalogue {
   struct topic_file topics[TOPICS_MAX];
@@ -50,47 +42,21 @@ static const struct usage usage = {
 
 /* ---- topic files ---- */
 
-/* What a topic file says for people; all else is a setting of the broker's. */
-static bool for_people(const char *name) {
-  static const char *const names[] = {"key", "records", "writers", "readers"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strcmp(name, names[i]) == 0) return true;
-  }
-  return false;
-}
-
-static int on_line(void *user, const char *section, const char *name, const char *value) {
-  struct topic_file *topic = user;
-  if (*section || !*value) return 0;
-  if (for_people(name)) return 1;
-  if (strcmp(name, "partitions") == 0) {
-    topic->partitions = (int32_t)strtol(value, NULL, 10);
-    return topic->partitions >= 1 && topic->partitions <= PARTITIONS_MAX;
-  }
-  if (topic->setting_count == SETTINGS_MAX) return 0;
-  topic->settings[topic->setting_count++] = (struct kafka_setting){xstrdup(name), xstrdup(value)};
-  return 1;
-}
-
-static bool read_topic(struct catalogue *catalogue, const char *directory, const char *file) {
+static bool read_topic(struct catalogue *catalogue, const char *directory, const char *name) {
   char path[1024];
-  snprintf(path, sizeof path, "%s/%s", directory, file);
+  snprintf(path, sizeof path, "%s/%s", directory, name);
   if (catalogue->count == TOPICS_MAX)
     return snprintf(catalogue->error, sizeof catalogue->error, "more than %d topic files",
                     TOPICS_MAX),
            false;
-  struct topic_file *topic = &catalogue->topics[catalogue->count++];
-  *topic = (struct topic_file){0};
-  snprintf(topic->name, sizeof topic->name, "%.*s", (int)(strlen(file) - strlen(".topic")), file);
-  int line = ini_parse(path, on_line, topic);
-  if (line == 0 && topic->partitions > 0) return true;
-  if (line == 0) {
-    snprintf(catalogue->error, sizeof catalogue->error, "%s: needs 'partitions = N'", path);
-  } else {
-    snprintf(catalogue->error, sizeof catalogue->error,
-             "%s:%d: needs 'name = value', with 1 to %d partitions", path, line, PARTITIONS_MAX);
-  }
-  return false;
+  FILE *file = fopen(path, "r");
+  if (!file)
+    return snprintf(catalogue->error, sizeof catalogue->error, "'%.200s' cannot be read: %s", path,
+                    strerror(errno)),
+           false;
+  bool fine = topic_file_read(file, path, &catalogue->topics[catalogue->count++], catalogue->error);
+  fclose(file);
+  return fine;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
@@ -253,7 +219,7 @@ static int32_t input_partitions(struct work *work, const struct processor *proce
 static bool settle_group(struct work *work, const struct processor *processor) {
   int32_t partitions = input_partitions(work, processor);
   if (partitions < 0) return false;
-  struct log_offset offsets[PARTITIONS_MAX];
+  struct log_offset offsets[TOPIC_PARTITIONS_MAX];
   if (partitions == 0) { /* a plan for a cluster without topics */
     printf("+ group %s: first commit\n", processor->name);
     work->changes++;
@@ -319,12 +285,7 @@ int topics_command(int argc, char **argv) {
       code = work_on(&options, &catalogue, apply);
     }
   }
-  for (size_t i = 0; i < catalogue.count; i++) {
-    for (size_t j = 0; j < catalogue.topics[i].setting_count; j++) {
-      free((char *)(uintptr_t)catalogue.topics[i].settings[j].name);
-      free((char *)(uintptr_t)catalogue.topics[i].settings[j].value);
-    }
-  }
+  for (size_t i = 0; i < catalogue.count; i++) topic_file_free(&catalogue.topics[i]);
   options_free(&options);
   return code;
 }

@@ -2,9 +2,10 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
 #include <stdarg.h>
 #include <stdlib.h>
+
+#include "settings.h"
 
 enum rank { RANK_DEFAULT, RANK_FILE, RANK_ENVIRONMENT, RANK_FLAG };
 
@@ -108,27 +109,25 @@ static bool set_pair(struct options *options, const char *pair) {
                     : set_kafka(options, pair, size, equals + 1, true);
 }
 
-static int file_line(void *user, const char *section, const char *name, const char *value) {
+static bool take_setting(void *user, const char *name, const char *value, char *why) {
   struct options *options = user;
-  if (*section) return fail(options, "a properties file has no sections, found [%s]", section);
   int index = find(options, name, strlen(name));
-  return index >= 0 ? set_option(options, (size_t)index, value, RANK_FILE)
-                    : set_kafka(options, name, strlen(name), value, false);
+  bool fine = index >= 0 ? set_option(options, (size_t)index, value, RANK_FILE)
+                         : set_kafka(options, name, strlen(name), value, false);
+  if (!fine) snprintf(why, SETTINGS_WHY_SIZE, "%s", options->error);
+  return fine;
 }
 
 static bool read_file(struct options *options) {
   const char *path =
       find(options, "properties", 10) >= 0 ? options_text(options, "properties") : NULL;
   if (!path) return true;
-  int line = ini_parse(path, file_line, options);
-  if (line < 0) return fail(options, "cannot read the properties file '%s'", path);
-  if (line > 0 && !options->error[0]) return fail(options, "%s:%d: needs name=value", path, line);
-  if (line > 0) {
-    char reason[256];
-    snprintf(reason, sizeof reason, "%.200s", options->error);
-    return fail(options, "%s:%d: %s", path, line, reason);
-  }
-  return true;
+  FILE *file = fopen(path, "r");
+  if (!file)
+    return fail(options, "cannot read the properties file '%s': %s", path, strerror(errno));
+  bool fine = settings_read(file, path, take_setting, options, options->error);
+  fclose(file);
+  return fine;
 }
 
 static bool read_environment(struct options *options) {
