@@ -11,14 +11,14 @@ bool wait_parse(const json_t *json, struct wait *out, char *error) {
   json_t *shows = json_object_get(json, "wait"), *seconds = json_object_get(shows, "seconds"),
          *value;
   const char *field;
-  *out = (struct wait){.shows = shows, .seconds = 30};
-  if (seconds) out->seconds = json_is_integer(seconds) ? (int)json_integer_value(seconds) : 0;
+  json_int_t wanted = seconds ? json_integer_value(seconds) : 30;
+  *out = (struct wait){.shows = shows, .seconds = wanted > 0 && wanted <= 3600 ? (int)wanted : 0};
   json_object_foreach(shows, field, value) {
     if (out->thing || !view_thing(field) || !json_is_string(value)) continue;
     out->thing = view_thing(field);
     out->id = json_string_value(value);
   }
-  if (out->thing && out->seconds > 0 && out->seconds <= 3600) return true;
+  if (out->thing && out->seconds) return true;
   snprintf(
       error, CODEC_ERROR_SIZE,
       "needs {\"wait\":{\"item\":ID,...}}, or a reservation, a customer or a tally, with what it "

@@ -38,23 +38,10 @@ struct http_server {
 
 /* ---- routes ---- */
 
-/* True if the path fits the route's. {} stands at most once and takes what is left between its
- * ends: MHD has decoded %XX in the whole path, and an id may hold a slash. */
-static bool matches(const char *route, const char *path, struct http_request *request) {
-  const char *hole = strstr(route, "{}");
-  if (!hole) return strcmp(route, path) == 0;
-  size_t head = (size_t)(hole - route), tail = strlen(hole + 2), size = strlen(path);
-  if (size <= head + tail || strncmp(route, path, head) != 0 ||
-      strcmp(hole + 2, path + size - tail) != 0)
-    return false;
-  request->part = (struct str){path + head, size - head - tail};
-  return true;
-}
-
 static const struct route *find_route(const struct http_server *server, const char *path,
                                       struct http_request *request) {
-  for (const struct route *route = server->processor->routes; route && route->path; route++) {
-    if (!matches(route->path, path, request)) continue;
+  const struct route *route = route_find(server->processor->routes, path, &request->part);
+  if (route) {
     request->partition =
         route->by_key ? murmur2_partition(request->part, runtime_input_partitions(server->runtime))
                       : ALL_PARTITIONS;

@@ -3,10 +3,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "avro_binary.h"
 #include "json.h"
 #include "view_internal.h"
 
 #define PAGE_ROWS_MAX 20000 /* read for one page, of each partition */
+
+/* {} stands at most once and takes what is left between its ends: MHD has decoded %XX in the whole
+ * path, and an id may hold a slash. Ids are texts: bytes that are none name nothing. */
+static bool matches(const char *route, struct str path, struct str *part) {
+  const char *hole = strstr(route, "{}");
+  if (!hole) return str_equal(str_of(route), path);
+  struct str head = {route, (size_t)(hole - route)}, tail = str_of(hole + 2);
+  if (path.size <= head.size + tail.size || !str_starts_with(path, head)) return false;
+  *part = (struct str){path.data + head.size, path.size - head.size - tail.size};
+  return str_equal((struct str){part->data + part->size, tail.size}, tail) && utf8_valid(*part);
+}
+
+const struct route *route_find(const struct route *routes, const char *path, struct str *part) {
+  for (const struct route *route = routes; route && route->path; route++) {
+    if (matches(route->path, str_of(path), part)) return route;
+  }
+  return NULL;
+}
 
 struct str view_key(const struct view *view, const struct row_kind *kind, const struct str *parts,
                     size_t count) {

@@ -12,4 +12,7 @@ struct view {
   size_t partition_count;
 };
 
+/* The route that the path fits, and in *part what its {} took. NULL: there is none. */
+const struct route *route_find(const struct route *routes, const char *path, struct str *part);
+
 #endif

@@ -1,10 +1,12 @@
-/* Files that people write: what is wrong with them is said with its line, and nothing is cut in
- * silence. */
+/* Files that people write, and paths that they ask for: what is wrong with them is said with its
+ * line, and nothing is cut in silence. */
 #include <stdlib.h>
 
 #include "harness.h"
+#include "script.h"
 #include "settings.h"
 #include "topic_file.h"
+#include "view_internal.h"
 
 static FILE *file_of(struct str bytes) {
   FILE *file = tmpfile();
@@ -128,12 +130,62 @@ static void a_topic_file_is_read_or_refused_with_its_line(void **unused) {
   }
 }
 
+/* ---- scripts ---- */
+
+static void a_wait_longer_than_an_hour_is_refused_however_long(void **unused) {
+  (void)unused;
+  static const struct str texts[] = {
+      BYTES("{\"wait\":{\"item\":\"i\",\"seconds\":3601}}\n"),
+      BYTES("{\"wait\":{\"item\":\"i\",\"seconds\":4294967301}}\n"), /* 2^32 + 5 */
+      BYTES("{\"wait\":{\"item\":\"i\",\"seconds\":0}}\n"),
+      BYTES("{\"wait\":{\"item\":\"i\",\"seconds\":\"5\"}}\n")};
+  struct codec *codec = codec_new(&holdfast_schemas);
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    struct script script = {0};
+    FILE *file = file_of(texts[i]);
+    if (script_read(&script, file, codec, error)) fail_msg("%s was taken", texts[i].data);
+    assert_non_null(strstr(error, "line 1: needs {\"wait\""));
+    script_free(&script);
+    fclose(file);
+  }
+  codec_free(codec);
+}
+
+/* ---- paths ---- */
+
+static const struct route routes[] = {{.path = "/things/{}/parts"}, {.path = "/things"}, {0}};
+
+static void a_path_finds_its_route_and_only_a_text_is_an_id(void **unused) {
+  (void)unused;
+  static const struct {
+    const char *path, *part;
+    int route; /* -1: none */
+  } paths[] = {{"/things", "", 1},
+               {"/things/a/parts", "a", 0},
+               {"/things/a/b/parts", "a/b", 0},
+               {"/things/parts/parts", "parts", 0},
+               {"/things//parts", "", -1},
+               {"/things/parts", "", -1},
+               {"/things/a", "", -1},
+               {"", "", -1},
+               {"/things/\xff/parts", "", -1}};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    struct str part = {0};
+    const struct route *route = route_find(routes, paths[i].path, &part);
+    int found = route ? (int)(route - routes) : -1;
+    if (found != paths[i].route) fail_msg("%s finds %d", paths[i].path, found);
+    if (route) assert_true(str_equal(part, str_of(paths[i].part)));
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_file_of_settings_is_read_or_refused_with_its_line),
       cmocka_unit_test(a_long_value_is_whole_and_a_line_without_end_is_refused),
       cmocka_unit_test(a_folder_is_no_file_of_settings),
       cmocka_unit_test(a_topic_file_is_read_or_refused_with_its_line),
+      cmocka_unit_test(a_wait_longer_than_an_hour_is_refused_however_long),
+      cmocka_unit_test(a_path_finds_its_route_and_only_a_text_is_an_id),
   };
   return cmocka_run_group_tests_name("files", tests, NULL, NULL);
 }
