@@ -31,12 +31,7 @@ static const struct option_desc clock_options[] = {
     {.name = "apply",
      .kind = OPTION_FLAG,
      .help = "set back what is ahead of --set; without it nothing is changed"},
-    {.name = "wait",
-     .kind = OPTION_NUMBER,
-     .metavar = "S",
-     .value = "25",
-     .max = 86400,
-     .help = "with --apply: wait so long for the group's members to be missed"},
+    GROUP_WAIT_OPTION,
     {0}};
 
 static const struct usage usage = {
