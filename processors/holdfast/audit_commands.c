@@ -13,13 +13,14 @@ static struct str number_part(char *out, uint64_t number, size_t size) {
   return (struct str){out, size};
 }
 
-/* In the order of the log: who reads effects in their order finds the rows side by side. */
+/* In the order of the log: who reads effects in their order finds the rows side by side. At one
+ * place the latest is first: what was sent there after the topic was made again. */
 static struct str command_key_of(struct auditor *auditor, int64_t partition, int64_t offset,
                                  int64_t time) {
   char bytes[3][8];
   struct str parts[] = {number_part(bytes[0], (uint64_t)partition, 4),
                         number_part(bytes[1], (uint64_t)offset, 8),
-                        number_part(bytes[2], (uint64_t)time, 8)};
+                        number_part(bytes[2], ~(uint64_t)time, 8)};
   return audit_key(auditor, ROW_COMMAND, parts, 3);
 }
 
@@ -250,11 +251,11 @@ static bool goes_to_the_ledger(int type) {
 }
 
 static const char *wrong_at_the_entrance(const struct auditor *auditor, const struct facts *facts,
-                                         const struct command_facts *command) {
+                                         const struct command_facts *command, bool gone) {
   bool read = command->offset < auditor->partitions[AUDIT_COMMANDS][command->partition].position;
   if (command->sent && !command->effects)
     return "a command was read and neither forwarded nor refused";
-  if (!auditor->was_reset && !command->sent && read)
+  if (!auditor->was_reset && !command->sent && read && !gone)
     return "a command was forwarded that nobody sent";
   if (!auditor->was_reset && command->effects > 1)
     return "a command was forwarded or refused more than once";
@@ -265,8 +266,9 @@ static const char *wrong_at_the_entrance(const struct auditor *auditor, const st
 }
 
 const char *audit_command_wrong(const struct auditor *auditor, const struct facts *facts,
-                                const struct command_facts *command, enum audit_rule *rule) {
-  const char *wrong = wrong_at_the_entrance(auditor, facts, command);
+                                const struct command_facts *command, bool gone,
+                                enum audit_rule *rule) {
+  const char *wrong = wrong_at_the_entrance(auditor, facts, command, gone);
   *rule = RULE_COMMAND_LOST;
   bool given = command->standing || (command->sent && command->effects && !command->dead);
   if (wrong || !goes_to_the_ledger(command->type) || !given || facts->moving == auditor->round)

@@ -177,7 +177,8 @@ static struct order *find_order(struct auditor *auditor, uint64_t key) {
 }
 
 /* A filter reads a partition in order and writes in transactions, so its outputs from there appear
- * in the order of their causes, each once. What steps back was done twice. */
+ * in the order of their causes, each once. What steps back was done twice; but for a command that
+ * was sent later: it lies in a topic that was made again. */
 static void check_order(struct auditor *auditor, const struct audit_event *event) {
   const struct memory_record *record = event->record;
   int64_t cause[2], offset;
@@ -188,12 +189,13 @@ static void check_order(struct auditor *auditor, const struct audit_event *event
   int number = 0;
   for (size_t i = name + 1; i < source.size; i++) number = number * 10 + (source.data[i] - '0');
   cause[1] = (int64_t)event->topic << 32 | event->partition;
-  if (number == 0 &&
-      str_equal((struct str){source.data, name}, str_of(audit_topics[AUDIT_COMMANDS].consumer)))
-    audit_command_effect(auditor, event, cause[0], offset);
+  bool of_command =
+      str_equal((struct str){source.data, name}, str_of(audit_topics[AUDIT_COMMANDS].consumer));
+  if (number == 0 && of_command) audit_command_effect(auditor, event, cause[0], offset);
   uint64_t key = XXH3_64bits_withSeed(cause, sizeof cause, XXH3_64bits(source.data, name));
   struct order *order = find_order(auditor, key);
   bool after = offset > order->offset || (offset == order->offset && number > order->number);
+  after |= of_command && record->timestamp > order->time;
   if (!after && auditor->was_reset) {
     auditor->summary.repeats++;
   } else if (!after) {
@@ -203,6 +205,7 @@ static void check_order(struct auditor *auditor, const struct audit_event *event
   }
   order->offset = offset;
   order->number = number;
+  if (record->value.data) order->time = record->timestamp; /* else its time is the entrance's */
 }
 
 /* ---- by topic ---- */

@@ -124,7 +124,7 @@ struct customer_facts {
 
 struct order { /* of the outputs of one filter from one of its input partitions to one partition */
   uint64_t key;
-  int64_t offset;
+  int64_t offset, time;
   int number;
   bool used;
 };
@@ -195,9 +195,11 @@ void audit_command_refused(struct auditor *auditor, const struct audit_event *ev
                            struct facts *facts);
 bool audit_command_told(struct auditor *auditor, const struct audit_event *event);
 
-/* What is wrong with it, and by which rule; NULL: nothing. facts: of its reservation. */
+/* What is wrong with it, and by which rule; NULL: nothing. facts: of its reservation. gone: it lay
+ * in a topic that was made again since. */
 const char *audit_command_wrong(const struct auditor *auditor, const struct facts *facts,
-                                const struct command_facts *command, enum audit_rule *rule);
+                                const struct command_facts *command, bool gone,
+                                enum audit_rule *rule);
 
 /* ---- audit_stock.c ---- */
 void audit_answer(struct auditor *auditor, const struct audit_event *event);

@@ -57,6 +57,10 @@ struct judgement {
   void (*progress)(void *user, int64_t rows);
   void *user;
   int64_t rows;
+  struct {
+    int32_t partition;
+    int64_t offset, time; /* of the last place, and the highest time */
+  } sent; /* of the commands that lie in a partition, in the order of their places */
 };
 
 static void blame(struct judgement *judgement, enum audit_rule rule, struct str subject,
@@ -99,7 +103,24 @@ static bool waits(const struct facts *facts) {
   return false;
 }
 
+/* The topic of commands was made again after it: what lies now at its place, or before it, was sent
+ * later. */
+static bool has_gone(struct judgement *judgement, const struct command_facts *command) {
+  if (judgement->sent.partition != command->partition) {
+    judgement->sent.partition = command->partition;
+    judgement->sent.offset = judgement->sent.time = -1;
+  }
+  if (command->sent) {
+    judgement->sent.offset = command->offset;
+    if (command->time > judgement->sent.time) judgement->sent.time = command->time;
+    return false;
+  }
+  return command->offset == judgement->sent.offset ||
+         (command->time && command->time < judgement->sent.time);
+}
+
 static void judge_command(struct judgement *judgement, const struct command_facts *command) {
+  bool gone = has_gone(judgement, command);
   struct auditor *auditor = judgement->auditor;
   struct str id = {command->id, command->id_size};
   struct facts facts = {0};
@@ -107,7 +128,7 @@ static void judge_command(struct judgement *judgement, const struct command_fact
   if (command->standing == STANDING_OPENS && command->sent && command->effects == 1) return;
   if (id.size) audit_load(auditor, audit_key(auditor, ROW_FACTS, &id, 1), &facts, sizeof facts);
   enum audit_rule rule;
-  const char *wrong = audit_command_wrong(auditor, &facts, command, &rule);
+  const char *wrong = audit_command_wrong(auditor, &facts, command, gone, &rule);
   if (!wrong) return;
   const struct facts place = {.last_topic = AUDIT_COMMANDS,
                               .last_partition = command->partition,
@@ -334,7 +355,10 @@ void auditor_judge(struct auditor *auditor, struct audit_summary *summary,
                    void (*progress)(void *user, int64_t rows), void *user) {
   audit_flush(auditor);
   *summary = auditor->summary;
-  struct judgement judgement = {
-      .auditor = auditor, .summary = summary, .progress = progress, .user = user};
+  struct judgement judgement = {.auditor = auditor,
+                                .summary = summary,
+                                .progress = progress,
+                                .user = user,
+                                .sent.partition = -1};
   store_scan(auditor->store, 0, STR(""), (struct str){0}, judge_row, &judgement);
 }

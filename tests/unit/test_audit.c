@@ -446,12 +446,90 @@ static void headers_that_a_client_makes_up_say_nothing_to_the_audit(void **unuse
   close_shop(&shop);
 }
 
+/* ---- the topic of commands, deleted and made again ---- */
+
+static void open_filter(struct shop *shop, int place, const struct processor *processor) {
+  struct log_failure failure;
+  struct runtime_config config = {.processor = without_world(processor),
+                                  .tombstone_retention_ms = INT64_MAX};
+  config.log =
+      memory_log_open(shop->cluster, processor->name, processor->input, processor->changelog, 0);
+  shop->runtimes[place] = runtime_new(&config, &failure);
+  assert_non_null(shop->runtimes[place]);
+}
+
+/* As `holdfast topics apply --recreate` does it: the offsets go with the topic, and the first
+ * commit is made again. */
+static void make_commands_again(struct shop *shop) {
+  int place = 0;
+  while (!all_processors[place]->open_input) place++;
+  const struct processor *entrance = all_processors[place];
+  runtime_free(shop->runtimes[place]);
+  memory_topic_recreate(shop->cluster, entrance->input, false);
+  pipe_prepare(shop->cluster, entrance, shop->partitions);
+  open_filter(shop, place, entrance);
+}
+
+static void sell_again(struct shop *shop) {
+  const struct receive_stock more = {
+      .item_id = STR("book"), .receipt_id = STR("more"), .quantity = 9};
+  const struct cancel strange = {STR("r1"), STR("a stranger")};
+  memory_cluster_set_time(shop->cluster, 5000);
+  command_to(shop, -1, 5000, RECORD_RECEIVE_STOCK, &more);
+  for (int i = 0; i < 8; i++) { /* past the end of the topic of before */
+    const struct reserve reserve = {.reservation_id = str_of((const char *[]){
+                                        "n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"}[i]),
+                                    .customer_id = STR("kim"),
+                                    .item_id = STR("book"),
+                                    .quantity = 1};
+    command_to(shop, -1, 5000 + i, RECORD_RESERVE, &reserve);
+  }
+  command_to(shop, -1, 6000, RECORD_CANCEL, &(struct cancel){STR("r1"), STR("kim")});
+  command_to(shop, -1, 6001, RECORD_CANCEL, &strange);
+}
+
+static void places_of_a_topic_made_again_contradict_nothing(void **unused) {
+  (void)unused;
+  struct shop shop;
+  open_shop(&shop);
+  make_commands_again(&shop);
+  sell_again(&shop);
+  audit(&shop, &tamperings[0]);
+  assert_int_equal(violations, 0);
+  close_shop(&shop);
+}
+
+static void what_breaks_after_a_topic_was_made_again_is_found(void **unused) {
+  (void)unused;
+  static const struct tampering harms[] = {
+      {"a command that nobody sent", AUDIT_COMMANDS, "Cancel", "r1", 0, false, RULE_COMMAND_LOST},
+      {"a Reserve that nobody sent", AUDIT_COMMANDS, "Reserve", "n3", 0, false, RULE_COMMAND_LOST},
+      {"an Open that is gone", AUDIT_LEDGER, "OpenReservation", "n0", 0, false, RULE_COMMAND_LOST},
+      {"an Open twice", AUDIT_LEDGER, "OpenReservation", "n0", 0, true, RULE_REPEATED},
+      {"an Open of before twice", AUDIT_LEDGER, "OpenReservation", "r1", 0, true, RULE_REPEATED},
+      {"a hold asked for twice", AUDIT_STOCK, "RequestHold", "n7", 0, true, RULE_REPEATED},
+      {"a Cancel that nothing came of", AUDIT_RESULTS, "StatusChanged", "r1", 2, false,
+       RULE_COMMAND_FORGOTTEN}};
+  struct shop shop;
+  open_shop(&shop);
+  make_commands_again(&shop);
+  sell_again(&shop);
+  for (size_t i = 0; i < sizeof harms / sizeof *harms; i++) {
+    audit(&shop, &harms[i]);
+    if (!broken[harms[i].rule])
+      fail_msg("%s: '%s' was not reported", harms[i].name, audit_rules[harms[i].rule].name);
+  }
+  close_shop(&shop);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(whatever_is_taken_away_or_repeated_is_found),
       cmocka_unit_test(what_tally_and_notify_have_not_read_breaks_nothing),
       cmocka_unit_test(a_dead_letter_that_is_cut_is_not_taken_for_a_command),
       cmocka_unit_test(headers_that_a_client_makes_up_say_nothing_to_the_audit),
+      cmocka_unit_test(places_of_a_topic_made_again_contradict_nothing),
+      cmocka_unit_test(what_breaks_after_a_topic_was_made_again_is_found),
       cmocka_unit_test(what_a_consumer_has_not_read_is_on_its_way),
       cmocka_unit_test(a_pay_or_cancel_that_the_ledger_forgets_for_its_offset_is_found),
       cmocka_unit_test(a_cancel_that_overtakes_its_reserve_in_another_partition_is_found),
