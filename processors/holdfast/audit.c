@@ -196,6 +196,19 @@ static bool ask_consumers(struct audit *audit) {
   return true;
 }
 
+/* Between two rounds. Commands have their effects elsewhere, and are told apart by their times; of
+ * all other topics what was read has gone with them. */
+static bool begins_anew(struct audit *audit, int topic, int32_t p) {
+  if (topic != AUDIT_COMMANDS)
+    return log_fail(&audit->failure, EX_UNAVAILABLE,
+                    "'%s' partition %" PRId32
+                    " ends before what was read of it: it was deleted and made again. Begin the "
+                    "audit anew",
+                    audit_topics[topic].topic, p);
+  auditor_read_anew(audit->auditor, AUDIT_COMMANDS, p);
+  return true;
+}
+
 static bool ask_ends(struct audit *audit, int64_t *records) {
   *records = 0;
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
@@ -204,6 +217,10 @@ static bool ask_ends(struct audit *audit, int64_t *records) {
       if (!kafka_admin_bounds(audit->admin, audit_topics[topic].topic, p, &first,
                               &audit->wanted[topic][p], &audit->failure))
         return false;
+      if (audit->wanted[topic][p] < position) {
+        if (!begins_anew(audit, topic, p)) return false;
+        position = 0;
+      }
       if (first > position && !audit_topics[topic].table)
         return log_fail(&audit->failure, EX_UNAVAILABLE,
                         "'%s' partition %" PRId32 " begins at offset %" PRId64

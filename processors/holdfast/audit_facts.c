@@ -622,3 +622,9 @@ void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t 
 int64_t auditor_position(const struct auditor *auditor, enum audit_topic topic, int32_t partition) {
   return partition < AUDIT_PARTITIONS_MAX ? auditor->partitions[topic][partition].position : 0;
 }
+
+void auditor_read_anew(struct auditor *auditor, enum audit_topic topic, int32_t partition) {
+  if (partition >= AUDIT_PARTITIONS_MAX) return;
+  auditor->partitions[topic][partition].position = 0;
+  auditor->partitions[topic][partition].seen = 0;
+}

@@ -152,6 +152,9 @@ void auditor_books_read(struct auditor *auditor, int64_t as_of);
 /* Where the next round reads on. */
 int64_t auditor_position(const struct auditor *auditor, enum audit_topic topic, int32_t partition);
 
+/* The topic was made again: the next round reads it from its beginning. */
+void auditor_read_anew(struct auditor *auditor, enum audit_topic topic, int32_t partition);
+
 /* Judges every reservation, hold, item and view. summary: of everything so far. progress: called
  * now and then with the rows judged; NULL: not wanted. */
 void auditor_judge(struct auditor *auditor, struct audit_summary *summary,

@@ -499,6 +499,42 @@ static void places_of_a_topic_made_again_contradict_nothing(void **unused) {
   close_shop(&shop);
 }
 
+static void read_round(struct shop *shop, struct auditor *auditor) {
+  auditor_begin(auditor, 1000);
+  for (enum audit_topic topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
+    auditor_committed(auditor, topic, 0, INT64_MAX, 1);
+    const struct memory_record *next;
+    for (int64_t at = auditor_position(auditor, topic, 0);
+         (next = memory_read(shop->cluster, audit_topics[topic].topic, 0, at));
+         at = next->offset + 1)
+      auditor_read(auditor, topic, 0, next);
+  }
+  struct audit_summary summary;
+  auditor_judge(auditor, &summary, NULL, NULL);
+}
+
+static void an_audit_that_follows_goes_on_with_a_topic_made_again(void **unused) {
+  (void)unused;
+  char error[200];
+  int code;
+  struct shop shop;
+  open_shop(&shop);
+  struct store *store = store_open(NULL, "audit", (struct store_memory){.cache = 1 << 20}, error,
+                                   sizeof error, &code);
+  struct auditor *auditor = auditor_new(store, report, NULL);
+  violations = 0;
+  read_round(&shop, auditor);
+  make_commands_again(&shop);
+  auditor_read_anew(auditor, AUDIT_COMMANDS, 0);
+  sell_again(&shop);
+  read_round(&shop, auditor);
+  assert_int_equal(violations, 0);
+  assert_int_equal(auditor_position(auditor, AUDIT_COMMANDS, 0), 11);
+  auditor_free(auditor);
+  store_close(store);
+  close_shop(&shop);
+}
+
 static void what_breaks_after_a_topic_was_made_again_is_found(void **unused) {
   (void)unused;
   static const struct tampering harms[] = {
@@ -529,6 +565,7 @@ int main(void) {
       cmocka_unit_test(a_dead_letter_that_is_cut_is_not_taken_for_a_command),
       cmocka_unit_test(headers_that_a_client_makes_up_say_nothing_to_the_audit),
       cmocka_unit_test(places_of_a_topic_made_again_contradict_nothing),
+      cmocka_unit_test(an_audit_that_follows_goes_on_with_a_topic_made_again),
       cmocka_unit_test(what_breaks_after_a_topic_was_made_again_is_found),
       cmocka_unit_test(what_a_consumer_has_not_read_is_on_its_way),
       cmocka_unit_test(a_pay_or_cancel_that_the_ledger_forgets_for_its_offset_is_found),
