@@ -13,7 +13,8 @@ struct charge_facts { /* of a charge key */
   enum heard heard; /* by the ledger, last */
   int64_t heard_at;
   int64_t amount, book_amount;
-  bool asked, in_books, book_approved;
+  int64_t opened_at; /* of the reservation's opening that asked; 0: not said */
+  bool asked, in_books, book_approved, shared;
   int32_t moving;
 };
 _Static_assert(sizeof(struct charge_facts) <= CHARGE_FACTS_MAX, "the judge's copy is too small");
@@ -36,6 +37,8 @@ void audit_asked(struct auditor *auditor, const struct audit_event *event) {
   struct str key = charge_row(auditor, request->kind, request->charge_key);
   audit_load(auditor, key, &charge, sizeof charge);
   charge.asked = true;
+  charge.shared |= charge.opened_at && request->opened_at && charge.opened_at != request->opened_at;
+  if (request->opened_at) charge.opened_at = request->opened_at;
   charge.amount = request->amount;
   charge.reservation_size = request->reservation_id.size;
   if (charge.reservation_size > sizeof charge.reservation) charge.reservation_size = 0;
@@ -115,6 +118,12 @@ int audit_judge_charge(const struct auditor *auditor, const void *row, const str
     snprintf(text, size, "the provider has %" PRId64 " under it, and %" PRId64 " was asked for",
              charge->book_amount, charge->amount);
     return RULE_BOOKS_AMOUNT;
+  }
+  if (charge->shared && charge->heard == HEARD_APPROVED) {
+    snprintf(text, size,
+             "two openings of the reservation asked for money under it, and the provider moves it "
+             "once");
+    return RULE_BOOKS_UNCHARGED;
   }
   if (is_missing(auditor, charge)) {
     snprintf(text, size, "the ledger heard that %" PRId64 " was moved, and the provider's books %s",

@@ -49,7 +49,7 @@ struct account { /* of a key */
   size_t key_size, customer_size;
   enum charge_kind kind;
   int64_t amount;
-  bool approved, taken; /* taken: its counterpart in the log has been found */
+  bool approved;
 };
 
 struct provider {
@@ -121,35 +121,6 @@ void provider_money(const struct provider *provider, int64_t *charged, int64_t *
     if (account->approved)
       *(account->kind == CHARGE_KIND_CHARGE ? charged : refunded) += account->amount;
   }
-}
-
-void provider_close_books(struct provider *provider) {
-  for (size_t i = 0; i < provider->account_count; i++) provider->accounts[i].taken = false;
-}
-
-static struct str key_of(const struct account *account) {
-  return (struct str){account->key + 1, account->key_size - 1}; /* behind the row's prefix */
-}
-
-bool provider_take(struct provider *provider, struct str key, struct provider_entry *out) {
-  for (size_t i = 0; i < provider->account_count; i++) {
-    struct account *account = &provider->accounts[i];
-    if (!account->approved || account->taken || !str_equal(key_of(account), key)) continue;
-    account->taken = true;
-    *out = (struct provider_entry){account->kind, account->amount};
-    return true;
-  }
-  return false;
-}
-
-bool provider_not_taken(const struct provider *provider, struct str *key) {
-  for (size_t i = 0; i < provider->account_count; i++) {
-    const struct account *account = &provider->accounts[i];
-    if (!account->approved || account->taken) continue;
-    *key = key_of(account);
-    return true;
-  }
-  return false;
 }
 
 /* ---- the connection ---- */

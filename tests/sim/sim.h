@@ -189,18 +189,6 @@ void provider_money(const struct provider *provider, int64_t *charged, int64_t *
 void provider_list(const struct provider *provider, struct auditor *auditor); /* its books */
 extern const struct world sim_provider;
 
-/* Its approved entries, each found once by its key: for a comparison with the log. */
-struct provider_entry {
-  enum charge_kind kind;
-  int64_t amount;
-};
-void provider_close_books(struct provider *provider); /* none has been found yet */
-bool provider_take(struct provider *provider, struct str key, struct provider_entry *out);
-bool provider_not_taken(const struct provider *provider, struct str *key);
-
-/* books.c */
-void check_books(struct sim *sim);
-
 /* receiver.c: who takes the notices. */
 struct receiver *receiver_new(struct sim *sim); /* worlds opened from now on belong to it */
 void receiver_free(struct receiver *receiver);

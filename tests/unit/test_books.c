@@ -168,6 +168,27 @@ static void what_the_books_and_the_ledger_disagree_about_is_found(void **unused)
   }
 }
 
+/* An id that is used again after its window is another reservation. */
+static void a_key_that_two_openings_ask_under_is_found(void **unused) {
+  (void)unused;
+  for (int same = 0; same < 2; same++) {
+    struct desk desk;
+    open_desk(&desk);
+    show_row(&desk, &rows[0]);
+    for (int opening = 0; opening < 2; opening++) {
+      const struct request_charge request = {.reservation_id = STR("r"),
+                                             .customer_id = STR("kim"),
+                                             .charge_key = KEY,
+                                             .kind = CHARGE_KIND_CHARGE,
+                                             .amount = 5,
+                                             .opened_at = T0 + (same ? 0 : opening)};
+      show(&desk, AUDIT_CHARGES, false, RECORD_REQUEST_CHARGE, &request);
+    }
+    assert_int_equal(judged(&desk), same ? NOBODY : RULE_BOOKS_UNCHARGED);
+    close_desk(&desk);
+  }
+}
+
 static void without_the_books_nothing_is_said_about_them(void **unused) {
   (void)unused;
   struct desk desk;
@@ -278,6 +299,7 @@ static void an_export_is_not_asked_for_what_the_ledger_heard_after_it(void **unu
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_the_books_and_the_ledger_disagree_about_is_found),
+      cmocka_unit_test(a_key_that_two_openings_ask_under_is_found),
       cmocka_unit_test(without_the_books_nothing_is_said_about_them),
       cmocka_unit_test(an_export_is_read_or_refused_with_its_line),
       cmocka_unit_test(an_export_of_bytes_is_refused_with_its_line),
