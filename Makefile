@@ -88,7 +88,7 @@ $(BUILD)/bin/provider-simulator: $(BUILD)/tests/lib/provider-simulator.o
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
 TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simulator.c,$(wildcard tests/lib/*.c)))
-AUDITOR_SOURCES := audit_facts.c audit_commands.c audit_stock.c audit_told.c audit_books.c audit_judge.c place.c
+AUDITOR_SOURCES := audit_facts.c audit_openings.c audit_commands.c audit_stock.c audit_told.c audit_books.c audit_judge.c place.c
 AUDITOR := $(patsubst %.c,$(BUILD)/processors/holdfast/%.o,$(AUDITOR_SOURCES))
 BOOK_READER := $(addprefix $(BUILD)/processors/holdfast/,audit_provider.o view_client.o)
 FILE_READERS := $(addprefix $(BUILD)/processors/holdfast/,topic_file.o script.o wait.o)

@@ -8,7 +8,7 @@
 enum heard { HEARD_NOTHING, HEARD_APPROVED, HEARD_DECLINED, HEARD_DEFERRED };
 
 struct charge_facts { /* of a charge key */
-  char reservation[64];
+  char reservation[RESERVATION_MAX];
   size_t reservation_size;
   enum heard heard; /* by the ledger, last */
   int64_t heard_at;

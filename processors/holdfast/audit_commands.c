@@ -59,7 +59,7 @@ static void name(struct command_facts *command, int type, struct str reservation
   command->type = type;
   command->sender = hash_of(customer);
   command->has_sender = customer.size && customer.size <= AUDIT_ID_MAX && printable(customer);
-  if (reservation.size > AUDIT_ID_MAX) return;
+  if (reservation.size > RESERVATION_MAX) return;
   command->id_size = (uint8_t)reservation.size;
   if (reservation.size) memcpy(command->id, reservation.data, reservation.size);
 }
@@ -119,7 +119,7 @@ void audit_command_given(struct auditor *auditor, const struct audit_event *even
   load(auditor, key, partition, offset, record->timestamp, &command);
   if (command.standing) return; /* the entrance was reset, and read it again */
   bool same = command.type == type && command.sender == hash_of(customer) &&
-              str_equal((struct str){command.id, command.id_size}, reservation);
+              str_equal((struct str){command.id, command.id_size}, audit_id_of(reservation));
   if (command.sent && !same)
     audit_report(auditor, RULE_COMMAND_LOST, reservation, event,
                  "the command at %.*s was forwarded as another", STR_ARGS(record->causation));

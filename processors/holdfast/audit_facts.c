@@ -13,6 +13,7 @@
 const struct audit_source audit_topics[AUDIT_TOPIC_COUNT] = {
     [AUDIT_COMMANDS] = {"reservation-commands", .consumer = "reserve-requested"},
     [AUDIT_DEAD_LETTERS] = {"dead-letters"},
+    [AUDIT_OPENINGS] = {"payment-results", .again = true},
     [AUDIT_LEDGER] = {"payment-requests", .consumer = "payment"},
     [AUDIT_STOCK] = {"stock-requests", .consumer = "stock-check"},
     [AUDIT_RESULTS] = {"payment-results", .consumer = "approved-failed"},
@@ -118,7 +119,7 @@ static void keep_facts(struct auditor *auditor, struct str reservation, struct f
 }
 
 static bool valid_id(struct str id) {
-  return id.size >= 1 && id.size <= AUDIT_ID_MAX;
+  return id.size >= 1 && id.size <= RESERVATION_MAX;
 }
 
 bool audit_is_outcome(enum status status) {
@@ -454,6 +455,7 @@ static void take_down(struct auditor *auditor, const struct audit_event *event) 
   switch (event->topic) {
     case AUDIT_COMMANDS:
     case AUDIT_DEAD_LETTERS: return; /* see look_at and auditor_read */
+    case AUDIT_OPENINGS: audit_note_opening(auditor, event); return;
     case AUDIT_LEDGER: ledger(auditor, event); return;
     case AUDIT_STOCK: audit_stock(auditor, event); return;
     case AUDIT_RESULTS: results(auditor, event); return;
@@ -471,6 +473,12 @@ static void take_down(struct auditor *auditor, const struct audit_event *event) 
   }
 }
 
+/* A client knows ids alone, and so does who tells the notices. */
+static bool names_an_id(enum audit_topic topic) {
+  return topic == AUDIT_COMMANDS || topic == AUDIT_DEAD_LETTERS || topic == AUDIT_OPENINGS ||
+         topic == AUDIT_NOTICES;
+}
+
 /* Commands and dead letters may be anything; on all other topics a record that cannot be read is
  * damage. */
 static bool decode(struct auditor *auditor, struct audit_event *event, bool blame) {
@@ -480,8 +488,10 @@ static bool decode(struct auditor *auditor, struct audit_event *event, bool blam
   /* What is left of a dead letter may be a command by chance: the one that was sent was none. */
   bool whole = event->record->value.data && !event->record->whole_value.data;
   if (whole &&
-      codec_decode(auditor->codec, event->record->value, &auditor->scratch, &event->value, error))
+      codec_decode(auditor->codec, event->record->value, &auditor->scratch, &event->value, error)) {
+    if (!names_an_id(event->topic)) audit_name_opening(auditor, event);
     return true;
+  }
   if (blame && event->topic != AUDIT_COMMANDS && event->topic != AUDIT_DEAD_LETTERS)
     audit_report(auditor, RULE_UNREADABLE, event->record->key, event, "%s",
                  event->record->fault        ? event->record->fault

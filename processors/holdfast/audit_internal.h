@@ -10,6 +10,7 @@
 #include "staging.h"
 
 #define AUDIT_ID_MAX 64
+#define RESERVATION_MAX (AUDIT_ID_MAX + 3) /* see audit_openings.c */
 #define PRINTS_MAX 12 /* revisions whose content is remembered, to tell a repeat from a change */
 
 /* Rows are these structs, as they lie in memory: they live as long as one audit. */
@@ -28,7 +29,8 @@ enum audit_row {
   ROW_STEP = 'e',     /* customer, reservation */
   ROW_TO_TELL = 'n',  /* customer, number: expected or told, until it is both */
   ROW_CUSTOMER = 'c', /* customer */
-  ROW_MONEY = 'm'     /* charge or refund, charge key */
+  ROW_MONEY = 'm',    /* charge or refund, charge key */
+  ROW_OPENINGS = 'p'  /* id of reservations */
 };
 
 struct facts {
@@ -83,7 +85,7 @@ struct command_facts {
   bool dead, has_sender;
   bool told; /* its sender heard of its refusal */
   uint8_t id_size;
-  char id[AUDIT_ID_MAX]; /* the reservation; a row ends with its last byte */
+  char id[RESERVATION_MAX]; /* the reservation; a row ends with its last byte */
 };
 
 struct hold_facts {
@@ -201,6 +203,14 @@ const char *audit_command_wrong(const struct auditor *auditor, const struct fact
                                 const struct command_facts *command, bool gone,
                                 enum audit_rule *rule);
 
+/* ---- audit_openings.c ---- */
+void audit_note_opening(struct auditor *auditor, const struct audit_event *event);
+
+/* Puts the name of its reservation in the place of the id that the record says. */
+void audit_name_opening(struct auditor *auditor, struct audit_event *event);
+struct str audit_id_of(struct str reservation);
+bool audit_was_opened_again(struct auditor *auditor, struct str reservation);
+
 /* ---- audit_stock.c ---- */
 void audit_answer(struct auditor *auditor, const struct audit_event *event);
 void audit_stock(struct auditor *auditor, const struct audit_event *event);
@@ -214,7 +224,7 @@ void audit_to_tell(struct auditor *auditor, const struct audit_event *event);
 void audit_told(struct auditor *auditor, const struct audit_event *event);
 
 /* ---- audit_books.c ---- */
-#define CHARGE_FACTS_MAX 160 /* bytes of the row */
+#define CHARGE_FACTS_MAX 176 /* bytes of the row */
 void audit_asked(struct auditor *auditor, const struct audit_event *event);
 void audit_heard(struct auditor *auditor, const struct audit_event *event);
 void audit_mark_charge(struct auditor *auditor, const struct audit_event *event);

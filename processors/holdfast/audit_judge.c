@@ -262,6 +262,7 @@ static void judge_view(struct judgement *judgement, struct str key, const struct
   bool may_be_gone = !view->in_view && view->events_at < judgement->auditor->latest -
                                                              EXPIRY_WINDOW_MS - EXPIRY_SLACK_MS;
   if (same || may_be_gone) return;
+  if (!view->in_view && audit_was_opened_again(judgement->auditor, reservation)) return;
   char text[256];
   snprintf(text, sizeof text,
            "the history of %.64s has it at revision %d (%s), its events at revision %d (%s)",
@@ -338,6 +339,7 @@ static bool judge_row(void *user, struct str key, struct str value) {
     case ROW_TALLY: judge_tally(judgement, copy, &row.tally); break;
     case ROW_CUSTOMER: judge_notices(judgement, id, &row.customer); break;
     case ROW_MONEY: judge_charge(judgement, copy, &row.charge); break;
+    case ROW_OPENINGS:
     case ROW_SOLD:
     case ROW_STEP:
     case ROW_TO_TELL:

@@ -130,7 +130,7 @@ static void take_seats(struct auditor *auditor, const struct audit_event *event,
   size_t count = seats_of(request, answer, seats);
   for (size_t i = 0; i < count; i++) {
     struct str seat = seats[i], key = seat_key(auditor, request->item_id, seat);
-    char holder[65];
+    char holder[RESERVATION_MAX + 1];
     size_t size = audit_load(auditor, key, holder, sizeof holder - 1);
     holder[size < sizeof holder ? size : sizeof holder - 1] = '\0';
     if (size) {

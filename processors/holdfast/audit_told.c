@@ -77,8 +77,8 @@ struct subject {
 
 static uint64_t notice_print(const struct subject *subject) {
   if (subject->place.size) return XXH3_64bits(subject->place.data, subject->place.size);
-  struct str reservation = subject->reservation;
-  return XXH3_64bits_withSeed(reservation.data, reservation.size, (uint64_t)subject->revision + 1);
+  struct str id = audit_id_of(subject->reservation); /* as a notice says it */
+  return XXH3_64bits_withSeed(id.data, id.size, (uint64_t)subject->revision + 1);
 }
 
 static struct str notice_key(struct auditor *auditor, struct str customer, int64_t number) {

@@ -24,7 +24,8 @@
 enum audit_topic {
   AUDIT_COMMANDS,
   AUDIT_DEAD_LETTERS,
-  AUDIT_LEDGER, /* payment-requests: before stock-requests, whose holds it answers */
+  AUDIT_OPENINGS, /* payment-results once more, for the openings: before all that is of one */
+  AUDIT_LEDGER,   /* payment-requests: before stock-requests, whose holds it answers */
   AUDIT_STOCK,
   AUDIT_RESULTS,
   AUDIT_CHARGES,
@@ -102,7 +103,7 @@ struct audit_summary {
       refused_commands, dead_letters, items, units_sold, units_held, told, to_be_told, books,
       charged, charged_e18, refunded, refunded_e18, /* as money.h has sums */
       repeats, violations;
-  char waits[68]; /* one of those that wait, to look at; empty: none */
+  char waits[72]; /* one of those that wait, to look at; empty: none */
 };
 
 struct auditor;

@@ -446,6 +446,61 @@ static void headers_that_a_client_makes_up_say_nothing_to_the_audit(void **unuse
   close_shop(&shop);
 }
 
+/* ---- an id that is used again, long after ---- */
+
+#define MINUTE INT64_C(60000)
+#define LONG_AFTER (500 * 24 * 60 * MINUTE) /* more than a window and its slack */
+
+static void reserve_at(struct shop *shop, int64_t time, const char *id) {
+  memory_cluster_set_time(shop->cluster, time);
+  command_to(shop, -1, time, RECORD_RESERVE,
+             &(struct reserve){.reservation_id = str_of(id),
+                               .customer_id = STR("kim"),
+                               .item_id = STR("book"),
+                               .quantity = 1});
+}
+
+/* r1 is sold, forgotten, and sold again; so many others come between that the time is believed. */
+static void open_shop_twice(struct shop *shop) {
+  const struct receive_stock more = {
+      .item_id = STR("book"), .receipt_id = STR("more"), .quantity = 1};
+  open_shop(shop);
+  for (int i = 0; i < 150; i++)
+    reserve_at(shop, LONG_AFTER + i * 10 * MINUTE, arena_format(&shop->arena, "f%d", i).data);
+  command_to(shop, -1, LONG_AFTER + 1600 * MINUTE, RECORD_RECEIVE_STOCK, &more);
+  reserve_at(shop, LONG_AFTER + 1700 * MINUTE, "r1");
+}
+
+static void an_id_that_is_used_again_is_another_reservation(void **unused) {
+  (void)unused;
+  static const struct tampering harms[] = {
+      {"a hold of the second without an answer", AUDIT_LEDGER, "StockHeld", "r1", 1, false,
+       RULE_HOLD_UNANSWERED},
+      {"a confirm of the second that is gone", AUDIT_STOCK, "ConfirmHold", "r1", 1, false,
+       RULE_HOLD_LEAKED},
+      {"a confirm of the first that is gone", AUDIT_STOCK, "ConfirmHold", "r1", 0, false,
+       RULE_HOLD_LEAKED},
+      {"an outcome of the second twice", AUDIT_OUTCOMES, "ReservationOutcome", "r1", 1, true,
+       RULE_OUTCOME_TWICE},
+      {"a step of the second that is missing", AUDIT_EVENTS, "StatusChanged", "r1", 4, false,
+       RULE_REVISION},
+      {"a sale of the second that was not told", AUDIT_OUTCOMES, "ReservationOutcome", "r1", 1,
+       false, RULE_NOT_TOLD}};
+  struct shop shop;
+  open_shop_twice(&shop);
+  struct audit_summary summary;
+  audit_read(&shop, &tamperings[0], AUDIT_TOPIC_COUNT, &summary);
+  assert_int_equal(violations, 0);
+  assert_int_equal(summary.reservations, 154);
+  assert_int_equal(summary.approved, 3); /* r1, f0, r1 */
+  for (size_t i = 0; i < sizeof harms / sizeof *harms; i++) {
+    audit(&shop, &harms[i]);
+    if (!broken[harms[i].rule])
+      fail_msg("%s: '%s' was not reported", harms[i].name, audit_rules[harms[i].rule].name);
+  }
+  close_shop(&shop);
+}
+
 /* ---- the topic of commands, deleted and made again ---- */
 
 static void open_filter(struct shop *shop, int place, const struct processor *processor) {
@@ -564,6 +619,7 @@ int main(void) {
       cmocka_unit_test(what_tally_and_notify_have_not_read_breaks_nothing),
       cmocka_unit_test(a_dead_letter_that_is_cut_is_not_taken_for_a_command),
       cmocka_unit_test(headers_that_a_client_makes_up_say_nothing_to_the_audit),
+      cmocka_unit_test(an_id_that_is_used_again_is_another_reservation),
       cmocka_unit_test(places_of_a_topic_made_again_contradict_nothing),
       cmocka_unit_test(an_audit_that_follows_goes_on_with_a_topic_made_again),
       cmocka_unit_test(what_breaks_after_a_topic_was_made_again_is_found),
