@@ -56,18 +56,47 @@ static void see_own_writes(struct store *store) {
   if (pthread_equal(store->thread, pthread_self())) background_wait(store->writer);
 }
 
+/* The process ends with an error of RocksDB, here or as its failpoint has it. */
+static void must(struct store *store, char *error, const char *what) {
+  if (!error || !store->failpoint.ends) {
+    store_must(error, what);
+    return;
+  }
+  free(error);
+  store->failpoint.ends(store->failpoint.user);
+}
+
 /* ---- reading ---- */
+
+static bool read_fails(const struct store *store) {
+  return store->failpoint.read_fails && store->failpoint.read_fails(store->failpoint.user);
+}
+
+static char *with_failpoint(char *error) {
+  return error ? error : xstrdup("a failpoint said so");
+}
+
+/* False: what was read counts for nothing there. */
+static bool was_read(struct store *store, char *error, const char *what) {
+  if (MUTANT("read-error-taken-for-no-row") && error) {
+    free(error);
+    return false;
+  }
+  must(store, error, what);
+  return true;
+}
 
 static struct str get(struct store *store, struct str key, struct arena *arena) {
   char *failed = NULL;
   see_own_writes(store);
   rocksdb_pinnableslice_t *slice =
       rocksdb_get_pinned(store->db, store->read, key.data, key.size, &failed);
-  store_must(failed, "reading");
+  if (read_fails(store)) failed = with_failpoint(failed);
+  bool fine = was_read(store, failed, "reading");
   if (!slice) return (struct str){0};
   struct str value;
   value.data = rocksdb_pinnableslice_value(slice, &value.size);
-  struct str copy = arena_copy(arena, value);
+  struct str copy = fine ? arena_copy(arena, value) : (struct str){0};
   rocksdb_pinnableslice_destroy(slice);
   return copy;
 }
@@ -98,10 +127,13 @@ static void get_some(struct store *store, const struct store_place *places, size
   }
   rocksdb_batched_multi_get_cf(store->db, store->read, store->family, count, keys, sizes, values,
                                errors, true);
+  if (read_fails(store)) {
+    for (size_t i = 0; i < count; i++) errors[i] = with_failpoint(errors[i]);
+  }
   for (size_t i = 0; i < count; i++) {
     struct str value = {0};
-    store_must(errors[i], "reading");
-    if (values[i]) value.data = rocksdb_pinnableslice_value(values[i], &value.size);
+    bool fine = was_read(store, errors[i], "reading");
+    if (values[i] && fine) value.data = rocksdb_pinnableslice_value(values[i], &value.size);
     take(user, first + i, value);
     if (values[i]) rocksdb_pinnableslice_destroy(values[i]);
   }
@@ -116,6 +148,21 @@ void store_get_many(struct store *store, const struct store_place *places, size_
   }
 }
 
+static bool goes_on(const struct store *store, const rocksdb_iterator_t *iterator, bool *fails) {
+  *fails = read_fails(store);
+  return !*fails && rocksdb_iter_valid(iterator);
+}
+
+/* An iterator that ended at an error looks like one at the end of what is there. */
+static void end_iterator(struct store *store, rocksdb_iterator_t *iterator, bool fails,
+                         const char *what) {
+  char *failed = NULL;
+  rocksdb_iter_get_error(iterator, &failed);
+  if (fails) failed = with_failpoint(failed);
+  rocksdb_iter_destroy(iterator);
+  was_read(store, failed, what);
+}
+
 void store_scan(struct store *store, int32_t partition, struct str prefix, struct str after,
                 bool (*visit)(void *, struct str, struct str), void *user) {
   struct str from = after.data ? after : prefix;
@@ -124,7 +171,8 @@ void store_scan(struct store *store, int32_t partition, struct str prefix, struc
   memcpy(start + KEY_HEAD, from.data, from.size);
   see_own_writes(store);
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, store->read);
-  for (rocksdb_iter_seek(iterator, start, KEY_HEAD + from.size); rocksdb_iter_valid(iterator);
+  bool fails = false;
+  for (rocksdb_iter_seek(iterator, start, KEY_HEAD + from.size); goes_on(store, iterator, &fails);
        rocksdb_iter_next(iterator)) {
     struct str key, value;
     key.data = rocksdb_iter_key(iterator, &key.size);
@@ -135,10 +183,7 @@ void store_scan(struct store *store, int32_t partition, struct str prefix, struc
     if (after.data && str_equal(key, after)) continue;
     if (!visit(user, key, value)) break;
   }
-  char *failed = NULL;
-  rocksdb_iter_get_error(iterator, &failed);
-  store_must(failed, "scanning");
-  rocksdb_iter_destroy(iterator);
+  end_iterator(store, iterator, fails, "scanning");
   free(start);
 }
 
@@ -231,7 +276,8 @@ int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t 
   struct str start = due_key(store, partition, STR(""), from);
   char head[KEY_HEAD];
   memcpy(head, start.data, KEY_HEAD);
-  for (rocksdb_iter_seek(iterator, start.data, start.size); rocksdb_iter_valid(iterator);
+  bool fails = false;
+  for (rocksdb_iter_seek(iterator, start.data, start.size); goes_on(store, iterator, &fails);
        rocksdb_iter_next(iterator)) {
     struct str key;
     key.data = rocksdb_iter_key(iterator, &key.size);
@@ -245,10 +291,7 @@ int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t 
       break;
     }
   }
-  char *failed = NULL;
-  rocksdb_iter_get_error(iterator, &failed); /* or a disk that fails would look like nothing due */
-  store_must(failed, "looking for due rows");
-  rocksdb_iter_destroy(iterator);
+  end_iterator(store, iterator, fails, "looking for due rows");
   return next;
 }
 
@@ -355,12 +398,11 @@ static enum store_fate next_fate(struct store *store) {
 }
 
 static void written(struct store *store, char *error) {
-  if (!error || !store->failpoint.ends) {
-    store_must(error, "writing");
+  if (!MUTANT("store-error-ignored")) {
+    must(store, error, "writing");
     return;
   }
   free(error);
-  if (!MUTANT("store-error-ignored")) store->failpoint.ends(store->failpoint.user);
 }
 
 static void write_batch(struct store *store, rocksdb_writebatch_t *batch, enum store_fate fate) {

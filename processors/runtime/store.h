@@ -4,7 +4,8 @@
  *
  * Every write goes to the WAL and is not synced: kill -9 loses nothing, and after a power loss the
  * changelog brings it forward. A write that fails ends the process, since nobody can tell what is
- * on disk then. Reads may come from any thread, writes from the one that opened the store. */
+ * on disk then; so does a read, since an error is no answer to whether a row is there. Reads may
+ * come from any thread, writes from the one that opened the store. */
 #ifndef HOLDFAST_STORE_H
 #define HOLDFAST_STORE_H
 
@@ -94,10 +95,11 @@ enum store_fate {
   STORE_FAILS_AFTER   /* the disk says an error, and has all of it */
 };
 
-/* For tests of a death, and of a disk that fails, at any write. */
+/* For tests of a death at any write, and of a disk that fails at any write or read. */
 struct store_failpoint {
   enum store_fate (*fate)(void *user); /* asked before every write; NULL: all are made */
-  void (*ends)(void *user);            /* where else a write that failed ends the process */
+  bool (*read_fails)(void *user);      /* asked at every read; NULL: none does */
+  void (*ends)(void *user);            /* where else an error ends the process: it goes on, dead */
   void *user;
 };
 

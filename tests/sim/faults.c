@@ -133,6 +133,7 @@ void faults_choose(struct sim *sim) {
                        .kill = SOMETIMES(rate),
                        .kill_write = SOMETIMES(4 * rate),
                        .write_fails = SOMETIMES(3 * rate),
+                       .read_fails = SOMETIMES(1),
                        .abort = SOMETIMES(8 * rate),
                        .commit_refused = SOMETIMES(10 * rate),
                        .commit_unknown = SOMETIMES(4 * rate),

@@ -117,14 +117,14 @@ static int run_many(uint64_t from, uint64_t count, int jobs, bool until_failure,
            " commands; %" PRId64 " kills (%" PRId64 " disks lost, %" PRId64
            " power losses), %" PRId64 " stopped and continued, %" PRId64 " taken over, %" PRId64
            " assignments, %" PRId64 " aborts, %" PRId64 " unknown outcomes, %" PRId64
-           " failed calls, %" PRId64 " failed writes\n",
+           " failed calls, %" PRId64 " failed writes, %" PRId64 " failed reads\n",
            isatty(1) ? "\r" : "", shared->done, seconds() - begun, shared->failed,
            shared->reservations, shared->counts[COUNT_COMMANDS], shared->counts[COUNT_KILLS],
            shared->counts[COUNT_LOST_DISKS], shared->counts[COUNT_POWER_LOSSES],
            shared->counts[COUNT_PAUSES], shared->counts[COUNT_TAKEOVERS],
            shared->counts[COUNT_REBALANCES], shared->counts[COUNT_ABORTS],
            shared->counts[COUNT_UNKNOWN], shared->counts[COUNT_FAILED_CALLS],
-           shared->counts[COUNT_FAILED_WRITES]);
+           shared->counts[COUNT_FAILED_WRITES], shared->counts[COUNT_FAILED_READS]);
   }
   if (crashed) printf("%d workers crashed after %" PRId64 " seeds\n", crashed, shared->done);
   if (shared->failed && !quiet) {

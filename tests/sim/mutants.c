@@ -24,6 +24,7 @@ static const struct mutant mutants[] = {
     {"abort-error-ignored", "a transaction that could not be aborted is taken for aborted"},
     {"seek-error-ignored", "a partition that could not be rewound is read on"},
     {"store-error-ignored", "a write that the disk refused is taken for done"},
+    {"read-error-taken-for-no-row", "a read that the disk refused is taken for no row"},
     /* recovery */
     {"promoted-once-passed", "an intent is promoted when the committed offset has passed it"},
     {"metadata-not-checked", "an intent at the committed offset is promoted whatever its id"},

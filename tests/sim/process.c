@@ -47,8 +47,17 @@ static enum store_fate fate_of_write(void *user) {
   return chance_of(&sim->chance, 500) ? STORE_FAILS_BEFORE : STORE_FAILS_AFTER;
 }
 
-static void write_failed(void *user) {
-  node_die(user, "as its disk failed at a write");
+static bool read_fails(void *user) {
+  struct node *node = user;
+  struct sim *sim = node->sim;
+  if (node->dead || sim->quiet || !chance_of(&sim->chance, sim->faults.read_fails)) return false;
+  sim->counts[COUNT_FAILED_READS]++;
+  sim_tell(sim, "%s: a read of its store fails", node_name(node));
+  return true;
+}
+
+static void disk_failed(void *user) {
+  node_die(user, "as its disk failed");
 }
 
 static bool step_fails(void *user, enum step step) {
@@ -151,7 +160,8 @@ void node_start(struct sim *sim, int filter_index, int slot) {
   node->old_build = sim->mixed && chance_of(&sim->chance, 500);
   if (disk) {
     disk->used = true;
-    store_set_failpoint(disk->store, &(struct store_failpoint){fate_of_write, write_failed, node});
+    store_set_failpoint(disk->store,
+                        &(struct store_failpoint){fate_of_write, read_fails, disk_failed, node});
   }
   node->fiber = fiber_new(live, node);
   sim->nodes[sim->node_count++] = node;

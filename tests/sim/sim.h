@@ -77,8 +77,8 @@ struct filter {
 };
 
 struct faults {
-  int host_clock, yield, kill, kill_write, write_fails, abort, commit_refused, commit_unknown,
-      commit_unknown_done, again, call_fails,
+  int host_clock, yield, kill, kill_write, write_fails, read_fails, abort, commit_refused,
+      commit_unknown, commit_unknown_done, again, call_fails,
       sleep; /* per thousand, at each place where they can happen */
   int kill_any, pause, expire, expire_transaction, join, leave, takeover, jump, lose_disk,
       power_loss, other_disk, compact, marker; /* per thousand, at each tick */
@@ -144,7 +144,8 @@ enum count {
   COUNT_COMMANDS,
   COUNT_RESETS,
   COUNT_FAILED_CALLS,
-  COUNT_FAILED_WRITES
+  COUNT_FAILED_WRITES,
+  COUNT_FAILED_READS
 };
 
 void sim_tell(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
