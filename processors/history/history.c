@@ -49,7 +49,7 @@ static void status_changed(struct expiry_turn *expiry, const struct event *event
     return; /* it was shown, and its row has gone */
   struct reservation_view view = {0};
   if (is_outcome(changed->status)) {
-    view.settled_at = expiry_note(expiry, key, event->time);
+    view.settled_at = expiry_note(expiry, key, expiry_step_time(event->time, changed->opened_at));
   }
   if (known) {
     view.timeline = known->timeline;

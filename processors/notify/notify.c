@@ -54,7 +54,7 @@ static bool is_new(struct expiry_turn *expiry, const struct event *event) {
   if (sent && changed->revision <= sent->revision && !MUTANT("notice-repeated")) return false;
   if (!sent && expiry_has_gone(expiry, event->time, changed->opened_at))
     return false; /* it was told, and its row has gone */
-  int64_t settled_at = expiry_note(expiry, key, event->time);
+  int64_t settled_at = expiry_note(expiry, key, expiry_step_time(event->time, changed->opened_at));
   bool same = sent && changed->status == sent->status && changed->revision > sent->revision;
   row_put(context, &notify_rows[ROW_SENT], key,
           &(struct notice_sent){

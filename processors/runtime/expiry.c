@@ -137,6 +137,10 @@ bool expiry_is_another(int64_t settled_at, int64_t opened_at) {
   return settled_at != 0 && opened_at - EXPIRY_WINDOW_MS > settled_at;
 }
 
+int64_t expiry_step_time(int64_t at, int64_t opened_at) {
+  return at > opened_at ? at : opened_at;
+}
+
 bool expiry_believes(const struct expiry_turn *turn, int64_t time) {
   return time <= turn->row.latest;
 }

@@ -102,6 +102,10 @@ int64_t expiry_note(struct expiry_turn *turn, struct str row_key, int64_t at);
  * filters agree. */
 bool expiry_is_another(int64_t settled_at, int64_t opened_at);
 
+/* The time of a step that settles what was opened then: by the clocks of hosts and broker it may
+ * lie before the opening, and its own next step would be taken for another's. */
+int64_t expiry_step_time(int64_t at, int64_t opened_at);
+
 /* The partition's time has come there. What an opening changes for others has to be believed, as
  * its time may be of a wrong clock; to be asked after expiry_see. */
 bool expiry_believes(const struct expiry_turn *turn, int64_t time);

@@ -35,9 +35,10 @@ static void take(struct expiry_turn *expiry, const struct event *event) {
   if (MUTANT("tally-keeps-cancelled")) counts |= was_counted;
   if (counts == was_counted && !MUTANT("tally-counts-repeats")) return; /* never counted */
   add(context, outcome, counts ? 1 : -1);
+  const int64_t time = expiry_step_time(event->time, outcome->opened_at);
   const struct tally_entry entry = {.revision = outcome->revision,
                                     .counted = counts,
-                                    .settled_at = expiry_note(expiry, key, event->time)};
+                                    .settled_at = expiry_note(expiry, key, time)};
   row_put(context, &tally_rows[ROW_ENTRY], key, &entry);
   const struct tallied tallied = {.reservation_id = outcome->reservation_id,
                                   .customer_id = outcome->customer_id,

@@ -186,15 +186,20 @@ static void history_shows_it_anew_and_not_in_doubt(void **unused) {
   harness_close(&h);
 }
 
-static const char *outcome(struct harness *h, int64_t time) {
+static const char *step_of_outcome(struct harness *h, int64_t time, int revision,
+                                   enum status status, int64_t opened_at) {
   const struct reservation_outcome outcome = {.reservation_id = STR("r"),
                                               .customer_id = STR("kim"),
                                               .item_id = STR("i"),
-                                              .revision = 2,
-                                              .status = STATUS_APPROVED,
+                                              .revision = revision,
+                                              .status = status,
                                               .quantity = 1,
-                                              .opened_at = time};
+                                              .opened_at = opened_at};
   return harness_send(h, time, "i", RECORD_RESERVATION_OUTCOME, &outcome);
+}
+
+static const char *outcome(struct harness *h, int64_t time) {
+  return step_of_outcome(h, time, 2, STATUS_APPROVED, time);
 }
 
 static void tally_counts_both(void **unused) {
@@ -220,6 +225,30 @@ static void the_customer_is_told_of_both(void **unused) {
   harness_close(&h);
 }
 
+/* The broker stamped the opening years ahead, and the hosts' clocks are right. */
+static void the_next_step_of_an_opening_that_was_stamped_ahead_is_no_others(void **unused) {
+  (void)unused;
+  struct harness h;
+  const int64_t ahead = first + 2 * EXPIRY_WINDOW_MS;
+  harness_open(&h, "tally");
+  step_of_outcome(&h, first, 2, STATUS_APPROVED, ahead);
+  assert_string_equal(step_of_outcome(&h, first, 2, STATUS_APPROVED, ahead), "-");
+  assert_string_equal(step_of_outcome(&h, first, 4, STATUS_CANCELLED, ahead),
+                      "Tallied(no) OptionTally");
+  harness_close(&h);
+  harness_open(&h, "history");
+  change(&h, first, "r", 2, STATUS_APPROVED, ahead);
+  change(&h, first, "r", 1, STATUS_HELD, ahead);
+  assert_int_equal(number_in(&h, VIEW, "revision"), 2);
+  harness_close(&h);
+  fake_world_state = (struct fake_world_state){.answer = NOTICE_TAKEN};
+  harness_open_processor(&h, without_world(find_processor("notify")));
+  change(&h, first, "r", 2, STATUS_APPROVED, ahead);
+  change(&h, first, "r", 1, STATUS_HELD, ahead);
+  assert_int_equal(number_in(&h, "ckim", "tail"), 1);
+  harness_close(&h);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_ledger_opens_it_anew_and_not_within_the_window),
@@ -232,6 +261,7 @@ int main(void) {
       cmocka_unit_test(history_shows_it_anew_and_not_in_doubt),
       cmocka_unit_test(tally_counts_both),
       cmocka_unit_test(the_customer_is_told_of_both),
+      cmocka_unit_test(the_next_step_of_an_opening_that_was_stamped_ahead_is_no_others),
   };
   return cmocka_run_group_tests_name("reuse", tests, NULL, NULL);
 }
