@@ -121,6 +121,7 @@ static int64_t last_changelog(const struct runtime *runtime, const struct partit
 /* A changelog only grows: a record that lands at C or before it is in another topic of that name,
  * which has none of the rows that were committed. */
 static enum log_status check_changelogs(struct runtime *runtime) {
+  if (MUTANT("acknowledged-below-c-accepted")) return LOG_OK;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     const struct partition *partition = &runtime->partitions[i];
     if (partition->acknowledged < 0 || partition->acknowledged > partition->last_changelog)

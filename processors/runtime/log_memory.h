@@ -50,7 +50,8 @@ void memory_topic_recreate(struct memory_cluster *cluster, const char *name, boo
 void memory_topic_trim(struct memory_cluster *cluster, const char *name, int32_t partition,
                        int64_t first);
 
-/* The offset after the last record. */
+/* The offset of the first record that may be there, and the one after the last. */
+int64_t memory_first(const struct memory_cluster *cluster, const char *topic, int32_t partition);
 int64_t memory_end(const struct memory_cluster *cluster, const char *topic, int32_t partition);
 
 /* Commits an offset as `holdfast topics apply` does for a new group. */

@@ -183,6 +183,10 @@ const struct memory_record *memory_read(const struct memory_cluster *cluster, co
   return cluster_next_committed(cluster, of, from, cluster_stable_end(cluster, of));
 }
 
+int64_t memory_first(const struct memory_cluster *cluster, const char *topic, int32_t partition) {
+  return topic_of(cluster, topic)->partitions[partition].base;
+}
+
 int64_t memory_end(const struct memory_cluster *cluster, const char *topic, int32_t partition) {
   const struct memory_partition *of = &topic_of(cluster, topic)->partitions[partition];
   return of->base + (int64_t)of->count;

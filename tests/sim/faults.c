@@ -17,7 +17,8 @@ static struct {
                             [WORLD_PLACES] = {"places", true},
                             [WORLD_BROKER_CLOCK] = {"broker-clock", true},
                             [WORLD_HOST_CLOCKS] = {"host-clocks", true},
-                            [WORLD_BURSTS] = {"bursts", true}};
+                            [WORLD_BURSTS] = {"bursts", true},
+                            [WORLD_DAMAGE] = {"damage", true}};
 
 bool world_has(enum world_class class) {
   return classes[class].on;

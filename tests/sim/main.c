@@ -117,14 +117,16 @@ static int run_many(uint64_t from, uint64_t count, int jobs, bool until_failure,
            " commands; %" PRId64 " kills (%" PRId64 " disks lost, %" PRId64
            " power losses), %" PRId64 " stopped and continued, %" PRId64 " taken over, %" PRId64
            " assignments, %" PRId64 " aborts, %" PRId64 " unknown outcomes, %" PRId64
-           " failed calls, %" PRId64 " failed writes, %" PRId64 " failed reads\n",
+           " failed calls, %" PRId64 " failed writes, %" PRId64 " failed reads, %" PRId64
+           " damaged topics\n",
            isatty(1) ? "\r" : "", shared->done, seconds() - begun, shared->failed,
            shared->reservations, shared->counts[COUNT_COMMANDS], shared->counts[COUNT_KILLS],
            shared->counts[COUNT_LOST_DISKS], shared->counts[COUNT_POWER_LOSSES],
            shared->counts[COUNT_PAUSES], shared->counts[COUNT_TAKEOVERS],
            shared->counts[COUNT_REBALANCES], shared->counts[COUNT_ABORTS],
            shared->counts[COUNT_UNKNOWN], shared->counts[COUNT_FAILED_CALLS],
-           shared->counts[COUNT_FAILED_WRITES], shared->counts[COUNT_FAILED_READS]);
+           shared->counts[COUNT_FAILED_WRITES], shared->counts[COUNT_FAILED_READS],
+           shared->counts[COUNT_DAMAGES]);
   }
   if (crashed) printf("%d workers crashed after %" PRId64 " seeds\n", crashed, shared->done);
   if (shared->failed && !quiet) {
@@ -169,7 +171,7 @@ static void help(void) {
       "SIM_WORLD names the classes of faults that are switched on, with commas between them, or "
       "is\n"
       "all or none: bounds-again, ids-again, places, broker-clock, host-clocks,\n"
-      "bursts. Without it: those that this version is known to bear.\n\n"
+      "bursts, damage. Without it: those that this version is known to bear.\n\n"
       "Examples:\n  sim --seeds 10000\n  sim --seed 4711\n  sim --mutants --seeds 2000\n");
 }
 

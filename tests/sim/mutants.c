@@ -25,6 +25,8 @@ static const struct mutant mutants[] = {
     {"seek-error-ignored", "a partition that could not be rewound is read on"},
     {"store-error-ignored", "a write that the disk refused is taken for done"},
     {"read-error-taken-for-no-row", "a read that the disk refused is taken for no row"},
+    {"acknowledged-below-c-accepted",
+     "a record of the changelog that lands at C or before it is taken for the next"},
     /* recovery */
     {"promoted-once-passed", "an intent is promoted when the committed offset has passed it"},
     {"metadata-not-checked", "an intent at the committed offset is promoted whatever its id"},

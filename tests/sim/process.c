@@ -67,6 +67,7 @@ static bool step_fails(void *user, enum step step) {
 static void judge_end(struct node *node, const struct log_failure *failure) {
   if (node->dead) return;
   sim_tell(node->sim, "%s ends: %s", node_name(node), failure->text);
+  if (failure->exit_code == EX_CONFIG && damage_ends(node->sim, node->filter)) return;
   if (failure->exit_code != EX_TEMPFAIL && failure->exit_code != EX_UNAVAILABLE)
     sim_fail(node->sim, "%s gives up: %s", node_name(node), failure->text);
 }

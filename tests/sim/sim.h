@@ -20,6 +20,7 @@
 #define STORY_LINE 200
 #define DAY_MS (INT64_C(86400) * 1000)
 #define BEGINNING_MS INT64_C(1000000) /* of every run */
+#define CHAOS_TICKS 1200
 
 /* ---- chance ---- */
 struct chance {
@@ -74,6 +75,8 @@ struct filter {
   int64_t down_until[SLOTS_MAX]; /* when a slot that is to run may be started */
   bool wanted[SLOTS_MAX];        /* slots that are to run */
   int64_t epoch;                 /* of its offsets */
+  bool waits;                    /* ended with 78: for the operator */
+  bool seen;                     /* and once is enough */
 };
 
 struct faults {
@@ -92,15 +95,32 @@ enum world_class {
   WORLD_BROKER_CLOCK, /* the broker stamps one record years off */
   WORLD_HOST_CLOCKS,  /* a host's clock is years off for one look at it */
   WORLD_BURSTS,       /* thousands of records at once */
+  WORLD_DAMAGE,       /* a topic is made again or trimmed by hand */
   WORLD_CLASSES
 };
 bool world_has(enum world_class class);
 bool world_switch(const char *names); /* SIM_WORLD; false: there is none of such a name */
 
+enum damage_kind {
+  DAMAGE_NONE,
+  DAMAGE_CHANGELOG, /* deleted and made again */
+  DAMAGE_INPUT      /* trimmed, whether it was read or not */
+};
+
+struct damage { /* of a run */
+  enum damage_kind kind;
+  int filter;   /* that it is meant for */
+  bool stopped; /* its filter does not run then */
+  int64_t at;   /* tick */
+  bool done;    /* it has happened */
+  bool lost;    /* and what was committed went with it: the filter must end */
+};
+
 struct sim {
   uint64_t seed;
   struct chance chance;
   struct faults faults;
+  struct damage damage;
   bool quiet;        /* faults have stopped */
   bool tell;         /* print the story as it happens */
   bool forgets;      /* what settled goes from the stores within the run */
@@ -145,7 +165,8 @@ enum count {
   COUNT_RESETS,
   COUNT_FAILED_CALLS,
   COUNT_FAILED_WRITES,
-  COUNT_FAILED_READS
+  COUNT_FAILED_READS,
+  COUNT_DAMAGES
 };
 
 void sim_tell(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -176,6 +197,24 @@ bool slot_runs(const struct sim *sim, int filter, int slot);
 /* ---- faults.c ---- */
 void faults_choose(struct sim *sim);
 void faults_happen(struct sim *sim); /* those of a tick */
+
+/* ---- damage.c ---- */
+void damage_choose(struct sim *sim);
+bool damage_turn(struct sim *sim); /* true: the operator did something */
+
+/* The filter has ended with 78: true if it is right to. */
+bool damage_ends(struct sim *sim, int filter);
+bool damage_is_unseen(const struct sim *sim);
+
+/* Records are gone that are in no other topic. */
+bool damage_is_for_ever(const struct sim *sim);
+
+void filter_stop(struct sim *sim, int filter);
+
+/* What `holdfast reset --to beginning` does: the rows go from the changelog, and in the same moment
+ * the offsets go back, under a new epoch. The rows of a filter that calls the world are what the
+ * world has answered: they stay. */
+void filter_reset(struct sim *sim, int filter, const struct staging *tables);
 
 /* faulty_log.c: the log of a process, with what can go wrong. Takes inner. */
 struct log *faulty_log_open(struct node *node, struct log *inner);

@@ -4,12 +4,10 @@
 #include <stdlib.h>
 
 #include "pipe.h"
-#include "recovery.h"
 #include "charge/charge.h"
 #include "expiry.h"
 #include "sim.h"
 
-#define CHAOS_TICKS 1200
 #define SETTLE_TURNS 40000
 #define BURST_COMMANDS 100
 
@@ -54,6 +52,7 @@ static void start_missing(struct sim *sim) {
   for (int f = 0; f < sim->filter_count; f++) {
     for (int slot = 0; slot < SLOTS_MAX; slot++) {
       const struct filter *filter = &sim->filters[f];
+      if (filter->waits) continue;
       if (filter->wanted[slot] && filter->down_until[slot] <= sim->tick && !slot_runs(sim, f, slot))
         node_start(sim, f, slot);
     }
@@ -68,6 +67,7 @@ static void chaos_tick(struct sim *sim) {
   provider_turn(sim->provider);
   if (chance_of(chance, sim->faults.marker)) memory_write_marker(sim->cluster, chance_next(chance));
   faults_happen(sim);
+  damage_turn(sim);
   start_missing(sim);
   memory_cluster_set_time(sim->cluster, sim->now);
   if (!sim->node_count) return;
@@ -88,10 +88,10 @@ static void time_out(struct sim *sim) {
 }
 
 static bool quiet_turn(struct sim *sim) {
-  bool moved = false;
   sim->tick++;
   memory_cluster_set_time(sim->cluster, sim->now);
   provider_turn(sim->provider);
+  bool moved = damage_turn(sim);
   start_missing(sim);
   for (size_t i = sim->node_count; i-- > 0;) {
     struct node *node = sim->nodes[i];
@@ -140,43 +140,6 @@ static void settle(struct sim *sim) {
 
 /* ---- reset ---- */
 
-static void stop_all(struct sim *sim, int filter) {
-  for (size_t i = sim->node_count; i-- > 0;) {
-    if (sim->nodes[i]->filter != filter) continue;
-    sim->nodes[i]->stopping = true;
-    node_resume(sim, i);
-  }
-}
-
-/* What `holdfast reset --to beginning` does: the rows go from the changelog, and in the same moment
- * the offsets go back, under a new epoch. The rows of a filter that calls the world are what the
- * world has answered: they stay. */
-static void reset_filter(struct sim *sim, int f, const struct staging *tables) {
-  struct filter *filter = &sim->filters[f];
-  const struct processor *processor = &filter->processor;
-  sim_tell(sim, "%s is reset to the beginning", processor->name);
-  sim->counts[COUNT_RESETS]++;
-  stop_all(sim, f);
-  filter->epoch++;
-  for (size_t i = 0; i < tables->count; i++) {
-    const struct staged *row = &tables->entries[i];
-    if (row->group != f || !row->change.value.data || !processor->changelog || processor->world)
-      continue;
-    const struct memory_record tombstone = {.key = row->change.key, .timestamp = sim->now};
-    memory_append(sim->cluster, processor->changelog, row->partition, &tombstone);
-  }
-  for (int32_t p = 0; p < sim->partitions; p++) {
-    struct commit_metadata metadata = {
-        .epoch = filter->epoch,
-        .intent_id = "-",
-        .last_changelog =
-            processor->changelog ? memory_end(sim->cluster, processor->changelog, p) - 1 : -1};
-    char text[160];
-    commit_metadata_format(&metadata, text);
-    memory_commit_offset(sim->cluster, processor->name, processor->input, p, 0, text);
-  }
-}
-
 static void settle(struct sim *sim);
 
 /* A filter that is reset does everything again, and nobody does anything twice. Disks of before are
@@ -187,7 +150,7 @@ static void check_reset(struct sim *sim) {
   int filter = (int)chance_below(&sim->chance, (uint64_t)sim->filter_count);
   provider_money(sim->provider, &charged, &refunded);
   tables_fold(sim, &before);
-  reset_filter(sim, filter, &before);
+  filter_reset(sim, filter, &before);
   sim->quiet = chance_of(&sim->chance, 400);
   int64_t until = sim->tick + (sim->quiet ? 0 : CHAOS_TICKS / 3);
   while (sim->tick < until && !sim->failed) chaos_tick(sim);
@@ -224,7 +187,7 @@ static void begin_again(struct sim *sim) {
 static void check_recreated(struct sim *sim) {
   int entrance = 0;
   while (!sim->filters[entrance].processor.open_input) entrance++;
-  reset_filter(sim, entrance, &(struct staging){0});
+  filter_reset(sim, entrance, &(struct staging){0});
   sim_tell(sim, "the topic of commands is made again");
   memory_topic_recreate(sim->cluster, sim->filters[entrance].processor.input, true);
   workload_goes_on(sim->workload);
@@ -232,6 +195,16 @@ static void check_recreated(struct sim *sim) {
   chaos(sim, 1);
   settle(sim);
   if (!sim->failed) check_world(sim);
+}
+
+/* What was lost while nothing was written is seen at the next start. */
+static void check_damage(struct sim *sim) {
+  if (sim->failed || !damage_is_unseen(sim)) return;
+  filter_stop(sim, sim->damage.filter);
+  settle(sim);
+  if (!sim->failed && damage_is_unseen(sim))
+    sim_fail(sim, "%s goes on although its changelog was made again",
+             sim->filters[sim->damage.filter].processor.name);
 }
 
 void sim_run(struct sim *sim, uint64_t seed, bool tell) {
@@ -252,9 +225,11 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   open_filters(sim);
   disks_choose(sim);
   sim->workload = workload_new(sim);
+  damage_choose(sim);
   memory_delay_markers(sim->cluster, chance_of(&sim->chance, 700));
   chaos(sim, sim->forgets ? 2 : 1);
   settle(sim);
+  check_damage(sim);
   if (sim->forgets && !sim->failed) {
     sim->now += expiry_window_ms + expiry_slack_ms + DAY_MS;
     sim_tell(sim, "a week passes");
@@ -264,7 +239,7 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
   }
   if (!sim->failed) check_world(sim);
   /* What an older build wrote does not say what tells a repeat. */
-  if (sim->failed || sim->mixed || sim->forgets) return;
+  if (sim->failed || sim->mixed || sim->forgets || damage_is_for_ever(sim)) return;
   if (chance_of(&sim->chance, 250)) {
     check_reset(sim);
   } else if (!sim->wrong_broker && chance_of(&sim->chance, 150)) {
