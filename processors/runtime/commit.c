@@ -70,7 +70,7 @@ static struct log_output change_output(struct runtime *runtime, const struct sta
       .key = staged->change.key,
       .value = staged->change.value,
       .timestamp = staged->timestamp};
-  if (row) output.acknowledged = &partition_find(runtime, staged->partition)->acknowledged;
+  if (row) output.landed = &partition_find(runtime, staged->partition)->landed;
   return output;
 }
 
@@ -114,29 +114,29 @@ static enum log_status settle(struct runtime *runtime) {
 /* C: carried forward by transactions that change no state. */
 static int64_t last_changelog(const struct runtime *runtime, const struct partition *partition) {
   if (runtime->processor->input_is_changelog) return partition->staged_input - 1;
-  return partition->acknowledged > partition->last_changelog ? partition->acknowledged
-                                                             : partition->last_changelog;
+  return partition->landed.last > partition->last_changelog ? partition->landed.last
+                                                            : partition->last_changelog;
 }
 
-/* A changelog only grows: a record that lands at C or before it is in another topic of that name,
- * which has none of the rows that were committed. */
-static enum log_status check_changelogs(struct runtime *runtime) {
-  if (MUTANT("acknowledged-below-c-accepted")) return LOG_OK;
+/* A changelog only grows: a record that lands before its end, as last seen, is in another topic of
+ * that name, which has none of the rows that were committed. Each counts, as others of the batch
+ * may lie past that end already; and so do those of a transaction that does not commit. */
+static bool changelogs_are_whole(struct runtime *runtime) {
+  if (MUTANT("acknowledged-below-c-accepted")) return true;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     const struct partition *partition = &runtime->partitions[i];
-    if (partition->acknowledged < 0 || partition->acknowledged > partition->last_changelog)
+    if (partition->landed.first < 0 || partition->landed.first >= partition->changelog_end)
       continue;
-    if (runtime->log->class->abort(runtime->log) != LOG_OK) return LOG_FATAL;
-    runtime_fail(
+    return runtime_fail(
         runtime, EX_CONFIG,
-        "'%s' took a record of partition %" PRId32 " at offset %" PRId64 " although %" PRId64
-        " was committed: it was deleted and made again. 'holdfast reset %s' makes its "
-        "rows again from the input; with --accept-loss it goes on with those that are left",
-        runtime->processor->changelog, partition->id, partition->acknowledged,
-        partition->last_changelog, runtime->processor->name);
-    return LOG_FATAL;
+        "'%s' took a record of partition %" PRId32 " at offset %" PRId64 " although it had %" PRId64
+        " before, and %" PRId64
+        " was committed: it was deleted and made again. 'holdfast reset %s' makes its rows again "
+        "from the input; with --accept-loss it goes on with those that are left",
+        runtime->processor->changelog, partition->id, partition->landed.first,
+        partition->changelog_end, partition->last_changelog, runtime->processor->name);
   }
-  return LOG_OK;
+  return true;
 }
 
 /* The changes of each partition of the batch, by the partition's place in the array. */
@@ -265,8 +265,11 @@ static void forget_batch(struct runtime *runtime) {
   runtime->batch_count = 0;
   runtime->call_count = 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
-    runtime->partitions[i].staged_input = -1;
-    runtime->partitions[i].acknowledged = -1;
+    struct partition *partition = &runtime->partitions[i];
+    if (partition->landed.last >= partition->changelog_end)
+      partition->changelog_end = partition->landed.last + 1;
+    partition->landed = (struct log_landed){-1, -1};
+    partition->staged_input = -1;
   }
   staging_clear(&runtime->staging);
 }
@@ -279,6 +282,7 @@ static enum log_status roll_back(struct runtime *runtime, bool intents_written) 
   atomic_fetch_add_explicit(&runtime->metrics.aborts, 1, memory_order_relaxed);
   log_info("transaction aborted, its records are read again: %s", runtime->log->failure.text);
   if (log->abort(runtime->log) != LOG_OK && !MUTANT("abort-error-ignored")) return LOG_FATAL;
+  if (!changelogs_are_whole(runtime)) return LOG_FATAL;
   if (intents_written) {
     for (size_t i = 0; i < runtime->partition_count; i++) {
       if (runtime->partitions[i].staged_input >= 0)
@@ -318,7 +322,7 @@ static enum log_status transact(struct runtime *runtime, const struct timer_even
   if (runtime_reached(runtime, STEP_DECIDED)) return LOG_FATAL;
   status = produce_changes(runtime);
   if (status == LOG_OK) status = settle(runtime);
-  if (status == LOG_OK) status = check_changelogs(runtime);
+  if (status == LOG_OK && !changelogs_are_whole(runtime)) status = LOG_ABORT;
   if (status != LOG_OK) return status;
   if (runtime_reached(runtime, STEP_SETTLED)) return LOG_FATAL;
   *groups = group_changes(runtime);

@@ -96,11 +96,11 @@ void kafka_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, 
   (void)producer;
   struct log_kafka *self = opaque;
   self->outstanding--;
-  int64_t *acknowledged = message->_private;
+  struct log_landed *landed = message->_private;
   if (message->err) {
     note_undelivered(self, message);
-  } else if (acknowledged && *acknowledged < message->offset) {
-    *acknowledged = message->offset;
+  } else if (landed) {
+    log_has_landed(landed, message->offset);
   }
 }
 
@@ -156,7 +156,7 @@ enum log_status kafka_produce(struct log *log, const struct log_output *output) 
         {.vtype = RD_KAFKA_VTYPE_VALUE,
          .u.mem = {(void *)(uintptr_t)output->value.data, output->value.size}},
         {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = output->timestamp},
-        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = output->acknowledged},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = output->landed},
         {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
         {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
     };

@@ -65,14 +65,26 @@ struct log_position {
   const char *metadata;
 };
 
+/* Where records have landed, as far as the log has acknowledged them. -1: none has. */
+struct log_landed {
+  int64_t first, last;
+};
+
+static inline void log_has_landed(struct log_landed *landed, int64_t offset) {
+  if (offset < 0) return; /* it does not say where */
+  if (landed->first < 0 || offset < landed->first) landed->first = offset;
+  if (offset > landed->last) landed->last = offset;
+}
+
 struct log_output {
   int topic;         /* of log_topic */
   int32_t partition; /* -1: by the key, with murmur2 as JVM clients do */
   struct str key, value;
   int64_t timestamp;
   struct str correlation_id, causation, source, traceparent, error, whole_key,
-      whole_value;       /* headers; without data: left out */
-  int64_t *acknowledged; /* raised to the record's offset when the log has it; NULL: not wanted */
+      whole_value;           /* headers; without data: left out */
+  struct log_landed *landed; /* widened by the record's offset when the log has it; NULL: not
+                                wanted */
 };
 
 struct log;

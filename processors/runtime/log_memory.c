@@ -220,10 +220,10 @@ static enum log_status memory_produce(struct log *log, const struct log_output *
                                  .whole_key = output->whole_key,
                                  .whole_value = output->whole_value};
   int transaction = producer_at(self)->transaction;
-  if (MUTANT("changelog-outside-transaction") && output->acknowledged) transaction = NO_TRANSACTION;
+  if (MUTANT("changelog-outside-transaction") && output->landed) transaction = NO_TRANSACTION;
   int64_t offset = cluster_append(self->cluster, &self->cluster->topics[output->topic],
                                   output->partition, &record, transaction);
-  if (output->acknowledged && *output->acknowledged < offset) *output->acknowledged = offset;
+  if (output->landed) log_has_landed(output->landed, offset);
   return LOG_OK;
 }
 

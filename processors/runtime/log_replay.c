@@ -83,7 +83,7 @@ static enum log_status replay_committed(struct log *log, int32_t partition,
 
 static enum log_status replay_produce(struct log *log, const struct log_output *output) {
   struct log_replay *self = self_of(log);
-  if (output->acknowledged) *output->acknowledged = self->next_changelog++;
+  if (output->landed) log_has_landed(output->landed, self->next_changelog++);
   self->callbacks->output(self->callbacks->user, self->topics[output->topic], output);
   return LOG_OK;
 }

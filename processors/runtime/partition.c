@@ -36,7 +36,7 @@ void partitions_assign(struct runtime *runtime, const int32_t *ids, size_t count
   struct partition *partitions = xcalloc(count ? count : 1, sizeof *partitions);
   for (size_t i = 0; i < count; i++) {
     partitions[i] = (struct partition){
-        .id = ids[i], .phase = PHASE_ASKING, .staged_input = -1, .acknowledged = -1};
+        .id = ids[i], .phase = PHASE_ASKING, .staged_input = -1, .landed = {-1, -1}};
   }
   pthread_mutex_lock(&runtime->partitions_lock);
   free(runtime->partitions);
@@ -177,6 +177,7 @@ static void take_over(struct runtime *runtime, struct partition *partition,
   partition->next_input = facts->committed.offset;
   partition->last_changelog = plan->metadata.last_changelog;
   partition->first_changelog = plan->metadata.first_changelog;
+  partition->changelog_end = facts->changelog_end;
   pthread_mutex_unlock(&runtime->partitions_lock);
 }
 

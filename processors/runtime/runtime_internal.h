@@ -29,10 +29,11 @@ struct partition {
   int64_t first_changelog;        /* B, as committed */
   _Atomic int64_t next_changelog; /* position of the store; other threads tell it */
   int64_t staged_input; /* next_input with the batch; -1: the batch does not touch this partition */
-  int64_t acknowledged; /* last changelog record of the batch; -1: none yet */
-  int64_t next_due;     /* no entry of the due index lies before it */
-  int64_t far_due_seen; /* when rows that are due too far ahead were looked for last */
-  int64_t written_at;   /* of the store, kept while catching up */
+  struct log_landed landed; /* the changelog records of the batch */
+  int64_t changelog_end;    /* as last seen: what lands later lands there or behind it */
+  int64_t next_due;         /* no entry of the due index lies before it */
+  int64_t far_due_seen;     /* when rows that are due too far ahead were looked for last */
+  int64_t written_at;       /* of the store, kept while catching up */
   bool rebuilding;
   int64_t watched, watched_since; /* what `polled` was, and since when; ms of the log's clock */
   bool stalled; /* records wait, and none comes. With stalled_at under partitions_lock */

@@ -8,7 +8,7 @@
 
 /* A record that was produced and not acknowledged yet. */
 struct delivery {
-  int64_t *to; /* the caller's; NULL: it does not want to know */
+  struct log_landed *to; /* the caller's */
   int64_t offset;
 };
 
@@ -191,17 +191,17 @@ static enum log_status faulty_produce(struct log *log, const struct log_output *
     return LOG_OK;
   }
   struct log_output out = *output;
-  if (self->node->old_build && !output->acknowledged) {
+  if (self->node->old_build && !output->landed) {
     struct str old = as_first_version(sim, output->value);
     if (old.data) out.value = old;
   }
-  int64_t offset = -1;
-  if (out.acknowledged) out.acknowledged = &offset;
+  struct log_landed at = {-1, -1};
+  if (out.landed) out.landed = &at;
   enum log_status status = pass_on(log, self->inner->class->produce(self->inner, &out));
-  if (status != LOG_OK || !output->acknowledged) return status;
+  if (status != LOG_OK || !output->landed) return status;
   self->deliveries = xgrow(self->deliveries, &self->delivery_capacity, self->delivery_count + 1,
                            sizeof *self->deliveries);
-  self->deliveries[self->delivery_count++] = (struct delivery){output->acknowledged, offset};
+  self->deliveries[self->delivery_count++] = (struct delivery){output->landed, at.last};
   return LOG_OK;
 }
 
@@ -210,7 +210,7 @@ static void acknowledge_one(struct faulty_log *self) {
   size_t which = chance_below(&self->node->sim->chance, self->delivery_count);
   struct delivery delivery = self->deliveries[which];
   self->deliveries[which] = self->deliveries[--self->delivery_count];
-  if (*delivery.to < delivery.offset) *delivery.to = delivery.offset;
+  log_has_landed(delivery.to, delivery.offset);
 }
 
 static enum log_status faulty_settle(struct log *log) {

@@ -174,6 +174,20 @@ static void a_changelog_made_again_ends_the_running_filter_at_its_next_commit(vo
   end(&w);
 }
 
+static void a_changelog_made_again_is_seen_though_a_batch_reaches_past_its_former_end(
+    void **unused) {
+  (void)unused;
+  struct place w;
+  begin(&w);
+  int64_t former = memory_end(w.cluster, CHANGELOG, 0);
+  memory_topic_recreate(w.cluster, CHANGELOG, false);
+  while (w.items < 100) feed(&w);
+  ends_with(&w, EX_CONFIG, "deleted and made again", "holdfast reset stock-check");
+  assert_true(memory_end(w.cluster, CHANGELOG, 0) > former);
+  assert_null(memory_read(w.cluster, CHANGELOG, 0, 0));
+  end(&w);
+}
+
 static void a_changelog_made_again_is_refused_although_the_store_is_whole(void **unused) {
   (void)unused;
   struct place w;
@@ -336,6 +350,7 @@ static void a_restore_that_takes_too_long_begins_again_although_the_log_does_not
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_changelog_made_again_ends_the_running_filter_at_its_next_commit),
+      cmocka_unit_test(a_changelog_made_again_is_seen_though_a_batch_reaches_past_its_former_end),
       cmocka_unit_test(a_changelog_made_again_is_refused_although_the_store_is_whole),
       cmocka_unit_test(a_changelog_made_again_is_not_taken_for_a_rebuild),
       cmocka_unit_test(a_changelog_that_lost_its_beginning_is_refused_until_that_is_accepted),
