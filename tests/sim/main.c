@@ -171,7 +171,8 @@ static void help(void) {
       "SIM_WORLD names the classes of faults that are switched on, with commas between them, or "
       "is\n"
       "all or none: bounds-again, ids-again, places, broker-clock, host-clocks,\n"
-      "bursts, damage. Without it: those that this version is known to bear.\n\n"
+      "bursts, damage (a changelog is made again or an input trimmed by hand).\n"
+      "Without it: those that this version is known to bear.\n\n"
       "Examples:\n  sim --seeds 10000\n  sim --seed 4711\n  sim --mutants --seeds 2000\n");
 }
 
