@@ -28,12 +28,10 @@ static bool is_outcome(enum status status) {
   return status == STATUS_APPROVED || status == STATUS_CANCELLED || status == STATUS_FAILED;
 }
 
-/* Another reservation under an id that was used before. Once it goes on, the ledger has decided so;
- * at its opening nobody has, and its time may be of a wrong clock. */
-static bool is_another(const struct expiry_turn *expiry, const struct reservation_view *known,
-                       const struct status_changed *changed) {
-  return expiry_is_another(known->settled_at, changed->opened_at) &&
-         (changed->revision > 0 || expiry_believes(expiry, changed->opened_at));
+/* Another reservation under an id that was used before: it was opened after this one settled, and
+ * the ledger has taken it, as it goes on. At its opening nobody has. */
+static bool is_another(int64_t settled_at, const struct status_changed *changed) {
+  return changed->revision > 0 && settled_at != 0 && changed->opened_at > settled_at;
 }
 
 static void status_changed(struct expiry_turn *expiry, const struct event *event) {
@@ -43,7 +41,7 @@ static void status_changed(struct expiry_turn *expiry, const struct event *event
       two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
   if (changed->revision == 0) expiry_see(expiry, event->time);
-  if (known && is_another(expiry, known, changed)) known = NULL;
+  if (known && is_another(known->settled_at, changed)) known = NULL;
   if (known && changed->revision <= known->revision && !MUTANT("view-ignores-revisions")) return;
   if (!known && expiry_has_gone(expiry, event->time, changed->opened_at))
     return; /* it was shown, and its row has gone */

@@ -121,6 +121,7 @@ struct tally_facts {
 struct customer_facts {
   int64_t expected, told; /* notices */
   bool differs;
+  bool unsure; /* an id was used again: nobody else knows whether its opening was to be told */
   int32_t moving;
 };
 

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "audit_internal.h"
+#include "expiry.h"
 #include "money.h"
 
 /* ---- tallies ---- */
@@ -66,6 +67,7 @@ struct step_facts { /* of a reservation, as notify sees it */
   int32_t revision;
   enum status status;
   bool seen;
+  int64_t at;
 };
 
 /* What a notice tells: a step of a reservation, or that a command was refused. */
@@ -108,6 +110,7 @@ static void add_notice(struct auditor *auditor, const struct audit_event *event,
   struct customer_facts customer;
   struct str key = customer_key(auditor, customer_id);
   audit_load(auditor, key, &customer, sizeof customer);
+  if (customer.unsure) return;
   int64_t number = told ? customer.told++ : customer.expected++;
   bool fits = customer.differs || pair(auditor, customer_id, number, notice_print(subject));
   customer.differs |= !fits; /* one that is missing shifts all that follow: said once */
@@ -142,16 +145,32 @@ static void refusal_to_tell(struct auditor *auditor, const struct audit_event *e
              &(struct subject){.reservation = refused->reservation_id, .place = refused->place});
 }
 
+/* Whether notify tells the opening of an id that is used again depends on whether its row of the
+ * first had left: no notice to that customer is judged from there on. */
+static void be_unsure(struct auditor *auditor, struct str customer_id) {
+  struct customer_facts customer;
+  struct str key = customer_key(auditor, customer_id);
+  audit_load(auditor, key, &customer, sizeof customer);
+  customer.unsure = true;
+  customer.expected = customer.told = 0;
+  audit_save(auditor, key, &customer, sizeof customer);
+}
+
 static void step_to_tell(struct auditor *auditor, const struct audit_event *event) {
   const struct status_changed *changed = event->value.value;
   struct step_facts last;
   struct str parts[] = {changed->customer_id, changed->reservation_id},
              key = audit_key(auditor, ROW_STEP, parts, 2);
   audit_load(auditor, key, &last, sizeof last);
+  bool named = audit_id_of(changed->reservation_id).size < changed->reservation_id.size;
+  if (named || (last.seen && changed->opened_at > last.at + EXPIRY_WINDOW_MS))
+    be_unsure(auditor, changed->customer_id);
   if (last.seen && changed->revision <= last.revision) return; /* a reset says it again */
   bool same = last.seen && changed->status == last.status;
-  last =
-      (struct step_facts){.revision = changed->revision, .status = changed->status, .seen = true};
+  last = (struct step_facts){.revision = changed->revision,
+                             .status = changed->status,
+                             .seen = true,
+                             .at = event->record->timestamp};
   audit_save(auditor, key, &last, sizeof last);
   if (same) return; /* deferred again: not told */
   add_notice(auditor, event, false, changed->customer_id,

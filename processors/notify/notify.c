@@ -34,11 +34,10 @@ static void call(struct context *context, struct str key, const struct notice *n
   call_world(context, key);
 }
 
-/* The ledger has decided where it goes on; that it is asked for again says only who asks. */
-static bool is_another(const struct expiry_turn *expiry, int64_t settled_at,
-                       const struct status_changed *changed) {
-  return expiry_is_another(settled_at, changed->opened_at) &&
-         (changed->revision > 0 || expiry_believes(expiry, changed->opened_at));
+/* Another reservation under an id that was used before: it was opened after this one settled, and
+ * the ledger has taken it, as it goes on. At its opening nobody has. */
+static bool is_another(int64_t settled_at, const struct status_changed *changed) {
+  return changed->revision > 0 && settled_at != 0 && changed->opened_at > settled_at;
 }
 
 /* A reset of another filter says steps again: what is not above the last was told. And who is told
@@ -50,7 +49,7 @@ static bool is_new(struct expiry_turn *expiry, const struct event *event) {
   struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 2);
   const struct notice_sent *sent = row_get(context, &notify_rows[ROW_SENT], key);
   if (changed->revision == 0) expiry_see(expiry, event->time);
-  if (sent && is_another(expiry, sent->settled_at, changed)) sent = NULL;
+  if (sent && is_another(sent->settled_at, changed)) sent = NULL;
   if (sent && changed->revision <= sent->revision && !MUTANT("notice-repeated")) return false;
   if (!sent && expiry_has_gone(expiry, event->time, changed->opened_at))
     return false; /* it was told, and its row has gone */

@@ -473,11 +473,13 @@ static void gone(struct context *context, struct str key, int64_t at) {
     row_delete(context, &payment_rows[ROW_LEDGER], key);
 }
 
-/* It is about another reservation than the row's: the id is used again, a window after the row
- * settled. Where the time of an opening is not believed, none of both is sure. */
+static int64_t settled_at(const struct ledger *row) {
+  return is_settled(row->state) ? row->settled_at : 0;
+}
+
+/* It is about another reservation than the row's: the id is used again. */
 static bool is_about_another(const struct turn *turn) {
-  const struct ledger *row = &turn->row;
-  return expiry_is_another(is_settled(row->state) ? row->settled_at : 0, turn->event->time);
+  return expiry_is_another(settled_at(&turn->row), turn->event->time);
 }
 
 /* The places of its commands go on, so that none of them is taken twice. */
@@ -509,7 +511,7 @@ static bool is_too_late(const struct turn *turn) {
   return turn->event->time - (likely ? row->settled_at : row->opened_at) > EXPIRY_WINDOW_MS;
 }
 
-/* A hold for an opening that was not believed, or has ended since, goes back. */
+/* A hold for an opening that was refused, as its id was not free for sure, goes back. */
 static enum ledger_action action_of(const struct turn *turn) {
   enum ledger_input input = input_of(turn->event, &turn->row);
   if (is_about_another(turn)) {
@@ -526,7 +528,7 @@ static void decide(struct turn *turn, struct expiry_turn *expiry) {
   if (turn->event->type == RECORD_OPEN_RESERVATION) expiry_see(expiry, turn->event->time);
   if (was_decided(turn, known != NULL)) return;
   bool opens = turn->event->type == RECORD_OPEN_RESERVATION;
-  if (opens && is_about_another(turn) && expiry_believes(expiry, turn->event->time))
+  if (opens && expiry_is_free(expiry, settled_at(&turn->row), turn->event->time))
     begin_anew(&turn->row);
   if (is_too_old(expiry, turn->event, known != NULL)) {
     refuse_too_old(turn);
@@ -536,7 +538,8 @@ static void decide(struct turn *turn, struct expiry_turn *expiry) {
   if (!has_changed(known, &turn->row)) return;
   bool rests = is_settled(turn->row.state) && (!known || known->state != turn->row.state);
   if (rests) {
-    turn->row.settled_at = expiry_note(expiry, turn->row_key, turn->event->time);
+    int64_t time = expiry_step_time(turn->event->time, turn->row.opened_at);
+    turn->row.settled_at = expiry_note(expiry, turn->row_key, time);
   }
   row_put(turn->context, &payment_rows[ROW_LEDGER], turn->row_key, &turn->row);
 }

@@ -132,17 +132,26 @@ bool expiry_has_gone(struct expiry_turn *turn, int64_t time, int64_t opened_at) 
 
 /* ---- an id that is used again ---- */
 
-bool expiry_is_another(int64_t settled_at, int64_t opened_at) {
+static bool is_after(int64_t settled_at, int64_t opened_at, int64_t by) {
   if (MUTANT("id-stays-taken")) return false;
-  return settled_at != 0 && opened_at - EXPIRY_WINDOW_MS > settled_at;
+  return settled_at != 0 && opened_at - by > settled_at;
+}
+
+bool expiry_may_be_another(int64_t settled_at, int64_t opened_at) {
+  return is_after(settled_at, opened_at, EXPIRY_WINDOW_MS - EXPIRY_SLACK_MS);
+}
+
+bool expiry_is_another(int64_t settled_at, int64_t opened_at) {
+  return is_after(settled_at, opened_at, EXPIRY_WINDOW_MS);
+}
+
+bool expiry_is_free(const struct expiry_turn *turn, int64_t settled_at, int64_t opened_at) {
+  return is_after(settled_at, opened_at, EXPIRY_WINDOW_MS + EXPIRY_SLACK_MS) &&
+         opened_at <= turn->row.latest;
 }
 
 int64_t expiry_step_time(int64_t at, int64_t opened_at) {
   return at > opened_at ? at : opened_at;
-}
-
-bool expiry_believes(const struct expiry_turn *turn, int64_t time) {
-  return time <= turn->row.latest;
 }
 
 /* ---- the queue ---- */

@@ -6,8 +6,7 @@
  * and a slack past its last step. Who comes again within the window finds the row; what is older
  * than the window and finds none is refused, never taken for new. The slack is longer than the
  * longest outage between two filters, so that what one filter still accepts finds its rows in the
- * next. An opening more than a window after the last step is another's under the same id, whether
- * the row has gone or not.
+ * next. By then its id is free, whether the row has gone or not.
  *
  * No clock is believed by itself. An opening that is more than a day ahead of the partition's time
  * is a doubt, and changes nothing. Doubts are believed once a hundred in a row were ahead, for half
@@ -96,19 +95,23 @@ void expiry_missed(struct expiry_turn *turn);
  * the row keeps as its time: at, or the partition's time where that is later. */
 int64_t expiry_note(struct expiry_turn *turn, struct str row_key, int64_t at);
 
-/* Opened more than a window after the row of its id has settled, so it is another's: an id may be
- * used again then, whether or not the row has left the store. settled_at as expiry_note returned
- * it; 0: it has not settled. Opening and settling have the same times in every filter, so all
- * filters agree. */
-bool expiry_is_another(int64_t settled_at, int64_t opened_at);
-
 /* The time of a step that settles what was opened then: by the clocks of hosts and broker it may
  * lie before the opening, and its own next step would be taken for another's. */
 int64_t expiry_step_time(int64_t at, int64_t opened_at);
 
-/* The partition's time has come there. What an opening changes for others has to be believed, as
- * its time may be of a wrong clock; to be asked after expiry_see. */
-bool expiry_believes(const struct expiry_turn *turn, int64_t time);
+/* An id that is used again. A row settles at the same time in every filter, but for what it was
+ * raised by: so two filters may differ by a slack in what they say of an opening. settled_at as
+ * expiry_note returned it; 0: it has not settled.
+ *
+ * may_be: some filter may take the opening for another reservation's. is: it came more than a
+ * window after, so it is another's, whether or not the row has left the store. */
+bool expiry_may_be_another(int64_t settled_at, int64_t opened_at);
+bool expiry_is_another(int64_t settled_at, int64_t opened_at);
+
+/* The id is free: the opening came more than a window and a slack after, and the partition's time
+ * has come there too, as that of the opening may be of a wrong clock. To be asked after
+ * expiry_see. */
+bool expiry_is_free(const struct expiry_turn *turn, int64_t settled_at, int64_t opened_at);
 
 /* Gives up to a few rows whose time has come to gone(), which deletes the row if that step was its
  * last, and keeps what has changed. Every decision ends with it. */

@@ -54,6 +54,7 @@ static enum reason check_hold(struct context *context, const struct stock_level 
 
 /* A hold that is not held any more has settled: its row goes later. */
 static void put_hold(struct expiry_turn *expiry, struct str key, struct hold *hold, int64_t time) {
+  time = expiry_step_time(time, hold->requested_at);
   hold->settled_at = hold->state == HOLD_STATE_HELD ? 0 : expiry_note(expiry, key, time);
   row_put(expiry->context, &stock_check_rows[ROW_HOLD], key, hold);
 }
@@ -67,10 +68,6 @@ static void refuse_hold(struct context *context, const struct request_hold *requ
   emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_REFUSED, &answer);
 }
 
-static bool is_another(const struct expiry_turn *expiry, int64_t settled_at, int64_t time) {
-  return expiry_is_another(settled_at, time) && expiry_believes(expiry, time);
-}
-
 static void request_hold(struct expiry_turn *expiry, const struct event *event) {
   struct context *context = expiry->context;
   const struct request_hold *request = event->value;
@@ -78,10 +75,14 @@ static void request_hold(struct expiry_turn *expiry, const struct event *event) 
   struct str key =
       hold_key(context, request->item_id, request->reservation_id, request->content_hash);
   const struct hold *known = row_get(context, &stock_check_rows[ROW_HOLD], key);
-  if (known && is_another(expiry, known->settled_at, event->time)) known = NULL;
+  bool is_free = known && expiry_is_free(expiry, known->settled_at, event->time);
+  bool is_doubted = known && !is_free && expiry_may_be_another(known->settled_at, event->time);
+  if (is_free || is_doubted) known = NULL;
   if (known && !(MUTANT("refused-hold-tried-again") && known->state == HOLD_STATE_REFUSED))
     return; /* a repeat: it was answered, whatever became of it since */
-  if (!known && expiry_is_old(expiry, event->time)) { /* its row may have gone */
+  /* Its row may have gone, or its id is not free for sure: then the ledger may be surer, and it
+   * waits for an answer. */
+  if (is_doubted || (!known && expiry_is_old(expiry, event->time))) {
     refuse_hold(context, request, REASON_TOO_OLD);
     return;
   }
@@ -90,7 +91,8 @@ static void request_hold(struct expiry_turn *expiry, const struct event *event) 
   struct seat_list seats;
   enum reason reason = check_hold(context, item, request, &seats);
   if (reason != REASON_NONE) {
-    struct hold refused = {.state = HOLD_STATE_REFUSED, .reason = reason};
+    struct hold refused = {
+        .state = HOLD_STATE_REFUSED, .reason = reason, .requested_at = event->time};
     put_hold(expiry, key, &refused, event->time);
     refuse_hold(context, request, reason);
     return;
@@ -99,7 +101,8 @@ static void request_hold(struct expiry_turn *expiry, const struct event *event) 
   changed.held += request->quantity;
   seats_mark(context, item, &seats, 'x');
   put_item(context, &changed);
-  struct hold hold = {.state = HOLD_STATE_HELD, .quantity = request->quantity};
+  struct hold hold = {
+      .state = HOLD_STATE_HELD, .quantity = request->quantity, .requested_at = event->time};
   hold.seats.count = seats.count;
   hold.seats.items = seats.items;
   put_hold(expiry, key, &hold, event->time);
@@ -243,7 +246,9 @@ static void receive_stock(struct expiry_turn *expiry, const struct event *event)
   struct str parts[] = {command->item_id, command->receipt_id};
   struct str key = row_key(context, &stock_check_rows[ROW_RECEIPT], parts, 2);
   const struct receipt *counted = row_get(context, &stock_check_rows[ROW_RECEIPT], key);
-  if (counted && is_another(expiry, counted->settled_at, event->time)) counted = NULL;
+  bool is_free = counted && expiry_is_free(expiry, counted->settled_at, event->time);
+  bool is_doubted = counted && !is_free && expiry_is_another(counted->settled_at, event->time);
+  if (is_free || is_doubted) counted = NULL;
   const struct stock_level *known =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (!known) {
@@ -254,6 +259,11 @@ static void receive_stock(struct expiry_turn *expiry, const struct event *event)
                    REFUSAL_NOT_COUNTED, "the item has named seats: there are no units to receive");
   } else if (counted && !MUTANT("receipt-counted-twice")) {
     return; /* the same receipt again */
+  } else if (is_doubted) {
+    refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
+                   REFUSAL_ID_REUSED,
+                   "a receipt of that id was counted long ago, and it is not sure that the id is "
+                   "free again: send it under another id");
   } else if (expiry_is_old(expiry, event->time)) {
     refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
                    REFUSAL_TOO_OLD, "it lay for longer than receipts are remembered");

@@ -26,7 +26,7 @@ static void take(struct expiry_turn *expiry, const struct event *event) {
   struct str parts[] = {outcome->item_id, outcome->reservation_id};
   struct str key = row_key(context, &tally_rows[ROW_ENTRY], parts, 2);
   const struct tally_entry *known = row_get(context, &tally_rows[ROW_ENTRY], key);
-  if (known && expiry_is_another(known->settled_at, outcome->opened_at)) known = NULL;
+  if (known && outcome->opened_at > known->settled_at) known = NULL; /* its id is used again */
   if (known && outcome->revision <= known->revision && !MUTANT("tally-counts-repeats")) return;
   expiry_see(expiry, outcome->opened_at);
   if (!known && expiry_has_gone(expiry, event->time, outcome->opened_at))

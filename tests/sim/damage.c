@@ -109,8 +109,10 @@ void damage_choose(struct sim *sim) {
 }
 
 static void make_changelog_again(struct sim *sim, const char *topic) {
-  for (int32_t p = 0; p < sim->partitions; p++)
+  for (int32_t p = 0; p < sim->partitions; p++) {
+    sim->damage.ends[p] = memory_end(sim->cluster, topic, p);
     sim->damage.lost |= memory_read(sim->cluster, topic, p, 0) != NULL;
+  }
   sim_tell(sim, "%s is deleted and made again", topic);
   memory_topic_recreate(sim->cluster, topic, false);
 }
@@ -165,6 +167,18 @@ bool damage_ends(struct sim *sim, int f) {
 
 bool damage_is_unseen(const struct sim *sim) {
   return sim->damage.lost && !sim->filters[sim->damage.filter].seen;
+}
+
+/* What a dead process left in the new topic reaches as far as the lost one did: offsets say nothing
+ * of that, and the operator, who knows, takes the way out. */
+bool damage_is_hidden(struct sim *sim) {
+  struct damage *damage = &sim->damage;
+  const char *topic = sim->filters[damage->filter].processor.changelog;
+  bool hidden = false;
+  for (int32_t p = 0; p < sim->partitions; p++)
+    hidden |= damage->ends[p] && memory_end(sim->cluster, topic, p) >= damage->ends[p];
+  if (hidden) damage_ends(sim, damage->filter);
+  return hidden;
 }
 
 bool damage_is_for_ever(const struct sim *sim) {

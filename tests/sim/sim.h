@@ -109,11 +109,12 @@ enum damage_kind {
 
 struct damage { /* of a run */
   enum damage_kind kind;
-  int filter;   /* that it is meant for */
-  bool stopped; /* its filter does not run then */
-  int64_t at;   /* tick */
-  bool done;    /* it has happened */
-  bool lost;    /* and what was committed went with it: the filter must end */
+  int filter;      /* that it is meant for */
+  bool stopped;    /* its filter does not run then */
+  int64_t at;      /* tick */
+  bool done;       /* it has happened */
+  bool lost;       /* and what was committed went with it: the filter must end */
+  int64_t ends[8]; /* of the partitions of the changelog that was lost */
 };
 
 struct sim {
@@ -205,6 +206,7 @@ bool damage_turn(struct sim *sim); /* true: the operator did something */
 /* The filter has ended with 78: true if it is right to. */
 bool damage_ends(struct sim *sim, int filter);
 bool damage_is_unseen(const struct sim *sim);
+bool damage_is_hidden(struct sim *sim);
 
 /* Records are gone that are in no other topic. */
 bool damage_is_for_ever(const struct sim *sim);

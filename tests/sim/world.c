@@ -202,7 +202,10 @@ static void check_damage(struct sim *sim) {
   if (sim->failed || !damage_is_unseen(sim)) return;
   filter_stop(sim, sim->damage.filter);
   settle(sim);
-  if (!sim->failed && damage_is_unseen(sim))
+  if (sim->failed || !damage_is_unseen(sim)) return;
+  if (damage_is_hidden(sim))
+    settle(sim);
+  else
     sim_fail(sim, "%s goes on although its changelog was made again",
              sim->filters[sim->damage.filter].processor.name);
 }
