@@ -12,16 +12,19 @@ PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson libcrypto
 WARNINGS := -Wall -Wextra -Wconversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
   -Wno-format-truncation # messages are bounded on purpose
 # -isystem: warnings are for our code, not for the libraries' headers.
-CPPFLAGS += -D_GNU_SOURCE -Itests/lib -Iprocessors -Iprocessors/holdfast -I$(BUILD)/gen -Iprocessors/runtime $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
+CPPFLAGS += -D_GNU_SOURCE -Iprocessors -I$(BUILD) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
 # The sanitizers have an allocator of their own.
 ALLOCATOR := $(if $(findstring -fsanitize,$(EXTRA_CFLAGS)),,-ljemalloc)
 LDLIBS := $(EXTRA_OBJECTS) $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lxxhash -lpthread
 
-FILTERS := $(patsubst processors/%/main.c,%,$(filter-out processors/runtime/% processors/holdfast/%,$(wildcard processors/*/main.c)))
-NOT_LIBRARY := processors/runtime/filter.c
-RUNTIME := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(NOT_LIBRARY),$(wildcard processors/runtime/*.c))) $(BUILD)/gen/records.o
+FILTERS := $(patsubst processors/%/main.c,%,$(filter-out processors/holdfast/%,$(wildcard processors/*/main.c)))
+MAIN := processors/runtime/main/filter.c
+RUNTIME_SOURCES := $(filter-out $(MAIN),$(wildcard processors/runtime/*/*.c))
+RUNTIME := $(patsubst %.c,$(BUILD)/%.o,$(RUNTIME_SOURCES)) $(BUILD)/gen/records.o
+AUDITOR_SOURCES := $(wildcard processors/auditor/*.c)
+AUDITOR := $(patsubst %.c,$(BUILD)/%.o,$(AUDITOR_SOURCES))
 filter_objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard processors/$(1)/*.c))
 ALL_FILTER_OBJECTS := $(foreach f,$(FILTERS),$(call filter_objects,$(f)))
 symbol = $(subst -,_,$(1))
@@ -51,7 +54,7 @@ $(BUILD)/gen/records.c $(BUILD)/gen/sample_records.c: $(BUILD)/gen/.made
 
 $(BUILD)/gen/processors.c: $(foreach f,$(FILTERS),processors/$(f)/main.c) Makefile
 	@mkdir -p $(BUILD)/gen
-	@{ echo '/* Made by the Makefile: every filter that the build found. */'; echo '#include "processors.h"'; \
+	@{ echo '/* Made by the Makefile: every filter that the build found. */'; echo '#include "runtime/contract/processors.h"'; \
 	   for f in $(call symbol,$(FILTERS)); do echo "extern const struct processor $$f;"; done; \
 	   echo 'const struct processor *const all_processors[] = {'; for f in $(call symbol,$(FILTERS)); do echo "  &$$f,"; done; echo '  NULL};'; } > $@
 
@@ -64,7 +67,7 @@ $(BUILD)/%.o: %.c $(BUILD)/gen/.made
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/gen/.made
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
-$(BUILD)/filters/%.o: processors/runtime/filter.c $(BUILD)/gen/.made
+$(BUILD)/filters/%.o: $(MAIN) $(BUILD)/gen/.made
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -DHOLDFAST_PROCESSOR=$(call symbol,$*) -c $< -o $@
 
@@ -75,7 +78,7 @@ $(BUILD)/bin/$(1): $(BUILD)/filters/$(1).o $(call filter_objects,$(1)) $(RUNTIME
 endef
 $(foreach f,$(FILTERS),$(eval $(call filter_rule,$(f))))
 
-$(BUILD)/bin/holdfast: $(call filter_objects,holdfast) $(ALL_FILTER_OBJECTS) $(BUILD)/gen/processors.o $(RUNTIME)
+$(BUILD)/bin/holdfast: $(call filter_objects,holdfast) $(AUDITOR) $(ALL_FILTER_OBJECTS) $(BUILD)/gen/processors.o $(RUNTIME)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
@@ -88,16 +91,14 @@ $(BUILD)/bin/provider-simulator: $(BUILD)/tests/lib/provider-simulator.o
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
 TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simulator.c,$(wildcard tests/lib/*.c)))
-AUDITOR_SOURCES := audit_facts.c audit_openings.c audit_commands.c audit_stock.c audit_told.c audit_books.c audit_judge.c place.c
-AUDITOR := $(patsubst %.c,$(BUILD)/processors/holdfast/%.o,$(AUDITOR_SOURCES))
 BOOK_READER := $(addprefix $(BUILD)/processors/holdfast/,audit_provider.o view_client.o)
 FILE_READERS := $(addprefix $(BUILD)/processors/holdfast/,topic_file.o script.o wait.o)
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BOOK_READER) $(FILE_READERS) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # The simulator has objects of its own: the deliberately broken versions are compiled into them alone.
-SIM_SOURCES := $(wildcard tests/sim/*.c) $(addprefix processors/holdfast/,$(AUDITOR_SOURCES)) $(filter-out $(NOT_LIBRARY) processors/runtime/kafka_% processors/runtime/log_kafka.c processors/runtime/filter_main.c $(addprefix processors/runtime/,owners.c listener.c health.c http.c fan_out.c),$(wildcard processors/runtime/*.c)) \
-  $(filter-out %/main.c,$(foreach f,$(FILTERS),$(wildcard processors/$(f)/*.c))) $(foreach f,$(FILTERS),processors/$(f)/main.c)
+SIM_SOURCES := $(wildcard tests/sim/*.c) $(AUDITOR_SOURCES) $(filter-out processors/runtime/kafka/% processors/runtime/main/% processors/runtime/http/%,$(RUNTIME_SOURCES)) processors/runtime/http/calls.c \
+  $(foreach f,$(FILTERS),$(wildcard processors/$(f)/*.c))
 SIM_OBJECTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(SIM_SOURCES)) $(BUILD)/gen/records.o $(BUILD)/gen/processors.o
 $(BUILD)/sim/%.o: %.c $(BUILD)/gen/.made
 	@mkdir -p $(dir $@)
@@ -172,7 +173,7 @@ schema-check: ## refuse schemas that would make a past version unreadable
 schema-release: ## add changed schemas to avro/history as their next version
 	$(PYTHON) scripts/codegen release avro
 
-SOURCES := $(wildcard processors/*/*.[ch] tests/*/*.[ch])
+SOURCES := $(wildcard processors/*/*.[ch] processors/runtime/*/*.[ch] tests/*/*.[ch])
 format: ## lay the sources out with clang-format
 	@clang-format-14 -i $(SOURCES)
 

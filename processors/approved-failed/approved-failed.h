@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_APPROVED_FAILED_H
 #define HOLDFAST_APPROVED_FAILED_H
 
-#include "processor.h"
-#include "records.h"
+#include "runtime/contract/processor.h"
+#include "gen/records.h"
 
 enum { TO_OUTCOMES, TO_STOCK, TO_EVENTS };
 

@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_CATALOG_H
 #define HOLDFAST_CATALOG_H
 
-#include "processor.h"
-#include "records.h"
+#include "runtime/contract/processor.h"
+#include "gen/records.h"
 
 enum { ROW_ITEM, ROW_SEATS };
 

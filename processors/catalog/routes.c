@@ -1,6 +1,6 @@
 /* The questions that catalog answers. */
 #include "catalog.h"
-#include "view.h"
+#include "runtime/contract/view.h"
 
 static json_t *item_json(const struct view *view, const struct stock_level *item) {
   json_t *json = view_json(view, &catalog_rows[ROW_ITEM], item);

@@ -2,7 +2,7 @@
 
 #include <xxhash.h>
 
-#include "back_off.h"
+#include "runtime/contract/back_off.h"
 #include "charge.h"
 
 static struct str key_of(struct context *context) {

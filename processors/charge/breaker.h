@@ -12,8 +12,8 @@
 #ifndef HOLDFAST_BREAKER_H
 #define HOLDFAST_BREAKER_H
 
-#include "processor.h"
-#include "records.h"
+#include "runtime/contract/processor.h"
+#include "gen/records.h"
 
 #define BREAKER_NAME "payment-provider"
 /* Calls, at most 63. Calls that were made together end in the order of how long they took, so the

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "back_off.h"
+#include "runtime/contract/back_off.h"
 #include "breaker.h"
-#include "mutant.h"
+#include "runtime/base/mutant.h"
 
 int64_t charge_back_off(int32_t attempts) {
   return back_off(500, 30000, attempts);

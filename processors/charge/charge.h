@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_CHARGE_H
 #define HOLDFAST_CHARGE_H
 
-#include "expiry.h"
-#include "records.h"
+#include "runtime/contract/expiry.h"
+#include "gen/records.h"
 
 /* What a call came to. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is
  * asked again by its key. */

@@ -3,7 +3,7 @@
 #ifndef HOLDFAST_CHARGE_JUDGE_H
 #define HOLDFAST_CHARGE_JUDGE_H
 
-#include "calls.h"
+#include "runtime/contract/calls.h"
 #include "charge.h"
 
 /* APPROVED, DECLINED, NOT_MADE or LOST; whether it was slow is not said. */

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "calls.h"
+#include "runtime/contract/calls.h"
 #include "charge.h"
 #include "judge.h"
-#include "logging.h"
+#include "runtime/base/logging.h"
 
 #define ANSWER_MAX 4096
 #define URL_MAX 600

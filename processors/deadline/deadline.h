@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_DEADLINE_H
 #define HOLDFAST_DEADLINE_H
 
-#include "processor.h"
-#include "records.h"
+#include "runtime/contract/processor.h"
+#include "gen/records.h"
 
 extern const struct row_kind deadline_rows[];
 

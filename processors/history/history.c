@@ -2,7 +2,7 @@
  * is not above is not new. */
 #include "history.h"
 
-#include "mutant.h"
+#include "runtime/base/mutant.h"
 
 #define STEPS_MAX \
   100 /* of a timeline: what a provider's long outage adds must not grow a row without end */

@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_HISTORY_H
 #define HOLDFAST_HISTORY_H
 
-#include "expiry.h"
-#include "records.h"
+#include "runtime/contract/expiry.h"
+#include "gen/records.h"
 
 enum { ROW_RESERVATION = EXPIRY_ROWS, ROW_OWNER, ROW_CUSTOMER };
 

@@ -1,6 +1,6 @@
 /* The questions that history answers. */
 #include "history.h"
-#include "view.h"
+#include "runtime/contract/view.h"
 
 static json_t *reservation_json(const struct view *view, const struct reservation_view *row) {
   json_t *json = view_json(view, &history_rows[ROW_RESERVATION], row);

@@ -9,16 +9,16 @@
 
 #include "audit_provider.h"
 #include "audit_stores.h"
-#include "auditor.h"
-#include "clock.h"
+#include "auditor/auditor.h"
+#include "runtime/base/clock.h"
 #include "commands.h"
-#include "json.h"
-#include "kafka_admin.h"
-#include "kafka_io.h"
-#include "money.h"
-#include "recovery.h"
+#include "runtime/record/json.h"
+#include "runtime/kafka/admin.h"
+#include "runtime/kafka/io.h"
+#include "runtime/contract/money.h"
+#include "runtime/core/recovery.h"
 #include "spill.h"
-#include "store.h"
+#include "runtime/store/store.h"
 
 #define CACHE_BYTES ((size_t)64 << 20)
 #define PROGRESS_MS 2000

@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
-#include "avro_binary.h"
-#include "line.h"
+#include "runtime/record/binary.h"
+#include "runtime/record/line.h"
 #include "view_client.h"
 
 #define COLUMNS_MAX 64

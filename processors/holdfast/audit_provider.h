@@ -3,8 +3,8 @@
 #ifndef HOLDFAST_AUDIT_PROVIDER_H
 #define HOLDFAST_AUDIT_PROVIDER_H
 
-#include "auditor.h"
-#include "log.h"
+#include "auditor/auditor.h"
+#include "runtime/log/log.h"
 
 #define PROVIDER_CURSOR_MAX 256
 

@@ -7,8 +7,8 @@
 #include <sysexits.h>
 
 #include "fold.h"
-#include "processors.h"
-#include "store.h"
+#include "runtime/contract/processors.h"
+#include "runtime/store/store.h"
 
 #define CACHE_BYTES ((size_t)32 << 20)
 

@@ -2,8 +2,8 @@
 #ifndef HOLDFAST_AUDIT_STORES_H
 #define HOLDFAST_AUDIT_STORES_H
 
-#include "auditor.h"
-#include "options.h"
+#include "auditor/auditor.h"
+#include "runtime/base/options.h"
 
 /* Every store under directory (<filter>-<slot>), also while its filter runs: as it stands at this
  * moment. *compared: stores that are equal. False: the failure is set. */

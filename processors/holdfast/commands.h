@@ -2,7 +2,7 @@
 #ifndef HOLDFAST_COMMANDS_H
 #define HOLDFAST_COMMANDS_H
 
-#include "options.h"
+#include "runtime/base/options.h"
 
 int topics_command(int argc, char **argv);
 int send_command(int argc, char **argv);

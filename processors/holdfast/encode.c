@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "clock.h"
+#include "runtime/base/clock.h"
 #include "commands.h"
-#include "line.h"
+#include "runtime/record/line.h"
 #include "script.h"
 
 static const struct option_desc encode_options[] = {

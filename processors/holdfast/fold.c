@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <sysexits.h>
 
-#include "kafka_io.h"
+#include "runtime/kafka/io.h"
 
 #define FLUSH_CHANGES 5000
 

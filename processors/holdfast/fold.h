@@ -2,9 +2,9 @@
 #ifndef HOLDFAST_FOLD_H
 #define HOLDFAST_FOLD_H
 
-#include "log.h"
-#include "options.h"
-#include "store.h"
+#include "runtime/log/log.h"
+#include "runtime/base/options.h"
+#include "runtime/store/store.h"
 
 /* Of one partition, from its beginning up to the offset `until`, as rows of into_partition. */
 bool fold_topic(const struct options *options, const char *topic, int32_t partition, int64_t until,

@@ -2,7 +2,7 @@
 #ifndef HOLDFAST_GROUP_H
 #define HOLDFAST_GROUP_H
 
-#include "kafka_admin.h"
+#include "runtime/kafka/admin.h"
 
 /* --wait, for a table of options: the patience. */
 #define GROUP_WAIT_OPTION                                                               \

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "processors.h"
-#include "recovery.h"
+#include "runtime/contract/processors.h"
+#include "runtime/core/recovery.h"
 
 #define PARTITIONS_MAX 1024
 

@@ -2,8 +2,8 @@
 #ifndef HOLDFAST_LOST_H
 #define HOLDFAST_LOST_H
 
-#include "kafka_admin.h"
-#include "processor.h"
+#include "runtime/kafka/admin.h"
+#include "runtime/contract/processor.h"
 
 /* *yes: the topic is there and something was ever written to it. False: the failure is set. */
 bool topic_has_records(struct kafka_admin *admin, const char *topic, bool *yes,

@@ -3,7 +3,7 @@
 #include <sysexits.h>
 
 #include "commands.h"
-#include "logging.h"
+#include "runtime/base/logging.h"
 
 static const struct command {
   const char *name;

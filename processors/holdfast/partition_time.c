@@ -4,14 +4,14 @@
 #include <sysexits.h>
 #include <time.h>
 
-#include "clock.h"
+#include "runtime/base/clock.h"
 #include "commands.h"
-#include "expiry.h"
+#include "runtime/contract/expiry.h"
 #include "group.h"
-#include "kafka_io.h"
-#include "kafka_rewrite.h"
+#include "runtime/kafka/io.h"
+#include "runtime/kafka/rewrite.h"
 #include "positions.h"
-#include "recovery.h"
+#include "runtime/core/recovery.h"
 #include "shadow.h"
 
 #define PARTITIONS_MAX 256

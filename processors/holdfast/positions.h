@@ -2,8 +2,8 @@
 #ifndef HOLDFAST_POSITIONS_H
 #define HOLDFAST_POSITIONS_H
 
-#include "kafka_admin.h"
-#include "processor.h"
+#include "runtime/kafka/admin.h"
+#include "runtime/contract/processor.h"
 
 /* The offset of each partition of the filter's input; only: an offset is asked of this one alone,
  * -1: of all. A time is that of the first record not before it, as 2026-11-21T14:00:00Z or as

@@ -5,9 +5,9 @@
 #include <sysexits.h>
 
 #include "commands.h"
-#include "kafka_io.h"
-#include "line.h"
-#include "records.h"
+#include "runtime/kafka/io.h"
+#include "runtime/record/line.h"
+#include "gen/records.h"
 
 static const struct option_desc read_options[] = {
     {.name = "partition",

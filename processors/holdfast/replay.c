@@ -5,12 +5,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "runtime/base/clock.h"
 #include "commands.h"
-#include "kafka_admin.h"
-#include "kafka_io.h"
-#include "line.h"
-#include "place.h"
+#include "runtime/kafka/admin.h"
+#include "runtime/kafka/io.h"
+#include "runtime/record/line.h"
+#include "auditor/place.h"
 #include "positions.h"
 #include "shadow.h"
 #include "spill.h"

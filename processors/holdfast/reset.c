@@ -3,15 +3,15 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "clock.h"
+#include "runtime/base/clock.h"
 #include "commands.h"
-#include "expiry.h"
+#include "runtime/contract/expiry.h"
 #include "fold.h"
 #include "group.h"
-#include "kafka_admin.h"
-#include "kafka_rewrite.h"
+#include "runtime/kafka/admin.h"
+#include "runtime/kafka/rewrite.h"
 #include "positions.h"
-#include "recovery.h"
+#include "runtime/core/recovery.h"
 #include "shadow.h"
 #include "spill.h"
 

@@ -6,15 +6,15 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "runtime/base/clock.h"
 #include "commands.h"
-#include "http.h"
+#include "runtime/http/server.h"
 #include "notify/notify.h"
-#include "line.h"
-#include "logging.h"
-#include "pipe.h"
-#include "processors.h"
-#include "runtime.h"
+#include "runtime/record/line.h"
+#include "runtime/base/logging.h"
+#include "runtime/memory/pipe.h"
+#include "runtime/contract/processors.h"
+#include "runtime/core/runtime.h"
 #include "script.h"
 
 #define FILTERS_MAX 32

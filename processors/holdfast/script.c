@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "line.h"
+#include "runtime/record/line.h"
 
 #define ERROR_SIZE 512
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "codec.h"
+#include "runtime/record/codec.h"
 #include "wait.h"
 
 #define SCRIPT_SIZE_MAX ((size_t)512 << 20)

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "kafka_io.h"
+#include "runtime/kafka/io.h"
 #include "script.h"
 #include "view_client.h"
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#include "kafka_io.h"
-#include "log_replay.h"
-#include "processors.h"
-#include "runtime.h"
+#include "runtime/kafka/io.h"
+#include "runtime/memory/replay.h"
+#include "runtime/contract/processors.h"
+#include "runtime/core/runtime.h"
 
 #define PATIENCE_POLLS 200
 #define POLL_MS 100

@@ -4,10 +4,10 @@
 #ifndef HOLDFAST_SHADOW_H
 #define HOLDFAST_SHADOW_H
 
-#include "options.h"
-#include "processor.h"
-#include "log.h"
-#include "store.h"
+#include "runtime/base/options.h"
+#include "runtime/contract/processor.h"
+#include "runtime/log/log.h"
+#include "runtime/store/store.h"
 
 struct shadow {
   const struct options *options; /* of Kafka */

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "commands.h"
-#include "money.h"
+#include "runtime/contract/money.h"
 #include "view_client.h"
 
 static const struct option_desc show_options[] = {{.name = "output",

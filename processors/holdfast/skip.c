@@ -5,10 +5,10 @@
 #include <sysexits.h>
 
 #include "commands.h"
-#include "kafka_admin.h"
-#include "kafka_io.h"
-#include "processors.h"
-#include "recovery.h"
+#include "runtime/kafka/admin.h"
+#include "runtime/kafka/io.h"
+#include "runtime/contract/processors.h"
+#include "runtime/core/recovery.h"
 
 #define PARTITIONS_MAX 1024
 

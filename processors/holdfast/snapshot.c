@@ -4,7 +4,7 @@
 #include <sysexits.h>
 
 #include "commands.h"
-#include "json.h"
+#include "runtime/record/json.h"
 #include "shadow.h"
 
 #define PARTITIONS_MAX 1024

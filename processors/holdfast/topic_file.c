@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "settings.h"
+#include "runtime/base/settings.h"
 
 #define ERROR_SIZE 512
 

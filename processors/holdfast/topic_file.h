@@ -2,8 +2,8 @@
 #ifndef HOLDFAST_TOPIC_FILE_H
 #define HOLDFAST_TOPIC_FILE_H
 
-#include "kafka_admin.h"
-#include "kafka_names.h"
+#include "runtime/kafka/admin.h"
+#include "runtime/kafka/names.h"
 
 #define TOPIC_SETTINGS_MAX 16
 #define TOPIC_PARTITIONS_MAX 1024

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "kafka_admin.h"
+#include "runtime/kafka/admin.h"
 #include "lost.h"
-#include "processors.h"
-#include "recovery.h"
+#include "runtime/contract/processors.h"
+#include "runtime/core/recovery.h"
 #include "topic_file.h"
 
 #define TOPICS_MAX 64

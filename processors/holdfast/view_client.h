@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "options.h"
+#include "runtime/base/options.h"
 
 /* --history-url, --catalog-url and --tally-url. */
 extern const struct option_desc view_options[];

@@ -6,7 +6,7 @@
 #ifndef HOLDFAST_WAIT_H
 #define HOLDFAST_WAIT_H
 
-#include "codec.h"
+#include "runtime/record/codec.h"
 #include "view_client.h"
 
 struct wait {

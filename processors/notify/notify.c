@@ -4,8 +4,8 @@
  * idempotency key says that it is the same. */
 #include "notify.h"
 
-#include "back_off.h"
-#include "mutant.h"
+#include "runtime/contract/back_off.h"
+#include "runtime/base/mutant.h"
 
 int64_t notice_back_off(int32_t attempts) {
   return back_off(1000, 900000, attempts);

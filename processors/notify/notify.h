@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_NOTIFY_H
 #define HOLDFAST_NOTIFY_H
 
-#include "expiry.h"
-#include "records.h"
+#include "runtime/contract/expiry.h"
+#include "gen/records.h"
 
 enum { ROW_RECIPIENT = EXPIRY_ROWS, ROW_NOTICE, ROW_SENT };
 enum { TO_NOTIFICATIONS, TO_DEAD_LETTERS };

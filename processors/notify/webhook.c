@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "calls.h"
-#include "json.h"
-#include "logging.h"
-#include "mutant.h"
+#include "runtime/contract/calls.h"
+#include "runtime/record/json.h"
+#include "runtime/base/logging.h"
+#include "runtime/base/mutant.h"
 #include "notify.h"
 
 #define ANSWER_MAX 1024 /* nobody reads it */

@@ -2,7 +2,7 @@
  * input. */
 #include "payment.h"
 
-#include "mutant.h"
+#include "runtime/base/mutant.h"
 
 #define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
 #include <xxhash.h>

@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_PAYMENT_H
 #define HOLDFAST_PAYMENT_H
 
-#include "expiry.h"
-#include "records.h"
+#include "runtime/contract/expiry.h"
+#include "gen/records.h"
 
 enum { ROW_LEDGER = EXPIRY_ROWS };
 enum { TO_CHARGE, TO_DEADLINES, TO_RESULTS };

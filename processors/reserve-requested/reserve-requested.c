@@ -2,7 +2,7 @@
  * is said about it. */
 #include "reserve-requested.h"
 
-#include "mutant.h"
+#include "runtime/base/mutant.h"
 
 #define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
 #include <xxhash.h>

@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_RESERVE_REQUESTED_H
 #define HOLDFAST_RESERVE_REQUESTED_H
 
-#include "processor.h"
-#include "records.h"
+#include "runtime/contract/processor.h"
+#include "gen/records.h"
 
 enum { TO_LEDGER, TO_STOCK, TO_EVENTS };
 

@@ -3,8 +3,8 @@
 #ifndef HOLDFAST_SEATS_H
 #define HOLDFAST_SEATS_H
 
-#include "processor.h"
-#include "records.h"
+#include "runtime/contract/processor.h"
+#include "gen/records.h"
 
 #define SEATS_CHOSEN_MAX 100 /* that are found for a reservation; no more can be named either */
 

@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_STOCK_CHECK_H
 #define HOLDFAST_STOCK_CHECK_H
 
-#include "expiry.h"
-#include "records.h"
+#include "runtime/contract/expiry.h"
+#include "gen/records.h"
 
 enum { TO_LEDGER, TO_LEVELS, TO_EVENTS };
 enum { ROW_ITEM = EXPIRY_ROWS, ROW_SEATS, ROW_HOLD, ROW_RECEIPT };

@@ -1,6 +1,6 @@
 /* The questions that tally answers. */
 #include "tally.h"
-#include "view.h"
+#include "runtime/contract/view.h"
 
 static json_t *show(const struct view *view, void *user, struct str key, const void *row) {
   (void)user;

@@ -2,8 +2,8 @@
  * is cancelled. The revision of the outcome tells a repeat from a step. */
 #include "tally.h"
 
-#include "money.h"
-#include "mutant.h"
+#include "runtime/contract/money.h"
+#include "runtime/base/mutant.h"
 
 static void add(struct context *context, const struct reservation_outcome *outcome, int sign) {
   struct str parts[] = {outcome->item_id, outcome->option};

@@ -1,8 +1,8 @@
 #ifndef HOLDFAST_TALLY_H
 #define HOLDFAST_TALLY_H
 
-#include "expiry.h"
-#include "records.h"
+#include "runtime/contract/expiry.h"
+#include "gen/records.h"
 
 enum { ROW_TALLY = EXPIRY_ROWS, ROW_ENTRY };
 enum { TO_TALLIES, TO_EVENTS };

@@ -1,5 +1,5 @@
 /* Avro's bytes as every record type, in every version ever released. */
-#include "codec.h"
+#include "runtime/record/codec.h"
 #include "fuzz.h"
 
 /* Where there is no header, the first byte chooses the version, so that no fingerprint need be

@@ -1,14 +1,14 @@
 /* Files that people write: settings (properties, topics/), scripts of commands, and the provider's
  * books as CSV. The first byte chooses which. What is refused is refused with its line and a
  * reason. */
-#include "audit_provider.h"
+#include "holdfast/audit_provider.h"
 #include "fuzz.h"
-#include "logging.h"
-#include "options.h"
-#include "script.h"
-#include "settings.h"
-#include "store.h"
-#include "topic_file.h"
+#include "runtime/base/logging.h"
+#include "runtime/base/options.h"
+#include "holdfast/script.h"
+#include "runtime/base/settings.h"
+#include "runtime/store/store.h"
+#include "holdfast/topic_file.h"
 
 #define ERROR_SIZE 512
 #define ROUNDS 2000 /* of one auditor: it remembers what it was given */

@@ -1,9 +1,9 @@
 /* What stands beside a record: its headers, places, and the metadata of a committed offset. */
-#include "avro_binary.h"
+#include "runtime/record/binary.h"
 #include "fuzz.h"
-#include "place.h"
-#include "recovery.h"
-#include "runtime_internal.h"
+#include "auditor/place.h"
+#include "runtime/core/recovery.h"
+#include "runtime/core/internal.h"
 
 static void take_headers(const uint8_t *data, size_t size) {
   struct log_record record = {0};

@@ -1,11 +1,11 @@
 /* What comes over HTTP: the questions of a view's pages, and what its other instances answer. */
-#include "fan_out.h"
+#include "runtime/http/fan_out.h"
 #include "fuzz.h"
-#include "logging.h"
-#include "pipe.h"
-#include "processors.h"
-#include "records.h"
-#include "view_internal.h"
+#include "runtime/base/logging.h"
+#include "runtime/memory/pipe.h"
+#include "runtime/contract/processors.h"
+#include "gen/records.h"
+#include "runtime/core/view_internal.h"
 
 #define SITES 3
 #define PATH_SIZE 4096

@@ -1,7 +1,7 @@
 /* Lines of JSON: of a pipe, and the commands of `holdfast send` and `encode`. */
-#include "codec.h"
+#include "runtime/record/codec.h"
 #include "fuzz.h"
-#include "line.h"
+#include "runtime/record/line.h"
 
 /* A record that JSON made is one that the codec takes, or it is too large. */
 static void survives(struct codec *codec, struct record record, struct arena *arena) {

@@ -2,7 +2,7 @@
 #ifndef HOLDFAST_FAKE_WORLD_H
 #define HOLDFAST_FAKE_WORLD_H
 
-#include "processor.h"
+#include "runtime/contract/processor.h"
 
 struct fake_world_state {
   int calls;  /* started so far, of all worlds */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "logging.h"
+#include "runtime/base/logging.h"
 
 const struct processor *find_processor(const char *name) {
   for (const struct processor *const *p = all_processors; *p; p++) {

@@ -10,11 +10,11 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
-#include "line.h"
-#include "pipe.h"
-#include "processors.h"
-#include "records.h"
-#include "runtime.h"
+#include "runtime/record/line.h"
+#include "runtime/memory/pipe.h"
+#include "runtime/contract/processors.h"
+#include "gen/records.h"
+#include "runtime/core/runtime.h"
 
 struct harness {
   struct memory_cluster *cluster;

@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "expiry.h"
+#include "runtime/contract/expiry.h"
 #include "sim.h"
-#include "text.h"
+#include "runtime/base/text.h"
 
 static int64_t sim_epoch(const struct sim *sim, const char *group) {
   for (int f = 0; f < sim->filter_count; f++) {

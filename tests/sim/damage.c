@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "recovery.h"
+#include "runtime/core/recovery.h"
 #include "sim.h"
 
 /* ---- the operator ---- */

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <ucontext.h>
 
-#include "arena.h"
+#include "runtime/base/arena.h"
 #include "sim.h"
 
 #ifdef __SANITIZE_ADDRESS__

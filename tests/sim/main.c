@@ -7,10 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "line.h"
-#include "logging.h"
-#include "pipe.h"
+#include "runtime/base/clock.h"
+#include "runtime/record/line.h"
+#include "runtime/base/logging.h"
+#include "runtime/memory/pipe.h"
 #include "sim.h"
 #include "mutants.h"
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "mutant.h"
+#include "runtime/base/mutant.h"
 
 static const struct mutant mutants[] = {
     /* the commit protocol */

@@ -7,10 +7,10 @@
 #ifndef HOLDFAST_SIM_H
 #define HOLDFAST_SIM_H
 
-#include "audit_internal.h"
-#include "log_memory.h"
-#include "processors.h"
-#include "runtime.h"
+#include "auditor/internal.h"
+#include "runtime/memory/log.h"
+#include "runtime/contract/processors.h"
+#include "runtime/core/runtime.h"
 
 #define SLOTS_MAX 3
 #define FILTERS_MAX 16

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "expiry.h"
-#include "line.h"
+#include "runtime/contract/expiry.h"
+#include "runtime/record/line.h"
 #include "sim.h"
 
 #define RESERVATIONS_MAX 48

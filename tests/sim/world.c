@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "pipe.h"
+#include "runtime/memory/pipe.h"
 #include "charge/charge.h"
-#include "expiry.h"
+#include "runtime/contract/expiry.h"
 #include "sim.h"
 
 #define SETTLE_TURNS 40000

@@ -7,10 +7,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "calls.h"
+#include "runtime/contract/calls.h"
 #include "charge/charge.h"
-#include "harness.h"
-#include "logging.h"
+#include "../lib/harness.h"
+#include "runtime/base/logging.h"
 #include "notify/notify.h"
 
 #define DEADLINE_MS 500

@@ -2,11 +2,11 @@
  * shows it twice, and names the rule that must say so. */
 #include <stdio.h>
 
-#include "auditor.h"
-#include "fake_world.h"
-#include "harness.h"
-#include "logging.h"
-#include "murmur2.h"
+#include "auditor/auditor.h"
+#include "../lib/fake_world.h"
+#include "../lib/harness.h"
+#include "runtime/base/logging.h"
+#include "runtime/base/murmur2.h"
 #include "payment/payment.h"
 #include "reserve-requested/reserve-requested.h"
 

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "audit_internal.h"
-#include "audit_provider.h"
-#include "harness.h"
-#include "store.h"
+#include "auditor/internal.h"
+#include "holdfast/audit_provider.h"
+#include "../lib/harness.h"
+#include "runtime/store/store.h"
 
 #define NOBODY (-1)
 #define T0 INT64_C(1000000)

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "charge/judge.h"
-#include "harness.h"
+#include "../lib/harness.h"
 
 #define TIMEOUT_MS 2000
 #define REQUEST_MAX 4096

@@ -4,8 +4,8 @@
 
 #include "charge/breaker.h"
 #include "charge/charge.h"
-#include "fake_world.h"
-#include "harness.h"
+#include "../lib/fake_world.h"
+#include "../lib/harness.h"
 
 static void open_charge(struct harness *h) {
   fake_world_state = (struct fake_world_state){0};

@@ -2,7 +2,7 @@
  * answered first, for ever, and an id may be used again once its reservation is forgotten. */
 #include <stdio.h>
 
-#include "harness.h"
+#include "../lib/harness.h"
 #include "payment/payment.h"
 
 #define T0 INT64_C(1000000)

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "codec.h"
-#include "json.h"
-#include "records.h"
-#include "sample_records.h"
+#include "runtime/record/codec.h"
+#include "runtime/record/json.h"
+#include "gen/records.h"
+#include "gen/sample_records.h"
 
 extern const struct schema_set sample_schemas;
 

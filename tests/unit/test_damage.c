@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "harness.h"
-#include "logging.h"
-#include "recovery.h"
+#include "../lib/harness.h"
+#include "runtime/base/logging.h"
+#include "runtime/core/recovery.h"
 
 #define INPUT "stock-requests"
 #define CHANGELOG "stock-check-changelog"

@@ -4,9 +4,9 @@
 
 #include "charge/breaker.h"
 #include "charge/charge.h"
-#include "fake_world.h"
-#include "harness.h"
-#include "logging.h"
+#include "../lib/fake_world.h"
+#include "../lib/harness.h"
+#include "runtime/base/logging.h"
 
 #define T0 INT64_C(1000000)
 #define BATCH 10

@@ -1,10 +1,10 @@
 /* A record that cannot be processed, whatever is wrong with it: a dead letter, or the end of the
  * filter with the way out; what stands before it is done, once, and what follows it goes on. */
-#include "harness.h"
+#include "../lib/harness.h"
 
 #include <sysexits.h>
 
-#include "health.h"
+#include "runtime/http/health.h"
 
 /* ---- a filter that makes too much of some records ---- */
 

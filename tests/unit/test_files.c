@@ -2,11 +2,11 @@
  * line, and nothing is cut in silence. */
 #include <stdlib.h>
 
-#include "harness.h"
-#include "script.h"
-#include "settings.h"
-#include "topic_file.h"
-#include "view_internal.h"
+#include "../lib/harness.h"
+#include "holdfast/script.h"
+#include "runtime/base/settings.h"
+#include "holdfast/topic_file.h"
+#include "runtime/core/view_internal.h"
 
 static FILE *file_of(struct str bytes) {
   FILE *file = tmpfile();

@@ -1,8 +1,8 @@
 /* Decisions of the other filters, as tables: what is said, and what comes out. */
 #include <stdio.h>
 
-#include "harness.h"
-#include "murmur2.h"
+#include "../lib/harness.h"
+#include "runtime/base/murmur2.h"
 
 struct line_of_play {
   int64_t time; /* 0: a second after the last */

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#include "log_kafka_internal.h"
-#include "logging.h"
+#include "runtime/kafka/internal.h"
+#include "runtime/base/logging.h"
 
 #define PARTITIONS 2
 #define OFFSET_FETCH 9 /* the protocol's number of the question */

@@ -1,6 +1,6 @@
 /* Notices: each step once and in order, whatever the receiver does. */
-#include "fake_world.h"
-#include "harness.h"
+#include "../lib/fake_world.h"
+#include "../lib/harness.h"
 #include "notify/notify.h"
 
 static void open_notify(struct harness *h) {

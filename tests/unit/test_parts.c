@@ -4,9 +4,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "murmur2.h"
-#include "staging.h"
+#include "../lib/harness.h"
+#include "runtime/base/murmur2.h"
+#include "runtime/core/staging.h"
 
 /* ---- store ---- */
 

@@ -1,7 +1,7 @@
 /* The ledger, cell by cell: every state and every input, against what the rules say. */
 #include <stdio.h>
 
-#include "harness.h"
+#include "../lib/harness.h"
 #include "payment/payment.h"
 
 #define T0 INT64_C(1000000)

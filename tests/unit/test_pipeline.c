@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fake_world.h"
-#include "harness.h"
-#include "logging.h"
+#include "../lib/fake_world.h"
+#include "../lib/harness.h"
+#include "runtime/base/logging.h"
 
 #define PARTITIONS 3
 #define RESERVATIONS 40

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-#include "recovery.h"
+#include "runtime/core/recovery.h"
 
 #define NOW INT64_C(1000000000)
 #define RETENTION INT64_C(86400000)

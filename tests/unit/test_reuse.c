@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "expiry.h"
-#include "fake_world.h"
-#include "harness.h"
+#include "runtime/contract/expiry.h"
+#include "../lib/fake_world.h"
+#include "../lib/harness.h"
 #include "notify/notify.h"
 
 #define DAY_MS (INT64_C(86400) * 1000)

@@ -1,0 +1,251 @@
+/* Shared by the auditor's files: audit_facts.c takes records down, audit_commands.c follows each
+ * command, audit_stock.c folds the stock, audit_told.c tallies and notices, audit_judge.c judges.
+ */
+#ifndef HOLDFAST_AUDIT_INTERNAL_H
+#define HOLDFAST_AUDIT_INTERNAL_H
+
+#include "auditor.h"
+#include "runtime/record/codec.h"
+#include "gen/records.h"
+#include "runtime/core/staging.h"
+
+#define AUDIT_ID_MAX 64
+#define RESERVATION_MAX (AUDIT_ID_MAX + 3) /* see audit_openings.c */
+#define PRINTS_MAX 12 /* revisions whose content is remembered, to tell a repeat from a change */
+
+/* Rows are these structs, as they lie in memory: they live as long as one audit. */
+
+enum audit_row {
+  ROW_FACTS = 'f',    /* reservation */
+  ROW_COMMAND = 'q',  /* partition, offset and time of a command */
+  ROW_HOLD = 'h',     /* item, reservation, content hash */
+  ROW_ANSWER = 'a',   /* partition and offset of a RequestHold */
+  ROW_ITEM = 'i',     /* item */
+  ROW_SEAT = 's',     /* item, seat: the row is there while somebody has it */
+  ROW_RECEIPT = 'r',  /* item, receipt */
+  ROW_VIEW = 'v',     /* customer, reservation */
+  ROW_SOLD = 'o',     /* item, reservation */
+  ROW_TALLY = 't',    /* item, option */
+  ROW_STEP = 'e',     /* customer, reservation */
+  ROW_TO_TELL = 'n',  /* customer, number: expected or told, until it is both */
+  ROW_CUSTOMER = 'c', /* customer */
+  ROW_MONEY = 'm',    /* charge or refund, charge key */
+  ROW_OPENINGS = 'p'  /* id of reservations */
+};
+
+struct facts {
+  int64_t content_hash; /* of the first that was opened */
+  int64_t opens, hold_requests;
+  int32_t opening_partition; /* of the command that opened it */
+  int64_t opening_offset, opening_time;
+  int32_t own_pays;         /* that the ledger was given after that */
+  int32_t unnamed_refusals; /* whose command is not to be found: an earlier version said no place */
+  int32_t revision, events_revision;
+  enum status status;
+  enum reason reason;
+  uint64_t customer; /* a hash */
+  bool opened, held, approved, payable, by_customer;
+  bool too_old;       /* refused: it lay for longer than the window */
+  int64_t settled_at; /* time of the last outcome */
+  int32_t ends;       /* outcomes that the ledger decided: APPROVED, or an end before it */
+  int32_t outcomes;   /* told on reservation-outcomes, by revision once each */
+  int32_t told_last;  /* the last revision there */
+  int32_t decided;    /* outcomes the ledger decided, CANCELLED after APPROVED too */
+  int64_t amount;
+  int32_t charges_asked, charges_answered, charges_approved;
+  int32_t refunds_asked, refunds_answered, refunds_approved;
+  int64_t deadline_at[DEADLINE_KIND_COUNT], deadline_passed[DEADLINE_KIND_COUNT]; /* 0: none */
+  uint32_t prints[PRINTS_MAX];
+  int32_t moving;     /* the round in which something about it waited */
+  int32_t last_topic; /* of the last record about it */
+  int32_t last_partition;
+  int64_t last_offset;
+};
+
+/* What a command is to its reservation, when the ledger is given it first. */
+enum command_standing {
+  STANDING_NONE, /* the ledger was not given it */
+  STANDING_OPENS,
+  STANDING_OPENS_AGAIN, /* the same Reserve */
+  STANDING_OPENS_OTHER, /* another under the same id */
+  STANDING_OWN,         /* of the customer who opened it */
+  STANDING_STRANGER,    /* of another */
+  STANDING_BEFORE       /* nobody has opened it yet */
+};
+
+struct command_facts {
+  int64_t offset, time;
+  uint64_t sender; /* a hash of the customer */
+  int32_t partition;
+  int32_t type;             /* enum record_type; -1: nobody could read it */
+  uint16_t refusals;        /* by the ledger: a bit for each enum refusal */
+  uint8_t standing, status; /* status: of the reservation when it was refused */
+  uint8_t effects;          /* how often the entrance has forwarded it or refused it */
+  bool sent;                /* it lies in reservation-commands, and the entrance has read it */
+  bool dead, has_sender;
+  bool told; /* its sender heard of its refusal */
+  uint8_t id_size;
+  char id[RESERVATION_MAX]; /* the reservation; a row ends with its last byte */
+};
+
+struct hold_facts {
+  enum hold_state state;
+  int32_t quantity;
+  uint16_t seats_size; /* the seats follow, one after another, each ended by a NUL */
+};
+#define HOLD_SEATS_MAX ((size_t)16 * 1024)
+
+struct item_facts {
+  int64_t capacity, held, sold; /* folded from what was asked and answered */
+  bool registered, seated;
+  bool level_seen;
+  int64_t level_capacity, level_held, level_sold, level_offset;
+  int32_t level_partition, moving;
+};
+
+struct view_facts {
+  bool in_events, in_view, refused;
+  int32_t events_revision, view_revision;
+  enum status events_status, view_status;
+  int64_t events_at; /* time of the last step */
+  int32_t moving;
+};
+
+struct tally_facts {
+  int64_t sold[4], table[4]; /* reservations, units, sum and its whole 10^18: as the outcomes have
+                                it, and as told */
+  int64_t offset;
+  int32_t partition, moving;
+};
+
+struct customer_facts {
+  int64_t expected, told; /* notices */
+  bool differs;
+  bool unsure; /* an id was used again: nobody else knows whether its opening was to be told */
+  int32_t moving;
+};
+
+struct order { /* of the outputs of one filter from one of its input partitions to one partition */
+  uint64_t key;
+  int64_t offset, time;
+  int number;
+  bool used;
+};
+
+struct auditor {
+  struct store *store;
+  struct staging staging;
+  struct arena arena;   /* of what is staged */
+  struct arena scratch; /* of one record */
+  struct codec *codec;
+  void (*report)(void *user, const struct audit_violation *violation);
+  void *user;
+  int64_t now;
+  int64_t latest; /* the highest time of a command */
+  int32_t round;
+  struct {
+    int64_t committed;
+    int64_t position; /* taken down up to here */
+    int64_t seen;     /* looked at up to here: what waits for its consumer too */
+  } partitions[AUDIT_TOPIC_COUNT][AUDIT_PARTITIONS_MAX];
+  bool keeps_charges;   /* to be compared with the provider's books */
+  int64_t books_as_of;  /* the books were read, and are of that time; 0: they were not */
+  bool was_reset;       /* some group was: repeats are counted, not blamed */
+  struct order *orders; /* a table, open-addressed by key */
+  size_t order_count, order_capacity;
+  struct audit_summary summary;
+};
+
+/* A record's place and content while it is taken down. */
+struct audit_event {
+  enum audit_topic topic;
+  int32_t partition;
+  const struct memory_record *record;
+  struct record value;
+};
+
+/* ---- rows ---- */
+struct str audit_key(struct auditor *auditor, enum audit_row kind, const struct str *parts,
+                     size_t count);
+
+/* Copies the row to out (zeroed where there is none) and returns its size; at most size bytes. */
+size_t audit_load(struct auditor *auditor, struct str key, void *out, size_t size);
+void audit_save(struct auditor *auditor, struct str key, const void *row, size_t size);
+void audit_drop(struct auditor *auditor, struct str key);
+void audit_flush(struct auditor *auditor);
+
+void audit_report(struct auditor *auditor, enum audit_rule rule, struct str subject,
+                  const struct audit_event *event, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* After each record that was taken down: keeps memory bounded. */
+void audit_after_record(struct auditor *auditor);
+
+struct str audit_hold_key(struct auditor *auditor, struct str item, struct str reservation,
+                          int64_t hash);
+
+/* ---- audit_commands.c ---- */
+
+/* In the order in which the auditor meets them: in reservation-commands; as the entrance's first
+ * output for it; given to the ledger, before anything else of the record is taken down but its
+ * opening; refused on payment-results; told on reservation-events. */
+void audit_command_sent(struct auditor *auditor, const struct audit_event *event, bool readable);
+void audit_command_effect(struct auditor *auditor, const struct audit_event *event,
+                          int64_t partition, int64_t offset);
+void audit_command_given(struct auditor *auditor, const struct audit_event *event,
+                         struct facts *facts);
+void audit_command_refused(struct auditor *auditor, const struct audit_event *event,
+                           struct facts *facts);
+bool audit_command_told(struct auditor *auditor, const struct audit_event *event);
+
+/* What is wrong with it, and by which rule; NULL: nothing. facts: of its reservation. gone: it lay
+ * in a topic that was made again since. */
+const char *audit_command_wrong(const struct auditor *auditor, const struct facts *facts,
+                                const struct command_facts *command, bool gone,
+                                enum audit_rule *rule);
+
+/* ---- audit_openings.c ---- */
+void audit_note_opening(struct auditor *auditor, const struct audit_event *event);
+
+/* Puts the name of its reservation in the place of the id that the record says. */
+void audit_name_opening(struct auditor *auditor, struct audit_event *event);
+struct str audit_id_of(struct str reservation);
+bool audit_was_opened_again(struct auditor *auditor, struct str reservation);
+
+/* ---- audit_stock.c ---- */
+void audit_answer(struct auditor *auditor, const struct audit_event *event);
+void audit_stock(struct auditor *auditor, const struct audit_event *event);
+
+/* ---- audit_told.c ---- */
+void audit_sold(struct auditor *auditor, const struct audit_event *event);
+void audit_tally(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_tally(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_customer(struct auditor *auditor, const struct audit_event *event);
+void audit_to_tell(struct auditor *auditor, const struct audit_event *event);
+void audit_told(struct auditor *auditor, const struct audit_event *event);
+
+/* ---- audit_books.c ---- */
+#define CHARGE_FACTS_MAX 176 /* bytes of the row */
+void audit_asked(struct auditor *auditor, const struct audit_event *event);
+void audit_heard(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_charge(struct auditor *auditor, const struct audit_event *event);
+struct str audit_charge_reservation(
+    const void *row); /* empty: nobody asked. Borrows from the row */
+
+/* facts: of its reservation. rests: nothing is on its way that would move that on. Returns the rule
+ * that is broken, with the text of how, or -1. */
+int audit_judge_charge(const struct auditor *auditor, const void *row, const struct facts *facts,
+                       bool rests, char *text, size_t size);
+
+/* ---- audit_facts.c ---- */
+
+/* A text of the record; data NULL: it has no such field. */
+struct str audit_text(const struct auditor *auditor, struct record record, struct str name);
+bool audit_is_outcome(enum status status);
+void audit_count_request(struct auditor *auditor, const struct audit_event *event);
+
+/* "topic-partition-offset". False: a timer or an answer caused it, which have no order of their
+ * own. */
+bool audit_parse_causation(struct str causation, int64_t *partition, int64_t *offset);
+
+#endif

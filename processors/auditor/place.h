@@ -1,0 +1,10 @@
+/* Where a record lies, as `causation` headers say it: "topic-partition-offset". */
+#ifndef HOLDFAST_PLACE_H
+#define HOLDFAST_PLACE_H
+
+#include "runtime/base/str.h"
+
+/* False: it is not a place. */
+bool place_parse(struct str place, int64_t *partition, int64_t *offset);
+
+#endif

@@ -1,0 +1,436 @@
+/* The loop: events of the log, recovery, and batches through the commit protocol. */
+#include "runtime/core/internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sysexits.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/logging.h"
+#include "runtime/base/mutant.h"
+
+#define DEFAULT_BATCH_RECORDS 1000
+#define BATCH_BYTES_MAX ((size_t)4 << 20)
+#define DEFAULT_CACHE_BYTES ((size_t)8 << 20)
+#define RECOVERY_WAIT_MS 10
+#define CALL_WAIT_MS 2
+#define FAR_DUE_EVERY_MS 1000
+#define PAUSE_MAX_MS 50
+
+const char *const step_names[STEP_COUNT] = {"polled",       "decided",   "settled", "state-written",
+                                            "offsets-sent", "committed", "promoted"};
+
+bool runtime_fail(struct runtime *runtime, int exit_code, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  runtime->failure.exit_code = exit_code;
+  vsnprintf(runtime->failure.text, sizeof runtime->failure.text, format, arguments);
+  va_end(arguments);
+  return false;
+}
+
+bool runtime_reached(struct runtime *runtime, enum step step) {
+  if (runtime->config.failpoint && runtime->config.failpoint(runtime->config.failpoint_user, step))
+    runtime->killed = true;
+  return runtime->killed;
+}
+
+/* ---- beginning and end ---- */
+
+static int open_topic(struct runtime *runtime, const char *name) {
+  int topic = runtime->log->class->topic(runtime->log, name);
+  if (topic < 0) runtime->failure = runtime->log->failure;
+  return topic;
+}
+
+static bool same_partitions(struct runtime *runtime, const char *name, int topic, int input) {
+  int32_t has = runtime->log->class->partition_count(runtime->log, topic),
+          needs = runtime->log->class->partition_count(runtime->log, input);
+  if (has == needs) return true;
+  return runtime_fail(runtime, EX_CONFIG,
+                      "'%s' has %" PRId32 " partitions and '%s' has %" PRId32
+                      ": they must be equal, see 'holdfast topics plan'",
+                      name, has, runtime->processor->input, needs);
+}
+
+static bool open_topics(struct runtime *runtime) {
+  const struct processor *processor = runtime->processor;
+  int input = open_topic(runtime, processor->input);
+  if (input < 0) return false;
+  runtime->input_partitions = runtime->log->class->partition_count(runtime->log, input);
+  for (size_t i = 0; processor->outputs && processor->outputs[i].topic; i++) {
+    if (i == OUTPUTS_MAX)
+      return runtime_fail(runtime, EX_SOFTWARE, "more than %d outputs", OUTPUTS_MAX);
+    const struct output *output = &processor->outputs[i];
+    runtime->output_topics[i] = open_topic(runtime, output->topic);
+    if (runtime->output_topics[i] < 0) return false;
+    if (output->table && !same_partitions(runtime, output->topic, runtime->output_topics[i], input))
+      return false;
+  }
+  if (processor->open_input &&
+      (runtime->dead_letters_topic = open_topic(runtime, "dead-letters")) < 0)
+    return false;
+  if (!processor->changelog) return true;
+  runtime->changelog_topic = open_topic(runtime, processor->changelog);
+  return runtime->changelog_topic >= 0 &&
+         same_partitions(runtime, processor->changelog, runtime->changelog_topic, input);
+}
+
+static bool open_store(struct runtime *runtime) {
+  struct runtime_config *config = &runtime->config;
+  if (!runtime->processor->rows) return true;
+  if (config->store) {
+    runtime->store = config->store;
+    return true;
+  }
+  char owner[256], error[400];
+  int exit_code;
+  snprintf(owner, sizeof owner, "%s%s of cluster %s", config->prefix ? config->prefix : "",
+           runtime->processor->name, config->cluster ? config->cluster : "none");
+  const struct store_memory memory = {
+      .cache = config->cache_bytes ? config->cache_bytes : DEFAULT_CACHE_BYTES,
+      .write_buffer = config->write_buffer_bytes};
+  runtime->store =
+      store_open(config->state_directory, owner, memory, error, sizeof error, &exit_code);
+  return runtime->store || runtime_fail(runtime, exit_code, "%s", error);
+}
+
+static bool open_world(struct runtime *runtime) {
+  if (!runtime->processor->world) return true;
+  char error[256] = "cannot reach the world";
+  runtime->world = runtime->processor->world->open(runtime->config.options, error, sizeof error);
+  return runtime->world || runtime_fail(runtime, EX_CONFIG, "%s", error);
+}
+
+static bool join(struct runtime *runtime) {
+  const struct log_class *log = runtime->log->class;
+  /* In this order: init ends what a former life left open, or the stable offset would be held back
+   * for its time-out. */
+  if (MUTANT("init-after-join") && log->join(runtime->log) == LOG_OK &&
+      log->init(runtime->log) == LOG_OK)
+    return true;
+  if (log->init(runtime->log) == LOG_OK && log->join(runtime->log) == LOG_OK) return true;
+  runtime->failure = runtime->log->failure;
+  return false;
+}
+
+static bool has_due_rows(const struct processor *processor) {
+  for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
+    if (kind->due_field) return true;
+  }
+  return false;
+}
+
+struct runtime *runtime_new(const struct runtime_config *config, struct log_failure *failure) {
+  struct runtime *runtime = xcalloc(1, sizeof *runtime);
+  runtime->config = *config;
+  runtime->processor = config->processor;
+  runtime->log = config->log;
+  if (!runtime->config.batch_records) runtime->config.batch_records = DEFAULT_BATCH_RECORDS;
+  pthread_mutex_init(&runtime->partitions_lock, NULL);
+  atomic_store(&runtime->metrics.turned_at, clock_monotonic_s());
+  runtime->codec = codec_new(&holdfast_schemas);
+  runtime->batch = xcalloc(runtime->config.batch_records, sizeof *runtime->batch);
+  if (runtime->processor->world || has_due_rows(runtime->processor))
+    runtime->timers = xcalloc(2 * runtime->config.batch_records, sizeof *runtime->timers);
+  uint64_t random;
+  if (getrandom(&random, sizeof random, 0) != sizeof random) abort();
+  snprintf(runtime->process_id, sizeof runtime->process_id, "%016" PRIx64, random);
+  if (open_topics(runtime) && open_store(runtime) && open_world(runtime) && join(runtime))
+    return runtime;
+  *failure = runtime->failure;
+  runtime_free(runtime);
+  return NULL;
+}
+
+static void release_batch(struct runtime *runtime) {
+  for (size_t i = 0; i < runtime->batch_count; i++)
+    runtime->log->class->release(runtime->log, &runtime->batch[i]);
+  runtime->batch_count = 0;
+}
+
+void runtime_free(struct runtime *runtime) {
+  if (!runtime) return;
+  release_batch(runtime);
+  if (runtime->world) runtime->processor->world->close(runtime->world);
+  runtime->log->class->close(runtime->log);
+  if (!runtime->config.store) store_close(runtime->store);
+  codec_free(runtime->codec);
+  arena_free(&runtime->arena);
+  staging_free(&runtime->staging);
+  pthread_mutex_destroy(&runtime->partitions_lock);
+  free(runtime->partitions);
+  free(runtime->batch);
+  free(runtime->calls);
+  free(runtime->timers);
+  free(runtime);
+}
+
+/* ---- one turn ---- */
+
+/* What is read again after a seek may come twice: only what follows is taken. */
+static void take_record(struct runtime *runtime, struct log_event *event, size_t *bytes) {
+  struct log_record *record = &event->record;
+  struct partition *partition = partition_find(runtime, record->partition);
+  if (!partition || partition->phase != PHASE_READY ||
+      (record->offset < partition->polled && !MUTANT("read-again-after-seek"))) {
+    runtime->log->class->release(runtime->log, record);
+    return;
+  }
+  partition->polled = record->offset + 1;
+  *bytes += record->size;
+  context_take_headers(record);
+  runtime->batch[runtime->batch_count++] = *record;
+}
+
+static bool handle_event(struct runtime *runtime, struct log_event *event, size_t *bytes) {
+  switch (event->kind) {
+    case LOG_IDLE: return true;
+    case LOG_RECORD: take_record(runtime, event, bytes); return true;
+    case LOG_ASSIGNED:
+      release_batch(runtime);
+      partitions_assign(runtime, event->partitions, event->partition_count);
+      return true;
+    case LOG_REVOKED: /* nothing is open now: what was polled and not begun belongs to the next
+                         owner */
+      release_batch(runtime);
+      partitions_revoke(runtime);
+      return true;
+    case LOG_FAILED: runtime->failure = runtime->log->failure; return false;
+  }
+  return false;
+}
+
+/* A transaction costs the broker some milliseconds however small it is, and one that follows
+ * closely on another waits for its markers: where more is coming in it is worth waiting for, as
+ * long as the last transaction took. What comes alone is not held up. */
+static int pause_left(const struct runtime *runtime) {
+  if (!runtime->batch_count) return 0;
+  int64_t since = runtime->log->class->now(runtime->log) - runtime->last_transaction_end;
+  int64_t pause = runtime->last_transaction_took;
+  if (pause > PAUSE_MAX_MS) pause = PAUSE_MAX_MS;
+  /* A clock that was set back is no reason to wait. */
+  return since >= 0 && since < pause ? (int)(pause - since) : 0;
+}
+
+/* Of a batch that is read again because of a fault in it: what follows the fault waits, so that
+ * what stands before it is decided as it was. */
+static bool ends_with_fault(const struct runtime *runtime) {
+  return runtime->batch_count && runtime->fault.found &&
+         fault_is_of(runtime, &runtime->batch[runtime->batch_count - 1]);
+}
+
+/* Step 1: up to `room` records, and no longer than something waits or is worth waiting for. */
+static bool poll_batch(struct runtime *runtime, int wait_ms, size_t room, bool *busy) {
+  size_t bytes = 0;
+  struct log_event event;
+  do {
+    runtime->log->class->poll(runtime->log, wait_ms, &event);
+    if (!handle_event(runtime, &event, &bytes)) return false;
+    if (event.kind == LOG_ASSIGNED || event.kind == LOG_REVOKED) *busy = true;
+    bool waited = wait_ms > 0;
+    wait_ms = 0;
+    if (event.kind != LOG_IDLE) continue;
+    if (!waited) wait_ms = pause_left(runtime);
+    if (!wait_ms) break;
+  } while (runtime->batch_count < room && bytes < BATCH_BYTES_MAX && !ends_with_fault(runtime));
+  return true;
+}
+
+struct timers {
+  struct runtime *runtime;
+  struct partition *partition;
+  struct timer_event *events;
+  size_t count, room;
+};
+
+static bool take_due(void *user, struct str key, int64_t due_at) {
+  struct timers *timers = user;
+  if (timers->count == timers->room) return false;
+  timers->events[timers->count++] =
+      (struct timer_event){.partition = timers->partition,
+                           .key = arena_copy(&timers->runtime->arena, key),
+                           .due_at = due_at};
+  return true;
+}
+
+/* What a clock that was wrong put years ahead nobody would look at again; now and then is often
+ * enough. A clock that is wrong at this moment makes rows due early, which harms nothing. */
+static void collect_far(struct runtime *runtime, struct partition *partition,
+                        struct timers *timers) {
+  int64_t within = runtime->processor->due_within_ms, now = runtime->batch_time;
+  bool seen = now >= partition->far_due_seen && now - partition->far_due_seen < FAR_DUE_EVERY_MS;
+  if (!within || seen) return;
+  partition->far_due_seen = now;
+  store_due(runtime->store, partition->id, now + within, INT64_MAX, take_due, timers);
+}
+
+static void collect_due(struct runtime *runtime, struct timers *timers) {
+  if (!has_due_rows(runtime->processor)) return;
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    /* Each is first in its turn: one with many due rows would leave nothing for the others. */
+    size_t place = (i + runtime->turn / 2) % runtime->partition_count;
+    struct partition *partition = &runtime->partitions[place];
+    if (partition->phase != PHASE_READY) continue;
+    timers->partition = partition;
+    collect_far(runtime, partition, timers);
+    if (partition->next_due > runtime->batch_time) continue;
+    partition->next_due = store_due(runtime->store, partition->id, partition->next_due,
+                                    runtime->batch_time, take_due, timers);
+  }
+}
+
+static void collect_answers(struct runtime *runtime, struct timers *timers, int wait_ms) {
+  const struct world *world = runtime->processor->world;
+  int32_t partition_id;
+  struct str key;
+  int answer;
+  while (timers->count < timers->room &&
+         world->next(runtime->world, wait_ms, &partition_id, &key, &answer)) {
+    wait_ms = 0;
+    struct partition *partition = partition_find(runtime, partition_id);
+    if (!partition || partition->phase != PHASE_READY)
+      continue; /* its new owner asks again by the key */
+    timers->events[timers->count++] = (struct timer_event){.partition = partition,
+                                                           .key = arena_copy(&runtime->arena, key),
+                                                           .answered = true,
+                                                           .answer = answer};
+  }
+}
+
+int64_t runtime_next_due(const struct runtime *runtime) {
+  int64_t next = INT64_MAX;
+  if (!has_due_rows(runtime->processor)) return next;
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    const struct partition *partition = &runtime->partitions[i];
+    if (partition->phase == PHASE_READY && partition->next_due < next) next = partition->next_due;
+  }
+  return next;
+}
+
+size_t runtime_in_flight(const struct runtime *runtime) {
+  return runtime->world ? runtime->processor->world->in_flight(runtime->world) : 0;
+}
+
+/* How long the poll may wait for input while other things may come up. Due rows are no reason to
+ * hurry where no call may be started. */
+static int patience(struct runtime *runtime, int wait_ms, bool busy, size_t places) {
+  if (busy) return 0;
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    if (runtime->partitions[i].phase != PHASE_READY && wait_ms > RECOVERY_WAIT_MS)
+      wait_ms = RECOVERY_WAIT_MS;
+  }
+  if (runtime_in_flight(runtime) && wait_ms > CALL_WAIT_MS) wait_ms = CALL_WAIT_MS;
+  if (!places) return wait_ms;
+  int64_t next = runtime_next_due(runtime) - runtime->log->class->now(runtime->log);
+  return next >= wait_ms ? wait_ms : next > 0 ? (int)next : 0;
+}
+
+/* polled: the log could have given something. */
+static void measure(struct runtime *runtime, bool polled) {
+  atomic_store_explicit(&runtime->metrics.turned_at, clock_monotonic_s(), memory_order_relaxed);
+  int64_t lag = 0;
+  for (size_t i = 0; i < runtime->partition_count; i++) {
+    int64_t one = runtime->log->class->lag(runtime->log, runtime->partitions[i].id);
+    lag = one < 0 || lag < 0 ? -1 : lag + one;
+    stall_watch(runtime, &runtime->partitions[i], polled ? one : 0);
+  }
+  atomic_store_explicit(&runtime->metrics.lag, lag, memory_order_relaxed);
+}
+
+static enum runtime_status failed(struct runtime *runtime) {
+  if (runtime->killed) return RUNTIME_KILLED;
+  if (!runtime->failure.exit_code) runtime->failure = runtime->log->failure;
+  return RUNTIME_FAILED;
+}
+
+/* Half of a batch is kept for due rows while some wait, and a single place is for each in turn.
+ * What they leave is taken by records at the next step. */
+static size_t records_share(const struct runtime *runtime, size_t room) {
+  bool due = runtime_next_due(runtime) <= runtime->log->class->now(runtime->log);
+  return due ? (room + (runtime->turn & 1)) / 2 : room;
+}
+
+/* Step 1. A record may start a call, so no more are taken than places are there; due rows share
+ * the batch with them and are told when there is no place (call_fits). Without places nothing is
+ * polled: a call ends within its own deadline, long before the group would miss this member. */
+static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms, bool *busy) {
+  const struct world *world = runtime->processor->world;
+  const size_t most = runtime->config.batch_records;
+  size_t places = world ? world->room(runtime->world) : most;
+  size_t room = records_share(runtime, places < most ? places : most);
+  wait_ms = patience(runtime, wait_ms, *busy, places);
+  if (room && !poll_batch(runtime, wait_ms, room, busy)) return false;
+  runtime->batch_time = runtime->log->class->now(runtime->log);
+  timers->room = most;
+  if (world) collect_answers(runtime, timers, places ? 0 : wait_ms);
+  runtime->places = world ? world->room(runtime->world) : 0;
+  timers->room = timers->count + most - runtime->batch_count;
+  if (!world || runtime->places) collect_due(runtime, timers);
+  measure(runtime, room > 0);
+  return true;
+}
+
+enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
+  bool busy = false;
+  if (!partitions_recover(runtime, &busy)) return failed(runtime);
+  arena_reset(&runtime->arena);
+  runtime->turn++;
+  runtime->batch_time = runtime->log->class->now(runtime->log);
+  struct timers timers = {.runtime = runtime, .events = runtime->timers};
+  if (!collect(runtime, &timers, wait_ms, &busy)) return failed(runtime);
+  if (runtime->batch_count + timers.count == 0) return busy ? RUNTIME_BUSY : RUNTIME_IDLE;
+  enum log_status status = commit_batch(runtime, timers.events, timers.count);
+  bool over = status == LOG_FATAL || status == LOG_AGAIN || runtime->unreadable;
+  return over ? failed(runtime) : RUNTIME_BUSY;
+}
+
+/* ---- for others ---- */
+
+const struct log_failure *runtime_failure(const struct runtime *runtime) {
+  return &runtime->failure;
+}
+
+struct metrics *runtime_metrics(struct runtime *runtime) {
+  return &runtime->metrics;
+}
+
+int32_t runtime_input_partitions(const struct runtime *runtime) {
+  return runtime->input_partitions;
+}
+
+struct store *runtime_store(struct runtime *runtime) {
+  return runtime->store;
+}
+
+void runtime_waits_for(struct runtime *runtime, char *text, size_t size) {
+  text[0] = '\0';
+  pthread_mutex_lock(&runtime->partitions_lock);
+  if (!runtime->assigned)
+    snprintf(text, size, "waiting to be assigned partitions of %s", runtime->processor->input);
+  for (size_t i = 0; i < runtime->partition_count && !text[0]; i++) {
+    const struct partition *partition = &runtime->partitions[i];
+    if (partition->phase == PHASE_ASKING)
+      snprintf(text, size, "waiting for the committed offset of partition %" PRId32, partition->id);
+    if (partition->phase == PHASE_CATCHING_UP) {
+      snprintf(text, size, "restoring partition %" PRId32 ": at %" PRId64 " of %" PRId64,
+               partition->id, partition->next_changelog, partition->last_changelog + 1);
+    }
+  }
+  if (text[0] && runtime->hindrance[0])
+    snprintf(text + strlen(text), size - strlen(text), " (%s)", runtime->hindrance);
+  pthread_mutex_unlock(&runtime->partitions_lock);
+}
+
+size_t runtime_ready_partitions(struct runtime *runtime, int32_t *out, size_t max) {
+  size_t count = 0;
+  pthread_mutex_lock(&runtime->partitions_lock);
+  for (size_t i = 0; i < runtime->partition_count && count < max; i++) {
+    if (runtime->partitions[i].phase == PHASE_READY) out[count++] = runtime->partitions[i].id;
+  }
+  pthread_mutex_unlock(&runtime->partitions_lock);
+  return count;
+}

@@ -1,0 +1,19 @@
+/* /livez, /readyz and /metrics of every filter, on a listener of their own: whatever is asked of a
+ * view, and however slowly, the probes are answered. */
+#ifndef HOLDFAST_HTTP_HEALTH_H
+#define HOLDFAST_HTTP_HEALTH_H
+
+#include "runtime/log/log.h"
+#include "runtime/core/runtime.h"
+
+struct health;
+
+/* What /livez says: the loop has turned within a minute. */
+bool health_is_alive(struct runtime *runtime);
+
+/* Answers at --health of the options. The runtime must outlive it. NULL with the failure set. */
+struct health *health_start(const struct options *options, struct runtime *runtime,
+                            const struct processor *processor, struct log_failure *failure);
+void health_stop(struct health *health); /* NULL is fine */
+
+#endif

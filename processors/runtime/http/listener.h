@@ -1,0 +1,51 @@
+/* An HTTP listener that slow or many clients cannot hold up: the transport under the probes
+ * (health.c) and under a view's questions (http.c).
+ *
+ * A connection has EXCHANGE_MS for its first request and the answer to it, and as long again for
+ * each that follows: however slowly bytes drip, then it is closed. At most CONNECTIONS_MAX are
+ * kept. Where one more comes, the address that has the most of them loses its oldest: so one
+ * address cannot keep out another, and behind a proxy, where all come from one address, a client
+ * that waits cannot keep out one that asks. A request has HEADERS_MAX bytes at most, and no body
+ * worth reading.
+ */
+#ifndef HOLDFAST_HTTP_LISTENER_H
+#define HOLDFAST_HTTP_LISTENER_H
+
+#include <microhttpd.h>
+
+#include "runtime/log/log.h"
+#include "runtime/contract/view.h"
+
+struct listener;
+
+/* Answers one request, GET or HEAD, with listener_send..; on a thread of the listener, which it
+ * must not hold. To answer later it sets *state, suspends the connection and returns MHD_YES; once
+ * the connection is resumed it is called again with that state. */
+typedef enum MHD_Result listener_answer(void *user, const char *path, struct http_request *request,
+                                        void **state);
+
+/* Listens on "HOST:PORT" (IPv4 in numbers; port 0 takes a free one), without answering yet. NULL
+ * with the failure set: EX_USAGE for a bad text, EX_TEMPFAIL where the port is in use, EX_CONFIG
+ * where it may not be had, EX_UNAVAILABLE where the address is not this machine's. option is the
+ * name of the text in messages. */
+struct listener *listener_open(const char *option, const char *address,
+                               struct log_failure *failure);
+
+/* Answers from now on. forget frees a state that was set (NULL: nothing is set). */
+bool listener_serve(struct listener *listener, unsigned threads, listener_answer *answer,
+                    void (*forget)(void *state), void *user, struct log_failure *failure);
+
+/* "HOST" as bound, which may be 0.0.0.0, and the port. */
+const char *listener_host(const struct listener *listener);
+uint16_t listener_port(const struct listener *listener);
+
+/* Ends every connection. None may be suspended. NULL is fine. */
+void listener_close(struct listener *listener);
+
+/* The text is copied. */
+enum MHD_Result listener_send_text(const struct http_request *request, const char *type,
+                                   const char *text, size_t size);
+/* Sends and takes the request's body: a problem document from status 400 on. */
+enum MHD_Result listener_send_json(struct http_request *request);
+
+#endif

@@ -1,0 +1,157 @@
+#include "runtime/kafka/client.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <syslog.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "runtime/base/logging.h"
+
+#define METADATA_TIMEOUT_MS 2000
+#define START_TIMEOUT_S 10
+#define UNKNOWN_TOPIC_TRIES 8 /* a topic that was just made is not known everywhere at once */
+
+/* What suits us and harms nobody: the user may choose otherwise. */
+static const struct kafka_setting defaults[] = {
+    {"socket.nagle.disable", "true"},
+    {"check.crcs", "true"},
+    {"fetch.error.backoff.ms", "50"},
+    {"queued.max.messages.kbytes", "16384"},
+    {"max.partition.fetch.bytes", "524288"},
+    {"queued.min.messages", "10000"},
+    {"compression.codec", "lz4"},
+    {"linger.ms", "2"},
+    {"queue.buffering.max.kbytes", "65536"},
+    {"reconnect.backoff.max.ms", "2000"},
+    {"allow.auto.create.topics", "false"},
+    {"session.timeout.ms", "10000"},
+    {"transaction.timeout.ms", "10000"},
+    {"topic.metadata.refresh.interval.ms", "30000"}, /* partitions that somebody adds are seen */
+    {"log_level", "4"},
+    {NULL, NULL},
+};
+
+static void log_line(const rd_kafka_t *handle, int level, const char *facility, const char *text) {
+  (void)handle;
+  if (strcmp(facility, "CONFWARN") == 0)
+    level = LOG_DEBUG; /* one set of properties serves producers and consumers */
+  logging(level <= LOG_ERR      ? LEVEL_WARNING
+          : level <= LOG_NOTICE ? LEVEL_INFO
+                                : LEVEL_DEBUG,
+          "librdkafka %s: %s", facility, text);
+}
+
+/* One handle is not both: properties of the other kind are not worth a warning. */
+static bool set(rd_kafka_conf_t *conf, const char *name, const char *value,
+                struct log_failure *failure) {
+  char error[256];
+  if (rd_kafka_conf_set(conf, name, value, error, sizeof error) == RD_KAFKA_CONF_OK) return true;
+  log_fail(failure, EX_CONFIG, "librdkafka property %s: %s", name, error);
+  return false;
+}
+
+static bool set_all(rd_kafka_conf_t *conf, const struct kafka_setting *settings,
+                    struct log_failure *failure) {
+  for (; settings && settings->name; settings++) {
+    if (!set(conf, settings->name, settings->value, failure)) return false;
+  }
+  return true;
+}
+
+rd_kafka_conf_t *kafka_conf(const struct options *options, const char *client_id,
+                            const struct kafka_setting *forced, struct log_failure *failure) {
+  rd_kafka_conf_t *conf = rd_kafka_conf_new();
+  rd_kafka_conf_set_log_cb(conf, log_line);
+  bool fine = set_all(conf, defaults, failure) &&
+              set(conf, "bootstrap.servers", options_text(options, "brokers"), failure) &&
+              set(conf, "client.id", client_id, failure);
+  for (size_t i = 0; fine && i < options->kafka_count; i++)
+    fine = set(conf, options->kafka[i].name, options->kafka[i].value, failure);
+  if (fine && set_all(conf, forced, failure)) return conf;
+  rd_kafka_conf_destroy(conf);
+  return NULL;
+}
+
+rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct log_failure *failure) {
+  char error[256];
+  rd_kafka_t *handle = rd_kafka_new(type, conf, error, sizeof error);
+  if (handle) return handle;
+  rd_kafka_conf_destroy(conf);
+  log_fail(failure, EX_CONFIG, "%s", error);
+  return NULL;
+}
+
+const char *kafka_topic_name(const struct options *options, const char *name, char *out) {
+  snprintf(out, TOPIC_NAME_MAX, "%s%s", options_text(options, "prefix"), name);
+  return out;
+}
+
+int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct log_failure *failure) {
+  rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, name, NULL);
+  rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
+  int32_t count = -1;
+  int unknown = 0;
+  for (time_t until = time(NULL) + START_TIMEOUT_S; topic && time(NULL) < until;) {
+    const struct rd_kafka_metadata *metadata;
+    error = rd_kafka_metadata(handle, 0, topic, &metadata, METADATA_TIMEOUT_MS);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      error = metadata->topic_cnt == 1 ? metadata->topics[0].err
+                                       : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+      if (!error) count = metadata->topics[0].partition_cnt;
+      rd_kafka_metadata_destroy(metadata);
+      bool settling =
+          error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+          (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && ++unknown < UNKNOWN_TOPIC_TRIES);
+      if (!settling) break;
+    }
+    log_info("waiting for '%s': %s", name, rd_kafka_err2str(error));
+    rd_kafka_poll(handle, 200);
+  }
+  if (topic) rd_kafka_topic_destroy(topic);
+  if (count >= 0) return count;
+  if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+    log_fail(failure, EX_CONFIG, "the topic '%s' does not exist: run 'holdfast topics apply'",
+             name);
+  } else {
+    log_fail(failure, EX_UNAVAILABLE,
+             "no broker answers within %d s (%s): is Kafka running, and are --brokers right?",
+             START_TIMEOUT_S, rd_kafka_err2str(error));
+  }
+  return -1;
+}
+
+bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name, char *out,
+                        size_t size) {
+  rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
+  rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+  rd_kafka_DescribeConfigs(handle, &resource, 1, NULL, queue);
+  rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 10000);
+  bool found = false;
+  if (event && !rd_kafka_event_error(event)) {
+    size_t count, entries_count;
+    const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result(event), &count);
+    const rd_kafka_ConfigEntry_t **entries =
+        count ? rd_kafka_ConfigResource_configs(resources[0], &entries_count) : NULL;
+    for (size_t i = 0; entries && i < entries_count; i++) {
+      if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), name) != 0 ||
+          !rd_kafka_ConfigEntry_value(entries[i]))
+        continue;
+      snprintf(out, size, "%s", rd_kafka_ConfigEntry_value(entries[i]));
+      found = true;
+    }
+  }
+  if (event) rd_kafka_event_destroy(event);
+  rd_kafka_ConfigResource_destroy(resource);
+  rd_kafka_queue_destroy(queue);
+  return found;
+}
+
+struct str kafka_header(const rd_kafka_headers_t *headers, const char *name) {
+  const void *value;
+  size_t size;
+  if (!headers || rd_kafka_header_get_last(headers, name, &value, &size) || !value)
+    return (struct str){0};
+  return (struct str){value, size};
+}

@@ -1,0 +1,109 @@
+#include "runtime/kafka/gap.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/kafka/client.h"
+
+#define PROBE_GIVE_UP_S 5
+#define PROBE_WAIT_MS 100
+#define QUERY_TIMEOUT_MS 5000
+/* A checksum can also be wrong on the way; what does not unpack to a right one never will. */
+#define CONFIRMATIONS 3
+
+const char *kafka_gap_reason(rd_kafka_resp_err_t error) {
+  switch ((int)error) { /* a few of more than a hundred */
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+      return "its batch cannot be decompressed: it is damaged, or larger than "
+             "receive.message.max.bytes";
+    case RD_KAFKA_RESP_ERR__BAD_MSG: return "its batch is damaged: the checksum is wrong";
+    case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
+      return "its batch has a format or a compression that is not known here";
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: return "its batch is too large to be fetched";
+    default: return NULL;
+  }
+}
+
+struct probe {
+  rd_kafka_t *handle;
+  rd_kafka_topic_t *topic;
+  int32_t partition;
+};
+
+/* The first thing that comes of the partition when it is read from there, or NULL. The queue is new
+ * each time: what an earlier probe left on its way must not be taken for this one's. */
+static rd_kafka_message_t *first_at(const struct probe *probe, int64_t offset) {
+  rd_kafka_queue_t *queue = rd_kafka_queue_new(probe->handle);
+  rd_kafka_message_t *message = NULL;
+  if (rd_kafka_consume_start_queue(probe->topic, probe->partition, offset, queue) == 0) {
+    int64_t until = clock_monotonic_s() + PROBE_GIVE_UP_S;
+    while (!message && clock_monotonic_s() < until)
+      message = rd_kafka_consume_queue(queue, PROBE_WAIT_MS);
+    rd_kafka_consume_stop(probe->topic, probe->partition);
+  }
+  rd_kafka_queue_destroy(queue);
+  return message;
+}
+
+/* Where the batch begins that no record can be made of and that lies next at this offset; -1: there
+ * is none. */
+static int64_t batch_at(const struct probe *probe, int64_t offset, const char **why) {
+  rd_kafka_message_t *message = first_at(probe, offset);
+  if (!message) return -1;
+  *why = message->err ? kafka_gap_reason(message->err) : NULL;
+  int64_t base = *why ? message->offset : -1;
+  rd_kafka_message_destroy(message);
+  return base;
+}
+
+/* The last offset that still lies in the batch: every offset up to there does, and none behind. */
+static int64_t batch_end(const struct probe *probe, int64_t base, int64_t first) {
+  const char *why;
+  int64_t in = first, step = 1, out, low;
+  if (rd_kafka_query_watermark_offsets(probe->handle, rd_kafka_topic_name(probe->topic),
+                                       probe->partition, &low, &out, QUERY_TIMEOUT_MS) ||
+      out <= first)
+    out = first + 1;
+  for (; in + step < out && batch_at(probe, in + step, &why) == base; step *= 2) in += step;
+  if (in + step < out) out = in + step;
+  while (out - in > 1) {
+    int64_t middle = in + (out - in) / 2;
+    *(batch_at(probe, middle, &why) == base ? &in : &out) = middle;
+  }
+  return in;
+}
+
+static bool find(const struct probe *probe, int64_t from, struct kafka_gap *out) {
+  int64_t base = batch_at(probe, from, &out->why);
+  bool checksum = base >= 0 && out->why == kafka_gap_reason(RD_KAFKA_RESP_ERR__BAD_MSG);
+  for (int i = 1; checksum && i < CONFIRMATIONS; i++) {
+    if (batch_at(probe, from, &out->why) != base) return false;
+  }
+  if (base < 0) return false;
+  out->partition = probe->partition;
+  out->next = base > from ? base : from;
+  out->last = batch_end(probe, base, out->next);
+  return true;
+}
+
+bool kafka_gap_find(const struct options *options, const char *topic, int32_t partition,
+                    int64_t from, struct kafka_gap *out) {
+  static const struct kafka_setting forced[] = {
+      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
+      {"auto.offset.reset", "error"},        {"fetch.wait.max.ms", "10"},
+      {"max.partition.fetch.bytes", "1000"}, {NULL, NULL}};
+  struct log_failure failure;
+  rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, &failure);
+  struct probe probe = {.partition = partition};
+  probe.handle = conf ? kafka_open(RD_KAFKA_CONSUMER, conf, &failure) : NULL;
+  if (!probe.handle) return false;
+  probe.topic = rd_kafka_topic_new(probe.handle, topic, NULL);
+  bool found = probe.topic && find(&probe, from, out);
+  if (probe.topic) rd_kafka_topic_destroy(probe.topic);
+  rd_kafka_destroy(probe.handle);
+  return found;
+}
+
+bool kafka_gap_next(struct kafka_gap *gap, int64_t *offset) {
+  if (gap->next > gap->last) return false;
+  *offset = gap->next++;
+  return true;
+}

@@ -1,0 +1,97 @@
+/* The log on Kafka, shared by its three files: log_kafka.c (handles, changelogs), kafka_group.c
+ * (the group consumer), and kafka_transaction.c (the producer, and the one place that judges its
+ * errors). */
+#ifndef HOLDFAST_KAFKA_INTERNAL_H
+#define HOLDFAST_KAFKA_INTERNAL_H
+
+#include "runtime/base/arena.h"
+#include "runtime/kafka/client.h"
+#include "runtime/kafka/gap.h"
+#include "runtime/log/log.h"
+
+#define TOPICS_MAX 16
+#define CALL_TIMEOUT_MS 5000
+
+struct kafka_topic {
+  rd_kafka_topic_t *handle; /* of the producer */
+  int32_t partitions;
+};
+
+struct log_kafka {
+  struct log log;
+  rd_kafka_t *consumer, *producer, *reader;
+  rd_kafka_consumer_group_metadata_t *membership; /* of the last assignment: what fences offsets */
+  char input[TOPIC_NAME_MAX], changelog[TOPIC_NAME_MAX];
+  const char *client;                /* the filter's name; borrowed */
+  char slot_id[TOPIC_NAME_MAX + 16]; /* transactional id, and static membership */
+  rd_kafka_topic_t *changelog_topic; /* of the reader */
+  const struct options *options;
+  struct kafka_topic topics[TOPICS_MAX];
+  int topic_count;
+  bool revoked, assigned; /* happened in the callback, not told yet */
+  bool holding;           /* an assignment, though it may be empty */
+  int32_t *assignment;
+  size_t assignment_count, assignment_capacity;
+  int64_t no_offset_since; /* monotonic seconds; 0: an offset was found */
+  int64_t member_until; /* monotonic seconds: when this was last seen to be a member of the group */
+  rd_kafka_queue_t *queue; /* of the consumer */
+  size_t queue_messages;   /* queued.min.messages */
+  size_t taken;            /* records, since the fetcher was woken */
+  int64_t *next;           /* by partition of the input: what the next poll should give */
+  struct kafka_gap gap;    /* records of the input that come by their place alone */
+  int32_t input_partitions;
+  size_t outstanding;              /* deliveries */
+  rd_kafka_resp_err_t undelivered; /* of the open transaction: why a record is not there */
+  char refusing[TOPIC_NAME_MAX];   /* the topic that refused it */
+};
+
+static inline struct log_kafka *self_of(struct log *log) {
+  return (struct log_kafka *)log;
+}
+
+/* ---- kafka_group.c ---- */
+void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
+                        rd_kafka_topic_partition_list_t *partitions, void *opaque);
+void kafka_take_message(rd_kafka_message_t *message, struct log_record *out);
+enum log_status kafka_join(struct log *log);
+void kafka_poll(struct log *log, int timeout_ms, struct log_event *event);
+bool kafka_answers(struct log *log);
+void kafka_release(struct log *log, struct log_record *record);
+enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset);
+enum log_status kafka_resume(struct log *log, int32_t partition);
+enum log_status kafka_committed(struct log *log, int32_t partition, struct log_offset *out);
+
+/* ---- log_kafka.c ---- */
+enum log_status kafka_bounds(struct log *log, enum log_source source, int32_t partition,
+                             int64_t *first, int64_t *end);
+
+/* The classes of errors that a question about a topic or a group can end with. */
+bool kafka_is_out_of_range(rd_kafka_resp_err_t error);
+bool kafka_is_unknown_topic(rd_kafka_resp_err_t error);
+bool kafka_is_forbidden(rd_kafka_resp_err_t error);
+
+/* True with the failure set if the brokers say, more than once, that there is no such topic. Where
+ * none answers it is not gone. `topic` as on the broker. */
+bool kafka_is_gone(struct log_kafka *self, const char *topic);
+
+/* LOG_FATAL where asking again cannot help (the topic is gone, access is refused), with the failure
+ * set; else LOG_AGAIN with the hindrance set. what: "reading". */
+enum log_status kafka_question_failed(struct log_kafka *self, const char *what, const char *topic,
+                                      int32_t partition, rd_kafka_resp_err_t error);
+rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *failure);
+
+/* ---- kafka_transaction.c ---- */
+/* The class of an error: fatal, then abort, then retriable, else fatal, in the order of
+ * librdkafka's own advice. Takes the error and sets the log's failure. */
+enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_error_t *error);
+void kafka_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque);
+enum log_status kafka_init(struct log *log);
+enum log_status kafka_begin(struct log *log);
+enum log_status kafka_produce(struct log *log, const struct log_output *output);
+enum log_status kafka_settle(struct log *log);
+enum log_status kafka_send_offsets(struct log *log, const struct log_position *positions,
+                                   size_t count);
+enum log_status kafka_commit(struct log *log);
+enum log_status kafka_abort(struct log *log);
+
+#endif

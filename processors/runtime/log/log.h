@@ -1,0 +1,146 @@
+/* The log as the runtime sees it: a consumer group on one input topic, a transactional producer,
+ * and a reader of changelogs.
+ *
+ * Two implementations: Kafka (log_kafka.c) and a log in memory with the same semantics
+ * (log_memory.c). One thread uses a log.
+ *
+ * Transactions are Kafka's (KIP-98) with the group's metadata in the offset commit (KIP-447).
+ * Errors come in three classes, judged in this order by the implementation: what is fatal ends the
+ * process, what asks for an abort ends the transaction, what can be tried again was tried again
+ * inside until it ended. A commit whose outcome stays unknown is fatal: it is never guessed. */
+#ifndef HOLDFAST_LOG_LOG_H
+#define HOLDFAST_LOG_LOG_H
+
+#include "runtime/base/str.h"
+
+enum log_status {
+  LOG_OK,
+  LOG_AGAIN, /* not yet: ask again; the transaction, if any, is as it was */
+  LOG_ABORT, /* this transaction cannot commit: abort it */
+  LOG_FATAL  /* this process cannot go on; log_error says why */
+};
+
+struct log_failure {
+  int exit_code; /* sysexits(3): what a supervisor should think of it */
+  char text[512];
+};
+
+/* Sets the failure and returns false. */
+bool log_fail(struct log_failure *failure, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* What a filter reads. */
+enum log_source { LOG_INPUT, LOG_CHANGELOG };
+
+enum log_event_kind { LOG_IDLE, LOG_RECORD, LOG_ASSIGNED, LOG_REVOKED, LOG_FAILED };
+
+struct log_record {
+  int32_t partition;
+  int64_t offset;
+  int64_t timestamp;     /* milliseconds since 1970 */
+  struct str key, value; /* data is NULL for null: a null value is a tombstone */
+  struct str correlation_id, causation, traceparent;
+  const char *fault; /* why its bytes cannot be had: partition and offset are all that is known.
+                        Static; NULL: they are there */
+  size_t size;       /* bytes of key, value and all headers: what it holds in memory */
+  void *owner;       /* of what the record borrows; log_release gives it back */
+};
+
+struct log_event {
+  enum log_event_kind kind;
+  struct log_record record;  /* LOG_RECORD: hand to log_release */
+  const int32_t *partitions; /* LOG_ASSIGNED: valid until the next poll. They are paused: resume
+                                each when it is ready */
+  size_t partition_count;
+};
+
+struct log_offset {
+  int64_t offset; /* -1: none was ever committed */
+  char metadata[160];
+};
+
+struct log_position {
+  int32_t partition;
+  int64_t offset;
+  const char *metadata;
+};
+
+/* Where records have landed, as far as the log has acknowledged them. -1: none has. */
+struct log_landed {
+  int64_t first, last;
+};
+
+static inline void log_has_landed(struct log_landed *landed, int64_t offset) {
+  if (offset < 0) return; /* it does not say where */
+  if (landed->first < 0 || offset < landed->first) landed->first = offset;
+  if (offset > landed->last) landed->last = offset;
+}
+
+struct log_output {
+  int topic;         /* of log_topic */
+  int32_t partition; /* -1: by the key, with murmur2 as JVM clients do */
+  struct str key, value;
+  int64_t timestamp;
+  struct str correlation_id, causation, source, traceparent, error, whole_key,
+      whole_value;           /* headers; without data: left out */
+  struct log_landed *landed; /* widened by the record's offset when the log has it; NULL: not
+                                wanted */
+};
+
+struct log;
+
+struct log_class {
+  void (*close)(struct log *log);
+
+  /* Ends whatever transaction this slot left open, and fences its former owner. Before join. */
+  enum log_status (*init)(struct log *log);
+  enum log_status (*join)(struct log *log);
+
+  /* An event, or LOG_IDLE after timeout_ms. After LOG_REVOKED all records polled before it belong
+   * to others. */
+  void (*poll)(struct log *log, int timeout_ms, struct log_event *event);
+  void (*release)(struct log *log, struct log_record *record);
+  enum log_status (*seek)(struct log *log, int32_t partition, int64_t offset);
+  enum log_status (*resume)(struct log *log, int32_t partition);
+
+  /* The stable committed offset: LOG_AGAIN while a transaction that would change it is pending. */
+  enum log_status (*committed)(struct log *log, int32_t partition, struct log_offset *out);
+
+  enum log_status (*begin)(struct log *log);
+  enum log_status (*produce)(struct log *log, const struct log_output *output);
+  enum log_status (*settle)(struct log *log); /* waits until every delivery is acknowledged */
+  enum log_status (*send_offsets)(struct log *log, const struct log_position *positions,
+                                  size_t count);
+  enum log_status (*commit)(struct log *log);
+  enum log_status (*abort)(struct log *log);
+
+  /* The changelog of one input partition, read_committed. LOG_AGAIN: nothing at the moment;
+   * *position has moved past what was aborted or compacted away. Records are released like those of
+   * poll. */
+  enum log_status (*changelog_open)(struct log *log, int32_t partition, int64_t from);
+  enum log_status (*changelog_next)(struct log *log, int32_t partition, struct log_record *out,
+                                    int64_t *position);
+  void (*changelog_close)(struct log *log, int32_t partition);
+
+  /* The first offset of a partition and the one after its last, whether committed or not.
+   * LOG_FATAL: the topic is gone, or nobody lets this process look at it. */
+  enum log_status (*bounds)(struct log *log, enum log_source source, int32_t partition,
+                            int64_t *first, int64_t *end);
+
+  /* A number by which outputs name their topic; -1 with a failure if it does not exist. */
+  int (*topic)(struct log *log, const char *name);
+  int32_t (*partition_count)(struct log *log, int topic);
+  int64_t (*lag)(struct log *log,
+                 int32_t partition); /* records not yet polled, as last heard; -1: unknown */
+  bool (*answers)(struct log *log);  /* asks a broker, for seconds at most. NULL: always */
+  int64_t (*now)(struct log *log);   /* milliseconds since 1970 */
+};
+
+struct log {
+  const struct log_class *class;
+  struct log_failure failure; /* of the last LOG_ABORT or LOG_FATAL */
+  char hindrance[200];        /* what stands behind the last LOG_AGAIN of committed, bounds or
+                                 changelog_next; "": nothing, it is only not yet so */
+};
+
+#endif

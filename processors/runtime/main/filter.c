@@ -1,0 +1,13 @@
+/* Every filter's binary: the build names its declaration. */
+#include "runtime/main/filter_main.h"
+
+extern const struct processor HOLDFAST_PROCESSOR;
+
+/* jemalloc(3), TUNING: one arena. What librdkafka allocates in its threads is freed in ours, and
+ * with an arena for each what was freed waits there while another asks for more. */
+extern const char *malloc_conf;
+const char *malloc_conf = "narenas:1";
+
+int main(int argc, char **argv) {
+  return filter_main(&HOLDFAST_PROCESSOR, argc, argv);
+}
