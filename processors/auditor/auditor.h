@@ -126,9 +126,9 @@ void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t 
 /* Takes a record down. A record at or past the consumer's offset is left for the next round and
  * only marked. */
 void auditor_read(struct auditor *auditor, enum audit_topic topic, int32_t partition,
-                  const struct memory_record *record);
+                  const struct message *record);
 void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t partition,
-                  const struct memory_record *record);
+                  const struct message *record);
 
 /* ---- the provider's books ---- */
 

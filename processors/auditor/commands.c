@@ -26,7 +26,7 @@ static struct str command_key_of(struct auditor *auditor, int64_t partition, int
 
 /* A record without a value says nothing of its time to who reads it later: one that could not be
  * fetched has none, and its dead letter that of the entrance. Neither is there a refusal of it. */
-static int64_t time_of(const struct memory_record *record) {
+static int64_t time_of(const struct message *record) {
   return record->value.data ? record->timestamp : 0;
 }
 
@@ -67,7 +67,7 @@ static void name(struct command_facts *command, int type, struct str reservation
 /* ---- taking down ---- */
 
 void audit_command_sent(struct auditor *auditor, const struct audit_event *event, bool readable) {
-  const struct memory_record *record = event->record;
+  const struct message *record = event->record;
   struct str key = command_key_of(auditor, event->partition, record->offset, time_of(record));
   struct command_facts command;
   load(auditor, key, event->partition, record->offset, time_of(record), &command);
@@ -108,7 +108,7 @@ static void remember_opening(struct facts *facts, const struct command_facts *co
 
 void audit_command_given(struct auditor *auditor, const struct audit_event *event,
                          struct facts *facts) {
-  const struct memory_record *record = event->record;
+  const struct message *record = event->record;
   int type = event->value.type == RECORD_OPEN_RESERVATION ? RECORD_RESERVE : event->value.type;
   struct str reservation = audit_text(auditor, event->value, STR("reservation_id")),
              customer = audit_text(auditor, event->value, STR("customer_id"));

@@ -181,7 +181,7 @@ static struct order *find_order(struct auditor *auditor, uint64_t key) {
  * in the order of their causes, each once. What steps back was done twice; but for a command that
  * was sent later: it lies in a topic that was made again. */
 static void check_order(struct auditor *auditor, const struct audit_event *event) {
-  const struct memory_record *record = event->record;
+  const struct message *record = event->record;
   int64_t cause[2], offset;
   struct str source = record->source;
   const char *slash = source.size ? memchr(source.data, '/', source.size) : NULL;
@@ -565,7 +565,7 @@ static void take_command(struct auditor *auditor, const struct audit_event *even
 }
 
 void auditor_read(struct auditor *auditor, enum audit_topic topic, int32_t partition,
-                  const struct memory_record *record) {
+                  const struct message *record) {
   if (partition >= AUDIT_PARTITIONS_MAX) return;
   struct audit_event event = {.topic = topic, .partition = partition, .record = record};
   int64_t *position = &auditor->partitions[topic][partition].position;
@@ -587,7 +587,7 @@ void auditor_read(struct auditor *auditor, enum audit_topic topic, int32_t parti
 }
 
 void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t partition,
-                  const struct memory_record *record) {
+                  const struct message *record) {
   if (partition >= AUDIT_PARTITIONS_MAX) return;
   struct audit_event event = {.topic = topic, .partition = partition, .record = record};
   if (is_processed(auditor, &event)) return;

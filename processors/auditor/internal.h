@@ -160,7 +160,7 @@ struct auditor {
 struct audit_event {
   enum audit_topic topic;
   int32_t partition;
-  const struct memory_record *record;
+  const struct message *record;
   struct record value;
 };
 

@@ -10,7 +10,7 @@
 #include "runtime/contract/calls.h"
 #include "charge.h"
 #include "judge.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 #define ANSWER_MAX 4096
 #define URL_MAX 600
@@ -102,7 +102,7 @@ static void warn_of(struct provider *provider, const struct call_answer *answer,
                     enum call_result result) {
   if (result != CALL_LOST || !answer->status || answer->status == provider->told) return;
   provider->told = answer->status;
-  log_warning(
+  report_warning(
       "the provider answered %ld in %d tries, which does not tell whether money moved: such "
       "charges "
       "stay unknown and are asked again by their keys, see processors/charge/README.md",

@@ -98,7 +98,7 @@ struct audit {
   int64_t printed, found, told_at, records;
   uint64_t known[KNOWN_MAX]; /* what --follow has told */
   size_t known_count;
-  struct log_failure failure;
+  struct failure failure;
 };
 
 /* ---- telling ---- */
@@ -157,14 +157,14 @@ static bool find_topics(struct audit *audit) {
     audit->partitions[topic] = kafka_admin_partitions(audit->admin, name, &audit->failure);
     if (audit->partitions[topic] < 0) return false;
     if (audit->partitions[topic] == 0)
-      return log_fail(&audit->failure, EX_UNAVAILABLE,
-                      "the topic '%s' does not exist: are --brokers and --prefix those of the "
-                      "pipeline? 'holdfast topics plan' shows what is there",
-                      name);
+      return failure_set(&audit->failure, EX_UNAVAILABLE,
+                         "the topic '%s' does not exist: are --brokers and --prefix those of the "
+                         "pipeline? 'holdfast topics plan' shows what is there",
+                         name);
     if (audit->partitions[topic] > AUDIT_PARTITIONS_MAX)
-      return log_fail(&audit->failure, EX_UNAVAILABLE,
-                      "'%s' has %" PRId32 " partitions; an audit takes %d", name,
-                      audit->partitions[topic], AUDIT_PARTITIONS_MAX);
+      return failure_set(&audit->failure, EX_UNAVAILABLE,
+                         "'%s' has %" PRId32 " partitions; an audit takes %d", name,
+                         audit->partitions[topic], AUDIT_PARTITIONS_MAX);
   }
   return true;
 }
@@ -179,10 +179,10 @@ static bool ask_consumer(struct audit *audit, int topic) {
   for (int32_t p = 0; p < audit->partitions[topic]; p++) {
     struct commit_metadata metadata;
     if (offsets[p].offset < 0 || !commit_metadata_parse(offsets[p].metadata, &metadata))
-      return log_fail(&audit->failure, EX_UNAVAILABLE,
-                      "the group '%s' has no committed offset of this pipeline for partition "
-                      "%" PRId32 " of '%s': 'holdfast topics apply' makes the first",
-                      group, p, name);
+      return failure_set(&audit->failure, EX_UNAVAILABLE,
+                         "the group '%s' has no committed offset of this pipeline for partition "
+                         "%" PRId32 " of '%s': 'holdfast topics apply' makes the first",
+                         group, p, name);
     auditor_committed(audit->auditor, (enum audit_topic)topic, p, offsets[p].offset,
                       metadata.epoch);
   }
@@ -200,11 +200,11 @@ static bool ask_consumers(struct audit *audit) {
  * all other topics what was read has gone with them. */
 static bool begins_anew(struct audit *audit, int topic, int32_t p) {
   if (topic != AUDIT_COMMANDS)
-    return log_fail(&audit->failure, EX_UNAVAILABLE,
-                    "'%s' partition %" PRId32
-                    " ends before what was read of it: it was deleted and made again. Begin the "
-                    "audit anew",
-                    audit_topics[topic].topic, p);
+    return failure_set(&audit->failure, EX_UNAVAILABLE,
+                       "'%s' partition %" PRId32
+                       " ends before what was read of it: it was deleted and made again. Begin the "
+                       "audit anew",
+                       audit_topics[topic].topic, p);
   auditor_read_anew(audit->auditor, AUDIT_COMMANDS, p);
   return true;
 }
@@ -222,10 +222,10 @@ static bool ask_ends(struct audit *audit, int64_t *records) {
         position = 0;
       }
       if (first > position && !audit_topics[topic].table)
-        return log_fail(&audit->failure, EX_UNAVAILABLE,
-                        "'%s' partition %" PRId32 " begins at offset %" PRId64
-                        ": what was before is gone, and an audit needs all of it",
-                        audit_topics[topic].topic, p, first);
+        return failure_set(&audit->failure, EX_UNAVAILABLE,
+                           "'%s' partition %" PRId32 " begins at offset %" PRId64
+                           ": what was before is gone, and an audit needs all of it",
+                           audit_topics[topic].topic, p, first);
       *records += audit->wanted[topic][p] - (first > position ? first : position);
     }
   }
@@ -249,11 +249,11 @@ static bool read_topic(struct audit *audit, int topic, const int64_t *from, bool
     return false;
   int64_t patience = clock_wall_ms() + options_number(audit->options, "wait") * 1000;
   for (;;) {
-    struct memory_record record;
+    struct message record;
     int32_t partition;
     enum kafka_read read =
         kafka_reader_next(audit->reader, 200, &partition, &record, &audit->failure);
-    if (stopping) return log_fail(&audit->failure, EX_UNAVAILABLE, "interrupted");
+    if (stopping) return failure_set(&audit->failure, EX_UNAVAILABLE, "interrupted");
     if (read == KAFKA_READ_FAILED) return false;
     if (read == KAFKA_READ_RECORD && mark_only) {
       auditor_mark(audit->auditor, (enum audit_topic)topic, partition, &record);
@@ -265,7 +265,7 @@ static bool read_topic(struct audit *audit, int topic, const int64_t *from, bool
     tell_progress(audit, name, audit->records, all);
     if (reached(audit, topic)) return true;
     if (clock_wall_ms() > patience)
-      return log_fail(
+      return failure_set(
           &audit->failure, EX_UNAVAILABLE,
           "'%s' has a transaction that does not end: is a filter stopped in one? It times "
           "out; --wait says how long to wait for that",
@@ -378,14 +378,14 @@ static bool open_spill(struct audit *audit) {
   int code;
   if (!spill_make(options_text(audit->options, "spill-dir"), audit->directory,
                   sizeof audit->directory))
-    return log_fail(&audit->failure, EX_UNAVAILABLE,
-                    "cannot make a folder in '%s': see --spill-dir",
-                    options_text(audit->options, "spill-dir"));
+    return failure_set(&audit->failure, EX_UNAVAILABLE,
+                       "cannot make a folder in '%s': see --spill-dir",
+                       options_text(audit->options, "spill-dir"));
   char facts[320];
   snprintf(facts, sizeof facts, "%s/facts", audit->directory);
   audit->store = store_open(facts, "audit", (struct store_memory){.cache = CACHE_BYTES}, error,
                             sizeof error, &code);
-  if (!audit->store) return log_fail(&audit->failure, EX_UNAVAILABLE, "%s", error);
+  if (!audit->store) return failure_set(&audit->failure, EX_UNAVAILABLE, "%s", error);
   audit->auditor = auditor_new(audit->store, report, audit);
   audit->books = (struct provider_books){.url = options_text(audit->options, "provider"),
                                          .csv = options_text(audit->options, "provider-csv")};

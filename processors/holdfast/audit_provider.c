@@ -56,24 +56,24 @@ static const char *take_page(struct provider_books *books, struct auditor *audit
 }
 
 static bool read_pages(struct provider_books *books, struct auditor *auditor,
-                       struct log_failure *failure) {
+                       struct failure *failure) {
   static const struct view_thing charges = {"charges", "provider", "/charges?after=%s"};
   for (bool more = true; more;) {
     char error[512];
     long status = 0;
     json_t *page = view_ask(books->url, &charges, books->cursor, &status, error);
-    if (!page) return log_fail(failure, EX_UNAVAILABLE, "%s", error);
+    if (!page) return failure_set(failure, EX_UNAVAILABLE, "%s", error);
     const char *wrong = NULL;
     if (status == 200) wrong = take_page(books, auditor, page, &more);
     json_decref(page);
     if (status == 200 && !wrong) continue;
     const char *cursor = books->cursor;
-    return wrong ? log_fail(failure, EX_UNAVAILABLE,
-                            "the provider answers GET /charges?after=%s with %s", cursor, wrong)
-                 : log_fail(failure, EX_UNAVAILABLE,
-                            "the provider answers GET /charges?after=%s with status %ld: can it "
-                            "list its books? --provider-csv takes an export",
-                            cursor, status);
+    return wrong ? failure_set(failure, EX_UNAVAILABLE,
+                               "the provider answers GET /charges?after=%s with %s", cursor, wrong)
+                 : failure_set(failure, EX_UNAVAILABLE,
+                               "the provider answers GET /charges?after=%s with status %ld: can it "
+                               "list its books? --provider-csv takes an export",
+                               cursor, status);
   }
   auditor_books_read(auditor, INT64_MAX);
   return true;
@@ -162,27 +162,29 @@ const char *provider_csv_read(FILE *file, struct auditor *auditor, int64_t *numb
 }
 
 static bool read_csv(struct provider_books *books, struct auditor *auditor,
-                     struct log_failure *failure) {
+                     struct failure *failure) {
   FILE *file = fopen(books->csv, "r");
   struct stat about;
   if (!file || fstat(fileno(file), &about) != 0) {
     int reason = errno;
     if (file) fclose(file);
-    return log_fail(failure, EX_NOINPUT, "'%s' cannot be read: %s", books->csv, strerror(reason));
+    return failure_set(failure, EX_NOINPUT, "'%s' cannot be read: %s", books->csv,
+                       strerror(reason));
   }
   int64_t number;
   const char *wrong = provider_csv_read(file, auditor, &number);
   bool failed = ferror(file);
   fclose(file);
-  if (failed) return log_fail(failure, EX_IOERR, "'%s' cannot be read", books->csv);
+  if (failed) return failure_set(failure, EX_IOERR, "'%s' cannot be read", books->csv);
   if (wrong)
-    return log_fail(failure, EX_DATAERR, "'%s' line %" PRId64 " has %s", books->csv, number, wrong);
+    return failure_set(failure, EX_DATAERR, "'%s' line %" PRId64 " has %s", books->csv, number,
+                       wrong);
   auditor_books_read(auditor, (int64_t)about.st_mtim.tv_sec * 1000);
   return true;
 }
 
 bool provider_books_read(struct provider_books *books, struct auditor *auditor,
-                         struct log_failure *failure) {
+                         struct failure *failure) {
   if (books->url) return read_pages(books, auditor, failure);
   return !books->csv || read_csv(books, auditor, failure);
 }

@@ -4,7 +4,7 @@
 #define HOLDFAST_AUDIT_PROVIDER_H
 
 #include "auditor/auditor.h"
-#include "runtime/log/log.h"
+#include "runtime/base/failure.h"
 
 #define PROVIDER_CURSOR_MAX 256
 
@@ -16,7 +16,7 @@ struct provider_books {
 /* Gives the auditor what has come since the last time: over HTTP after the cursor; a CSV file is
  * read anew. False: failure says what and where. */
 bool provider_books_read(struct provider_books *books, struct auditor *auditor,
-                         struct log_failure *failure);
+                         struct failure *failure);
 
 /* The entries of a CSV export. NULL: all are taken; else what the line of that *number has. */
 const char *provider_csv_read(FILE *file, struct auditor *auditor, int64_t *number);

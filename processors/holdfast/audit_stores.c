@@ -97,7 +97,7 @@ static const struct processor *filter_of(const char *name) {
 }
 
 static bool compare_store(struct comparison *c, const char *path, const char *spill,
-                          const struct options *options, struct log_failure *failure) {
+                          const struct options *options, struct failure *failure) {
   char error[400], fold[400];
   int code;
   snprintf(fold, sizeof fold, "%s/fold", spill);
@@ -127,7 +127,7 @@ static bool compare_store(struct comparison *c, const char *path, const char *sp
 
 bool audit_stores(const struct options *options, const char *directory, const char *spill,
                   void (*report)(void *, const struct audit_violation *), void *user,
-                  int64_t *compared, struct log_failure *failure) {
+                  int64_t *compared, struct failure *failure) {
   DIR *folder = opendir(directory);
   bool fine = folder != NULL;
   if (!folder) snprintf(failure->text, sizeof failure->text, "cannot read '%s'", directory);

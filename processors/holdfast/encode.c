@@ -40,10 +40,10 @@ int encode_command(int argc, char **argv) {
     for (size_t i = 0; code == EX_OK && i < script.count; i++) {
       if (script.lines[i].json)
         continue; /* a pipe has nothing to wait for: every line is decided before the next */
-      const struct memory_record record = {.timestamp = time,
-                                           .key = script.lines[i].key,
-                                           .value = script.lines[i].value,
-                                           .correlation_id = script.lines[i].key};
+      const struct message record = {.timestamp = time,
+                                     .key = script.lines[i].key,
+                                     .value = script.lines[i].value,
+                                     .correlation_id = script.lines[i].key};
       json_t *json = line_json(codec, "reservation-commands", &record);
       json_dumpf(json, stdout, JSON_COMPACT);
       putchar('\n');

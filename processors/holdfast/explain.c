@@ -43,7 +43,7 @@ static const struct usage usage = {
 struct happening {
   const char *topic;
   int32_t partition;
-  struct memory_record record; /* in the arena */
+  struct message record; /* in the arena */
   struct record value;
   bool readable;
   int64_t at;               /* when it was produced, as far as anybody knows */
@@ -61,7 +61,7 @@ struct story {
   struct str id, item, customer;
   struct happening steps[STEPS_MAX];
   size_t count;
-  struct log_failure failure;
+  struct failure failure;
 };
 
 /* ---- gathering ---- */
@@ -78,8 +78,8 @@ static bool is_about(const struct story *story, const struct happening *step) {
   return str_equal(text_field(story->codec, step->value, STR("reservation_id")), story->id);
 }
 
-static struct memory_record keep(struct story *story, const struct memory_record *record) {
-  struct memory_record copy = *record;
+static struct message keep(struct story *story, const struct message *record) {
+  struct message copy = *record;
   struct str *texts[] = {&copy.key,    &copy.value,       &copy.correlation_id, &copy.causation,
                          &copy.source, &copy.traceparent, &copy.error,          &copy.produced_at};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -89,7 +89,7 @@ static struct memory_record keep(struct story *story, const struct memory_record
 }
 
 static void take(struct story *story, const char *topic, int32_t partition,
-                 const struct memory_record *record) {
+                 const struct message *record) {
   struct arena scratch = {0};
   char error[CODEC_ERROR_SIZE];
   struct happening step = {.topic = topic, .partition = partition, .record = *record, .took = -1};
@@ -111,7 +111,7 @@ struct gathering {
   const char *topic;
 };
 
-static void gather_one(void *user, int32_t partition, const struct memory_record *record) {
+static void gather_one(void *user, int32_t partition, const struct message *record) {
   const struct gathering *gathering = user;
   take(gathering->story, gathering->topic, partition, record);
 }
@@ -209,7 +209,7 @@ static void decide_again(struct story *story) {
   const struct processor *payment = shadow_filter("payment");
   struct memory_cluster *cluster = memory_cluster_new();
   pipe_prepare(cluster, payment, 1);
-  struct log_failure failure;
+  struct failure failure;
   struct runtime_config config = {.processor = payment, .tombstone_retention_ms = INT64_MAX};
   config.log = memory_log_open(cluster, payment->name, payment->input, payment->changelog, 0);
   struct runtime *runtime = runtime_new(&config, &failure);

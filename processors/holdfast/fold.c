@@ -15,7 +15,7 @@ struct fold {
   const char *why;
 };
 
-static void take(void *user, int32_t partition, const struct memory_record *record) {
+static void take(void *user, int32_t partition, const struct message *record) {
   (void)partition;
   struct fold *fold = user;
   if (record->fault && fold->unread < 0) fold->unread = record->offset, fold->why = record->fault;
@@ -26,12 +26,12 @@ static void take(void *user, int32_t partition, const struct memory_record *reco
 }
 
 bool fold_topic(const struct options *options, const char *topic, int32_t partition, int64_t until,
-                struct store *into, int32_t into_partition, struct log_failure *failure) {
+                struct store *into, int32_t into_partition, struct failure *failure) {
   struct fold fold = {.into = into, .partition = into_partition, .unread = -1};
   bool folded = kafka_read_up_to(options, topic, partition, until, take, &fold, failure);
   store_write(into);
   if (folded && fold.unread >= 0)
-    return log_fail(failure, EX_DATAERR, "'%s', partition %" PRId32 ", offset %" PRId64 ": %s",
-                    topic, partition, fold.unread, fold.why);
+    return failure_set(failure, EX_DATAERR, "'%s', partition %" PRId32 ", offset %" PRId64 ": %s",
+                       topic, partition, fold.unread, fold.why);
   return folded;
 }

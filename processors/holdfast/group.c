@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 bool group_has_left(struct kafka_admin *admin, const char *command, const char *group,
-                    int patience_s, struct log_failure *failure) {
+                    int patience_s, struct failure *failure) {
   for (int second = 0;; second++) {
     int members = kafka_admin_members(admin, group, failure);
     if (members < 0) return false;
@@ -16,10 +16,11 @@ bool group_has_left(struct kafka_admin *admin, const char *command, const char *
               "session time-out\n",
               command, group, members);
     if (second >= patience_s)
-      return log_fail(failure, EX_TEMPFAIL,
-                      "the group '%s' has %d members still: stop the filter first; a static member "
-                      "counts until its session has timed out",
-                      group, members);
+      return failure_set(
+          failure, EX_TEMPFAIL,
+          "the group '%s' has %d members still: stop the filter first; a static member "
+          "counts until its session has timed out",
+          group, members);
     sleep(1);
   }
 }

@@ -9,7 +9,7 @@
 #define PARTITIONS_MAX 1024
 
 bool topic_has_records(struct kafka_admin *admin, const char *topic, bool *yes,
-                       struct log_failure *failure) {
+                       struct failure *failure) {
   int32_t partitions = kafka_admin_partitions(admin, topic, failure);
   *yes = false;
   for (int32_t p = 0; p < partitions && !*yes; p++) {
@@ -21,7 +21,7 @@ bool topic_has_records(struct kafka_admin *admin, const char *topic, bool *yes,
 }
 
 static bool has_committed_rows(struct kafka_admin *admin, const struct processor *processor,
-                               bool *yes, struct log_failure *failure) {
+                               bool *yes, struct failure *failure) {
   static struct log_offset offsets[PARTITIONS_MAX];
   int32_t partitions = kafka_admin_partitions(admin, processor->input, failure);
   *yes = false;
@@ -51,7 +51,7 @@ static bool is_sole_writer(const struct processor *processor, const char *topic)
 }
 
 static bool has_written(struct kafka_admin *admin, const struct processor *processor, bool *yes,
-                        struct log_failure *failure) {
+                        struct failure *failure) {
   *yes = false;
   if (processor->changelog && !topic_has_records(admin, processor->changelog, yes, failure))
     return false;
@@ -72,7 +72,7 @@ static enum lost_as kind_of(const struct processor *processor, const char *topic
 }
 
 bool lost_find(struct kafka_admin *admin, const char *topic, struct lost *out,
-               struct log_failure *failure) {
+               struct failure *failure) {
   *out = (struct lost){0};
   for (const struct processor *const *p = all_processors; *p; p++) {
     enum lost_as kind = kind_of(*p, topic);
@@ -97,15 +97,16 @@ static const char *writers_of(const char *topic, char *out, size_t size) {
   return out;
 }
 
-bool lost_refuse(const struct lost *lost, const char *topic, struct log_failure *failure) {
+bool lost_refuse(const struct lost *lost, const char *topic, struct failure *failure) {
   static const char *const means[] = {[LOST_CHANGELOG] = "keeps its rows in it",
                                       [LOST_TABLE] = "writes this table",
                                       [LOST_INPUT] = "reads it"};
-  return log_fail(failure, EX_CONFIG,
-                  "'%s' is missing, and '%s', which %s, has worked: an empty one would pass for "
-                  "what it was. Restore it, or say '--recreate %s': it is made again, empty, and "
-                  "the next steps are said",
-                  topic, lost->processor->name, means[lost->as], topic);
+  return failure_set(
+      failure, EX_CONFIG,
+      "'%s' is missing, and '%s', which %s, has worked: an empty one would pass for "
+      "what it was. Restore it, or say '--recreate %s': it is made again, empty, and "
+      "the next steps are said",
+      topic, lost->processor->name, means[lost->as], topic);
 }
 
 void lost_tell_rest(const struct lost *lost, const char *topic) {

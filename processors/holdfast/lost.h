@@ -3,11 +3,12 @@
 #define HOLDFAST_LOST_H
 
 #include "runtime/kafka/admin.h"
+#include "runtime/base/failure.h"
 #include "runtime/contract/processor.h"
 
 /* *yes: the topic is there and something was ever written to it. False: the failure is set. */
 bool topic_has_records(struct kafka_admin *admin, const char *topic, bool *yes,
-                       struct log_failure *failure);
+                       struct failure *failure);
 
 enum lost_as { NOT_LOST, LOST_CHANGELOG, LOST_TABLE, LOST_INPUT };
 
@@ -21,10 +22,10 @@ struct lost {
  * Committed offsets show nothing of an input, since the broker deletes them with their topic.
  * False: the failure is set. */
 bool lost_find(struct kafka_admin *admin, const char *topic, struct lost *out,
-               struct log_failure *failure);
+               struct failure *failure);
 
 /* Refuses to make it again, with the way out. Returns false. */
-bool lost_refuse(const struct lost *lost, const char *topic, struct log_failure *failure);
+bool lost_refuse(const struct lost *lost, const char *topic, struct failure *failure);
 
 /* Prints what has to follow now that it is made again, empty. */
 void lost_tell_rest(const struct lost *lost, const char *topic);

@@ -3,7 +3,7 @@
 #include <sysexits.h>
 
 #include "commands.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 static const struct command {
   const char *name;
@@ -54,7 +54,7 @@ bool command_options(struct options *options, const struct usage *usage, int arg
 }
 
 int main(int argc, char **argv) {
-  logging_set("holdfast", LEVEL_WARNING);
+  report_as("holdfast", LEVEL_WARNING);
   for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
     if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
   }

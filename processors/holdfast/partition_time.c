@@ -57,7 +57,7 @@ struct job {
   struct log_offset committed[PARTITIONS_MAX];
   struct commit_metadata metadata[PARTITIONS_MAX];
   struct expiry rows[PARTITIONS_MAX]; /* zeros: none yet */
-  struct log_failure failure;
+  struct failure failure;
 };
 
 /* ---- what is there ---- */
@@ -77,7 +77,7 @@ static struct str state_key(const struct job *job, char text[2]) {
   return (struct str){text, 2};
 }
 
-static void take_row(void *user, int32_t partition, const struct memory_record *record) {
+static void take_row(void *user, int32_t partition, const struct message *record) {
   struct job *job = user;
   char error[CODEC_ERROR_SIZE], key[2];
   struct record row;
@@ -88,8 +88,8 @@ static void take_row(void *user, int32_t partition, const struct memory_record *
       row.type == RECORD_EXPIRY) {
     job->rows[partition] = *(const struct expiry *)row.value;
   } else {
-    log_fail(&job->failure, EX_DATAERR, "the time of partition %" PRId32 " cannot be read",
-             partition);
+    failure_set(&job->failure, EX_DATAERR, "the time of partition %" PRId32 " cannot be read",
+                partition);
   }
   arena_reset(&job->arena);
 }
@@ -97,10 +97,10 @@ static void take_row(void *user, int32_t partition, const struct memory_record *
 static bool read_partition(struct job *job, int32_t p) {
   const struct processor *processor = job->processor;
   if (!commit_metadata_parse(job->committed[p].metadata, &job->metadata[p]))
-    return log_fail(&job->failure, EX_CONFIG,
-                    "the group '%s' has no committed offset of this pipeline for partition "
-                    "%" PRId32,
-                    processor->name, p);
+    return failure_set(&job->failure, EX_CONFIG,
+                       "the group '%s' has no committed offset of this pipeline for partition "
+                       "%" PRId32,
+                       processor->name, p);
   job->failure.text[0] = '\0';
   return kafka_read_up_to(job->options, processor->changelog, p,
                           job->metadata[p].last_changelog + 1, take_row, job, &job->failure) &&
@@ -113,8 +113,8 @@ static bool read_times(struct job *job) {
   if (job->partitions < 0) return false;
   int64_t only = options_number(job->options, "partition");
   if (job->partitions <= only || job->partitions == 0 || job->partitions > PARTITIONS_MAX)
-    return log_fail(&job->failure, EX_CONFIG, "'%s' has %" PRId32 " partitions", processor->input,
-                    job->partitions);
+    return failure_set(&job->failure, EX_CONFIG, "'%s' has %" PRId32 " partitions",
+                       processor->input, job->partitions);
   if (!kafka_admin_committed(job->admin, processor->name, processor->input, job->committed,
                              job->partitions, &job->failure))
     return false;
@@ -209,7 +209,8 @@ static bool run(struct job *job) {
   if (strcmp(options_text(options, "set"), "now") == 0) {
     job->set = job->now;
   } else if (!position_time(options_text(options, "set"), &job->set)) {
-    return log_fail(&job->failure, EX_USAGE, "--set is now, or a time like 2026-11-21T14:00:00Z");
+    return failure_set(&job->failure, EX_USAGE,
+                       "--set is now, or a time like 2026-11-21T14:00:00Z");
   }
   job->admin = kafka_admin_open(options, &job->failure);
   if (!job->admin) return false;

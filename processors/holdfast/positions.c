@@ -22,7 +22,7 @@ bool position_time(const char *text, int64_t *out) {
 }
 
 static bool committed(struct kafka_admin *admin, const struct processor *processor,
-                      int32_t partitions, int64_t *out, struct log_failure *failure) {
+                      int32_t partitions, int64_t *out, struct failure *failure) {
   static struct log_offset offsets[PARTITIONS_MAX];
   if (!kafka_admin_committed(admin, processor->name, processor->input, offsets, partitions,
                              failure))
@@ -41,7 +41,7 @@ static bool committed(struct kafka_admin *admin, const struct processor *process
 }
 
 static bool check_offset(struct kafka_admin *admin, const struct processor *processor, int32_t p,
-                         int64_t offset, struct log_failure *failure) {
+                         int64_t offset, struct failure *failure) {
   int64_t first, end;
   if (!kafka_admin_bounds(admin, processor->input, p, &first, &end, failure)) return false;
   if (offset >= first && offset <= end) return true;
@@ -54,7 +54,7 @@ static bool check_offset(struct kafka_admin *admin, const struct processor *proc
 }
 
 bool positions_of(struct kafka_admin *admin, const struct processor *processor, const char *where,
-                  int32_t partitions, int32_t only, int64_t *out, struct log_failure *failure) {
+                  int32_t partitions, int32_t only, int64_t *out, struct failure *failure) {
   int64_t end, time;
   char *rest;
   if (partitions > PARTITIONS_MAX) partitions = PARTITIONS_MAX;

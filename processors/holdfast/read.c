@@ -57,7 +57,7 @@ static bool parse_offset(const char *text, int64_t *out) {
 }
 
 static void print(struct codec *codec, const char *topic, int32_t partition,
-                  const struct memory_record *record) {
+                  const struct message *record) {
   json_t *json = line_json(codec, topic, record);
   json_object_set_new(json, "partition", json_integer(partition));
   json_object_set_new(json, "offset", json_integer(record->offset));
@@ -67,7 +67,7 @@ static void print(struct codec *codec, const char *topic, int32_t partition,
 }
 
 static int read_topic(const struct options *options, const char *topic, int64_t from) {
-  struct log_failure failure;
+  struct failure failure;
   struct kafka_reader *reader = kafka_reader_open(
       options, topic, (int32_t)options_number(options, "partition"), from, &failure);
   struct codec *codec = codec_new(&holdfast_schemas);
@@ -76,7 +76,7 @@ static int read_topic(const struct options *options, const char *topic, int64_t 
   enum kafka_read read = reader ? KAFKA_READ_NOTHING : KAFKA_READ_FAILED;
   while (read != KAFKA_READ_FAILED && !stopping && (follow || read != KAFKA_READ_AT_END) &&
          (!limited || left > 0) && !ferror(stdout)) {
-    struct memory_record record;
+    struct message record;
     int32_t partition;
     read = kafka_reader_next(reader, 200, &partition, &record, &failure);
     if (read == KAFKA_READ_RECORD) {

@@ -84,7 +84,7 @@ struct replay {
   size_t collected;
   int64_t outputs, rows, differences, inputs, told_at;
   json_t *shown;
-  struct log_failure failure;
+  struct failure failure;
 };
 
 /* ---- what was made ----
@@ -127,8 +127,8 @@ static struct str pack(struct arena *arena, int64_t timestamp, struct str key, s
   return (struct str){bytes, size};
 }
 
-static struct memory_record unpack(struct str bytes) {
-  struct memory_record record = {0};
+static struct message unpack(struct str bytes) {
+  struct message record = {0};
   uint32_t key_size, null;
   memcpy(&record.timestamp, bytes.data, 8);
   memcpy(&key_size, bytes.data + 8, 4);
@@ -154,13 +154,13 @@ static bool is_wanted(const struct replay *replay, struct str causation) {
 
 static void print_output(struct replay *replay, const char *topic,
                          const struct log_output *output) {
-  const struct memory_record record = {.timestamp = output->timestamp,
-                                       .key = output->key,
-                                       .value = output->value,
-                                       .correlation_id = output->correlation_id,
-                                       .causation = output->causation,
-                                       .source = output->source,
-                                       .error = output->error};
+  const struct message record = {.timestamp = output->timestamp,
+                                 .key = output->key,
+                                 .value = output->value,
+                                 .correlation_id = output->correlation_id,
+                                 .causation = output->causation,
+                                 .source = output->source,
+                                 .error = output->error};
   json_t *json = line_json(replay->codec, topic, &record);
   json_dumpf(json, stdout, JSON_COMPACT);
   putchar('\n');
@@ -197,8 +197,7 @@ static void tell_progress(void *user, int64_t offset) {
 
 /* ---- comparing ---- */
 
-static json_t *value_json(struct replay *replay, const char *topic,
-                          const struct memory_record *record) {
+static json_t *value_json(struct replay *replay, const char *topic, const struct message *record) {
   if (!record) return json_null();
   json_t *line = line_json(replay->codec, topic, record);
   json_object_del(line, "headers");
@@ -206,7 +205,7 @@ static json_t *value_json(struct replay *replay, const char *topic,
 }
 
 static void show(struct replay *replay, const char *topic, struct str what,
-                 const struct memory_record *recorded, const struct memory_record *made) {
+                 const struct message *recorded, const struct message *made) {
   if (replay->differences++ >= options_number(replay->options, "limit")) return;
   json_t *json =
       json_pack("{s:s,s:s%,s:o,s:o}", "topic", topic, "of", what.data, what.size, "recorded",
@@ -236,8 +235,8 @@ static bool same_value(struct replay *replay, struct arena *arena, struct str re
          str_equal(codec_encode(replay->codec, decoded, arena), made);
 }
 
-static bool is_same(struct replay *replay, struct arena *arena,
-                    const struct memory_record *recorded, const struct memory_record *made) {
+static bool is_same(struct replay *replay, struct arena *arena, const struct message *recorded,
+                    const struct message *made) {
   /* Where nobody knows when a command came, its dead letter has the producer's time. */
   bool same_time = made->timestamp == 0 || recorded->timestamp == made->timestamp;
   return str_equal(recorded->key, made->key) && same_time &&
@@ -247,7 +246,7 @@ static bool is_same(struct replay *replay, struct arena *arena,
 /* One recorded output of this filter. What a reset made it write again is compared again: the row
  * stays, marked. */
 static void compare_output(struct replay *replay, const char *topic, int32_t partition,
-                           const struct memory_record *recorded) {
+                           const struct message *recorded) {
   (void)partition;
   const char *slash =
       recorded->source.size ? memchr(recorded->source.data, '/', recorded->source.size) : NULL;
@@ -257,7 +256,7 @@ static void compare_output(struct replay *replay, const char *topic, int32_t par
   struct arena arena = {0};
   struct str key = output_key(&arena, topic, recorded->causation, recorded->source);
   struct str bytes = store_get(replay->expected, 0, key, &arena);
-  struct memory_record made = {0};
+  struct message made = {0};
   if (bytes.data) made = unpack(bytes);
   struct str what = arena_format(&arena, "%.*s by %.*s", STR_ARGS(recorded->causation),
                                  STR_ARGS(recorded->source));
@@ -275,17 +274,17 @@ struct reading {
   struct replay *replay;
   const char *topic;
   void (*take)(struct replay *replay, const char *topic, int32_t partition,
-               const struct memory_record *record);
+               const struct message *record);
 };
 
-static void take_recorded(void *user, int32_t partition, const struct memory_record *record) {
+static void take_recorded(void *user, int32_t partition, const struct message *record) {
   const struct reading *reading = user;
   reading->take(reading->replay, reading->topic, partition, record);
 }
 
 static bool read_recorded(struct replay *replay, const char *topic,
                           void (*take)(struct replay *replay, const char *topic, int32_t partition,
-                                       const struct memory_record *record)) {
+                                       const struct message *record)) {
   struct reading reading = {replay, topic, take};
   bool read =
       kafka_read_up_to(replay->options, topic, -1, -1, take_recorded, &reading, &replay->failure);
@@ -298,7 +297,7 @@ static bool show_unseen(void *user, struct str key, struct str value) {
   struct arena arena = {0};
   struct str marked = prefixed(&arena, 's', key);
   if (!store_get(replay->expected, 0, marked, &arena).data) {
-    const struct memory_record made = unpack(value);
+    const struct message made = unpack(value);
     const char *space = memchr(key.data, ' ', key.size);
     struct str topic =
                    arena_copy(&arena, (struct str){key.data + 1, (size_t)(space - key.data) - 1}),
@@ -323,7 +322,7 @@ static bool compare_streams(struct replay *replay) {
 /* ---- tables: the last value of each key ---- */
 
 static void fold_recorded(struct replay *replay, const char *topic, int32_t partition,
-                          const struct memory_record *record) {
+                          const struct message *record) {
   if (partition >= replay->partitions || !replay->tables[partition]) return;
   struct arena arena = {0};
   struct str key = table_key(&arena, topic, partition, record->key);
@@ -344,8 +343,8 @@ static bool compare_row(void *user, struct str key, struct str value) {
   struct arena arena = {0};
   struct str other_key =
       c->from_recorded ? (struct str){key.data + 1, key.size - 1} : prefixed(&arena, 'r', key);
-  const struct memory_record one = unpack(value);
-  struct memory_record other = {0};
+  const struct message one = unpack(value);
+  struct message other = {0};
   struct str bytes = store_get(replay->expected, 0, other_key, &arena);
   if (bytes.data) other = unpack(bytes);
   if (c->from_recorded) {
@@ -405,14 +404,14 @@ static bool find_range(struct replay *replay) {
   replay->partitions = kafka_admin_partitions(replay->admin, input, &replay->failure);
   if (replay->partitions < 0) return false;
   if (replay->partitions == 0 || replay->partitions > PARTITIONS_MAX)
-    return log_fail(&replay->failure, EX_UNAVAILABLE,
-                    replay->partitions ? "'%s' has more than 256 partitions"
-                                       : "the topic '%s' does not exist: are --brokers and "
-                                         "--prefix those of the pipeline?",
-                    input);
+    return failure_set(&replay->failure, EX_UNAVAILABLE,
+                       replay->partitions ? "'%s' has more than 256 partitions"
+                                          : "the topic '%s' does not exist: are --brokers and "
+                                            "--prefix those of the pipeline?",
+                       input);
   if (options_number(replay->options, "partition") >= replay->partitions)
-    return log_fail(&replay->failure, EX_UNAVAILABLE, "'%s' has the partitions 0 to %" PRId32,
-                    input, replay->partitions - 1);
+    return failure_set(&replay->failure, EX_UNAVAILABLE, "'%s' has the partitions 0 to %" PRId32,
+                       input, replay->partitions - 1);
   int32_t only = (int32_t)options_number(replay->options, "partition");
   return positions_of(replay->admin, replay->processor, "committed", replay->partitions, only,
                       replay->committed, &replay->failure) &&
@@ -432,46 +431,46 @@ static bool check_range(struct replay *replay, int32_t partition) {
   if (snapshot && replay->from[partition] < meta.next_input)
     replay->from[partition] = meta.next_input;
   if (!snapshot && first > 0 && replay->processor->rows)
-    return log_fail(&replay->failure, EX_UNAVAILABLE,
-                    "'%s' partition %" PRId32 " begins at offset %" PRId64
-                    ": the state before it is gone; begin with a --snapshot",
-                    input, partition, first);
+    return failure_set(&replay->failure, EX_UNAVAILABLE,
+                       "'%s' partition %" PRId32 " begins at offset %" PRId64
+                       ": the state before it is gone; begin with a --snapshot",
+                       input, partition, first);
   if (replay->from[partition] < first) replay->from[partition] = first;
   if (replay->to[partition] > replay->committed[partition])
-    return log_fail(&replay->failure, EX_UNAVAILABLE,
-                    "partition %" PRId32 ": '%s' has done its work up to offset %" PRId64
-                    " only, and --to says %" PRId64,
-                    partition, replay->processor->name, replay->committed[partition],
-                    replay->to[partition]);
+    return failure_set(&replay->failure, EX_UNAVAILABLE,
+                       "partition %" PRId32 ": '%s' has done its work up to offset %" PRId64
+                       " only, and --to says %" PRId64,
+                       partition, replay->processor->name, replay->committed[partition],
+                       replay->to[partition]);
   if (replay->from[partition] > replay->to[partition])
-    return log_fail(&replay->failure, EX_UNAVAILABLE,
-                    "partition %" PRId32 ": --from %" PRId64 " lies after --to %" PRId64, partition,
-                    replay->from[partition], replay->to[partition]);
+    return failure_set(&replay->failure, EX_UNAVAILABLE,
+                       "partition %" PRId32 ": --from %" PRId64 " lies after --to %" PRId64,
+                       partition, replay->from[partition], replay->to[partition]);
   return true;
 }
 
 static bool open_stores(struct replay *replay) {
   if (!spill_make(options_text(replay->options, "spill-dir"), replay->directory,
                   sizeof replay->directory))
-    return log_fail(&replay->failure, EX_UNAVAILABLE,
-                    "cannot make a folder in '%s': see --spill-dir",
-                    options_text(replay->options, "spill-dir"));
+    return failure_set(&replay->failure, EX_UNAVAILABLE,
+                       "cannot make a folder in '%s': see --spill-dir",
+                       options_text(replay->options, "spill-dir"));
   char path[400], error[400];
   const char *snapshot =
       options_given(replay->options, "snapshot") ? options_text(replay->options, "snapshot") : NULL;
   snprintf(path, sizeof path, "%s/shadow", replay->directory);
   if (snapshot && !store_copy(snapshot, path, error, sizeof error))
-    return log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
+    return failure_set(&replay->failure, EX_UNAVAILABLE, "%s", error);
   int code;
   if (replay->processor->rows)
     replay->store = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
                                sizeof error, &code);
   if (replay->processor->rows && !replay->store)
-    return log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
+    return failure_set(&replay->failure, EX_UNAVAILABLE, "%s", error);
   snprintf(path, sizeof path, "%s/expected", replay->directory);
   replay->expected = store_open(path, "replay", (struct store_memory){.cache = CACHE_BYTES}, error,
                                 sizeof error, &code);
-  return replay->expected || log_fail(&replay->failure, EX_UNAVAILABLE, "%s", error);
+  return replay->expected || failure_set(&replay->failure, EX_UNAVAILABLE, "%s", error);
 }
 
 static int sum_up(struct replay *replay) {

@@ -70,7 +70,7 @@ struct reset {
   char directory[300];
   int32_t partition; /* in work */
   bool fine;
-  struct log_failure failure;
+  struct failure failure;
 };
 
 /* ---- what is there ---- */
@@ -84,10 +84,11 @@ static bool find_partition(struct reset *reset, int32_t p) {
   struct commit_metadata *metadata = &reset->metadata[p];
   bool ours = commit_metadata_parse(reset->committed[p].metadata, metadata);
   if (!ours && !reset->accept_loss)
-    return log_fail(&reset->failure, EX_CONFIG,
-                    "the group '%s' has no committed offset of this pipeline for partition %" PRId32
-                    ": if its input was deleted and made again, see --accept-loss",
-                    processor->name, p);
+    return failure_set(
+        &reset->failure, EX_CONFIG,
+        "the group '%s' has no committed offset of this pipeline for partition %" PRId32
+        ": if its input was deleted and made again, see --accept-loss",
+        processor->name, p);
   if (!ours) *metadata = (struct commit_metadata){.last_changelog = -1};
   if (metadata->epoch > reset->epoch) reset->epoch = metadata->epoch;
   struct bounds *changelog = &reset->changelog[p];
@@ -114,9 +115,9 @@ static bool find_offsets(struct reset *reset) {
   reset->partitions = kafka_admin_partitions(reset->admin, processor->input, &reset->failure);
   if (reset->partitions < 0) return false;
   if (reset->partitions == 0 || reset->partitions > PARTITIONS_MAX)
-    return log_fail(&reset->failure, EX_CONFIG,
-                    "'%s' does not exist, or has more than %d partitions", processor->input,
-                    PARTITIONS_MAX);
+    return failure_set(&reset->failure, EX_CONFIG,
+                       "'%s' does not exist, or has more than %d partitions", processor->input,
+                       PARTITIONS_MAX);
   if (!kafka_admin_committed(reset->admin, processor->name, processor->input, reset->committed,
                              reset->partitions, &reset->failure) ||
       !positions_of(reset->admin, processor, options_text(reset->options, "to"), reset->partitions,
@@ -144,32 +145,32 @@ static bool is_possible_in(struct reset *reset, int32_t p) {
   const char *why = shadow_refuses(processor);
   bool from_input = processor->rows && !processor->input_is_changelog && !processor->world;
   if (from_input && reset->first[p] > 0)
-    return log_fail(&reset->failure, EX_DATAERR,
-                    "'%s' partition %" PRId32 " begins at offset %" PRId64
-                    ": the state cannot be made again from what is left; see --accept-loss",
-                    processor->input, p, reset->first[p]);
+    return failure_set(&reset->failure, EX_DATAERR,
+                       "'%s' partition %" PRId32 " begins at offset %" PRId64
+                       ": the state cannot be made again from what is left; see --accept-loss",
+                       processor->input, p, reset->first[p]);
   if (from_input && reset->committed[p].offset > reset->end[p])
-    return log_fail(&reset->failure, EX_DATAERR,
-                    "'%s' partition %" PRId32 " ends at %" PRId64 " and '%s' had read to %" PRId64
-                    ": it is not the topic that its rows were made of; see --accept-loss",
-                    processor->input, p, reset->end[p], processor->name,
-                    reset->committed[p].offset);
+    return failure_set(
+        &reset->failure, EX_DATAERR,
+        "'%s' partition %" PRId32 " ends at %" PRId64 " and '%s' had read to %" PRId64
+        ": it is not the topic that its rows were made of; see --accept-loss",
+        processor->input, p, reset->end[p], processor->name, reset->committed[p].offset);
   if (processor->world && processor->rows && !has_rows(reset, p))
-    return log_fail(&reset->failure, EX_DATAERR,
-                    "'%s' has lost rows of partition %" PRId32
-                    ", and they are what the world answered: no input makes them again; see "
-                    "--accept-loss",
-                    processor->changelog, p);
+    return failure_set(&reset->failure, EX_DATAERR,
+                       "'%s' has lost rows of partition %" PRId32
+                       ", and they are what the world answered: no input makes them again; see "
+                       "--accept-loss",
+                       processor->changelog, p);
   if (why && !processor->world && reset->to[p] != reset->first[p])
-    return log_fail(&reset->failure, EX_USAGE, "'%s' can only be reset to the beginning: %s",
-                    processor->name, why);
+    return failure_set(&reset->failure, EX_USAGE, "'%s' can only be reset to the beginning: %s",
+                       processor->name, why);
   return true;
 }
 
 static bool is_possible(struct reset *reset) {
   if (reset->accept_loss && options_given(reset->options, "to"))
-    return log_fail(&reset->failure, EX_USAGE,
-                    "--accept-loss goes on where the filter stands: it takes no --to");
+    return failure_set(&reset->failure, EX_USAGE,
+                       "--accept-loss goes on where the filter stands: it takes no --to");
   for (int32_t p = 0; p < reset->partitions; p++) {
     if (!reset->accept_loss && !is_possible_in(reset, p)) return false;
   }
@@ -259,8 +260,9 @@ static bool prepare(struct reset *reset) {
   int code;
   if (!spill_make(options_text(reset->options, "spill-dir"), reset->directory,
                   sizeof reset->directory))
-    return log_fail(&reset->failure, EX_CANTCREAT, "cannot make a folder in '%s': see --spill-dir",
-                    options_text(reset->options, "spill-dir"));
+    return failure_set(&reset->failure, EX_CANTCREAT,
+                       "cannot make a folder in '%s': see --spill-dir",
+                       options_text(reset->options, "spill-dir"));
   snprintf(path, sizeof path, "%s/state", reset->directory);
   reset->state = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
                             sizeof error, &code);
@@ -268,7 +270,7 @@ static bool prepare(struct reset *reset) {
   if (reset->state)
     reset->recorded = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
                                  sizeof error, &code);
-  if (!reset->recorded) return log_fail(&reset->failure, code, "%s", error);
+  if (!reset->recorded) return failure_set(&reset->failure, code, "%s", error);
   for (int32_t p = 0; p < reset->partitions; p++) {
     if (!make_state(reset, p) || !fold_changelog(reset, p)) return false;
   }

@@ -11,7 +11,7 @@
 #include "runtime/http/server.h"
 #include "notify/notify.h"
 #include "runtime/record/line.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/memory/pipe.h"
 #include "runtime/contract/processors.h"
 #include "runtime/core/runtime.h"
@@ -74,7 +74,7 @@ struct local {
 
 static void print_new(struct local *local) {
   const char *topic;
-  const struct memory_record *record;
+  const struct message *record;
   while (tail_next(local->printed, &topic, &record)) {
     json_t *json = line_json(local->codec, topic, record);
     json_dumpf(json, stdout, JSON_COMPACT);
@@ -90,7 +90,7 @@ static bool turn(struct local *local, bool *moved) {
   for (size_t i = 0; i < local->count; i++) {
     enum runtime_status status = runtime_step(local->runtimes[i], 0);
     if (status == RUNTIME_FAILED) {
-      log_error("%s", runtime_failure(local->runtimes[i])->text);
+      report_error("%s", runtime_failure(local->runtimes[i])->text);
       return false;
     }
     *moved |= status == RUNTIME_BUSY;
@@ -139,7 +139,7 @@ static int wait_for(struct local *local, const struct wait *wait) {
     if (!moved) usleep(IDLE_US);
   }
   wait_describe(wait, what, sizeof what);
-  log_error("waited %d s for %s: %s", wait->seconds, what, error);
+  report_error("waited %d s for %s: %s", wait->seconds, what, error);
   return EX_TEMPFAIL;
 }
 
@@ -151,10 +151,10 @@ static int play(struct local *local, const struct script *script) {
       if (code != EX_OK) return code;
       continue;
     }
-    const struct memory_record record = {.timestamp = clock_wall_ms(),
-                                         .key = line->key,
-                                         .value = line->value,
-                                         .correlation_id = line->key};
+    const struct message record = {.timestamp = clock_wall_ms(),
+                                   .key = line->key,
+                                   .value = line->value,
+                                   .correlation_id = line->key};
     memory_append(local->cluster, "reservation-commands", -1, &record);
   }
   bool fine = settle(local, options_number(local->options, "linger") * 1000);
@@ -168,13 +168,13 @@ static int play(struct local *local, const struct script *script) {
 
 static bool serve(struct local *local, const struct processor *processor, struct runtime *runtime) {
   char name[64];
-  struct log_failure failure;
+  struct failure failure;
   snprintf(name, sizeof name, "%s-http", processor->name);
   if (!processor->routes) return true;
   bool chosen = options_given(local->options, name);
   const char *address = chosen ? options_text(local->options, name) : "127.0.0.1:0";
   local->servers[local->count] = http_start(name, address, runtime, processor, &failure);
-  if (!local->servers[local->count]) return log_error("%s", failure.text), false;
+  if (!local->servers[local->count]) return report_error("%s", failure.text), false;
   if (options_flag(local->options, "keep"))
     fprintf(stderr, "holdfast run: %s answers on port %d\n", processor->name,
             (int)http_port(local->servers[local->count]));
@@ -188,13 +188,13 @@ static bool open_filters(struct local *local) {
     bool nobody_to_tell =
         (*processor)->world == &webhook_world && !options_given(local->options, "webhook-url");
     if (nobody_to_tell) continue;
-    struct log_failure failure;
+    struct failure failure;
     struct runtime_config config = {
         .processor = *processor, .options = local->options, .tombstone_retention_ms = INT64_MAX};
     config.log = memory_log_open(local->cluster, (*processor)->name, (*processor)->input,
                                  (*processor)->changelog, 0);
     struct runtime *runtime = runtime_new(&config, &failure);
-    if (!runtime) return log_error("%s", failure.text), false;
+    if (!runtime) return report_error("%s", failure.text), false;
     local->processors[local->count] = *processor;
     local->runtimes[local->count] = runtime;
     if (!serve(local, *processor, runtime)) return runtime_free(runtime), false;

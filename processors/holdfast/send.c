@@ -37,13 +37,13 @@ static bool wait_for(const struct wait *wait, const struct options *options) {
   return false;
 }
 
-static int fail(const struct log_failure *failure) {
+static int fail(const struct failure *failure) {
   fprintf(stderr, "holdfast send: %s\n", failure->text);
   return failure->exit_code;
 }
 
 static int send_script(const struct script *script, const struct options *options) {
-  struct log_failure failure;
+  struct failure failure;
   struct kafka_producer *producer = kafka_producer_open(options, "reservation-commands", &failure);
   if (!producer) return fail(&failure);
   int code = EX_OK;

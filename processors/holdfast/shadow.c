@@ -16,7 +16,7 @@
 struct playback {
   const struct shadow *shadow;
   struct kafka_reader *reader;
-  struct log_failure failure; /* exit_code 0: none */
+  struct failure failure; /* exit_code 0: none */
 };
 
 const char *shadow_refuses(const struct processor *processor) {
@@ -43,7 +43,7 @@ static struct str keep(char **at, struct str text) {
 }
 
 /* The reader's record is gone at its next one; a batch is longer than that. */
-static void copy(const struct memory_record *from, int32_t partition, struct log_record *to) {
+static void copy(const struct message *from, int32_t partition, struct log_record *to) {
   size_t size = from->key.size + from->value.size + from->correlation_id.size +
                 from->causation.size + from->traceparent.size;
   char *bytes = xmalloc(size + 1);
@@ -64,7 +64,7 @@ static bool next(void *user, struct log_record *out) {
   struct playback *playback = user;
   const struct shadow *shadow = playback->shadow;
   for (int polls = 0; polls < PATIENCE_POLLS; polls++) {
-    struct memory_record record;
+    struct message record;
     int32_t partition;
     enum kafka_read read =
         kafka_reader_next(playback->reader, POLL_MS, &partition, &record, &playback->failure);
@@ -91,7 +91,7 @@ static void hand_over(void *user, const char *topic, const struct log_output *ou
   shadow->output(shadow->user, topic, output);
 }
 
-static bool play(struct playback *playback, struct log *log, struct log_failure *failure) {
+static bool play(struct playback *playback, struct log *log, struct failure *failure) {
   const struct shadow *shadow = playback->shadow;
   struct runtime_config config = {.processor = shadow->processor,
                                   .log = log,
@@ -108,7 +108,7 @@ static bool play(struct playback *playback, struct log *log, struct log_failure 
   return fine;
 }
 
-bool shadow_run(const struct shadow *shadow, struct log_failure *failure) {
+bool shadow_run(const struct shadow *shadow, struct failure *failure) {
   struct store_meta meta;
   bool known = shadow->store && store_meta(shadow->store, shadow->partition, &meta);
   struct playback playback = {.shadow = shadow};

@@ -26,6 +26,6 @@ const char *shadow_refuses(const struct processor *processor);
 /* The filter of that name, or NULL. */
 const struct processor *shadow_filter(const char *name);
 
-bool shadow_run(const struct shadow *shadow, struct log_failure *failure);
+bool shadow_run(const struct shadow *shadow, struct failure *failure);
 
 #endif

@@ -51,11 +51,11 @@ static bool parse_place(const struct options *options, struct place *out, char *
 /* Only the very next record of the group can be skipped, so that nothing before it is skipped with
  * it. */
 static bool is_next(const struct options *options, const struct place *place, int64_t committed,
-                    struct log_failure *failure) {
+                    struct failure *failure) {
   struct kafka_reader *reader =
       kafka_reader_open(options, place->processor->input, place->partition, committed, failure);
   if (!reader) return false;
-  struct memory_record record;
+  struct message record;
   int32_t partition;
   enum kafka_read read = KAFKA_READ_NOTHING;
   for (int tries = 0; read == KAFKA_READ_NOTHING && tries < 100; tries++) {
@@ -73,7 +73,7 @@ static bool is_next(const struct options *options, const struct place *place, in
 }
 
 static bool skip(const struct options *options, const struct place *place,
-                 struct log_failure *failure) {
+                 struct failure *failure) {
   static struct log_offset offsets[PARTITIONS_MAX];
   struct commit_metadata metadata;
   struct kafka_admin *admin = kafka_admin_open(options, failure);
@@ -103,7 +103,7 @@ static bool skip(const struct options *options, const struct place *place,
 
 int skip_command(int argc, char **argv) {
   struct options options = {0};
-  struct log_failure failure = {.exit_code = EX_SOFTWARE};
+  struct failure failure = {.exit_code = EX_SOFTWARE};
   struct place place = {0};
   int code;
   if (command_options(&options, &usage, argc, argv, &code)) {

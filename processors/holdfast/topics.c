@@ -109,7 +109,7 @@ struct work {
   const char *recreate; /* the one topic that may be made although it was lost; NULL: none */
   bool apply;
   int changes;
-  struct log_failure failure;
+  struct failure failure;
 };
 
 static bool settle_settings(struct work *work, const struct topic_file *topic) {

@@ -14,7 +14,7 @@
 
 #include "runtime/contract/calls.h"
 #include "runtime/record/json.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/mutant.h"
 #include "notify.h"
 
@@ -63,7 +63,7 @@ static void *webhook_open(const struct options *options, char *error, size_t siz
   webhook->url = url;
   webhook->secret = options_text(options, "webhook-secret");
   if (!*webhook->secret)
-    log_warning(
+    report_warning(
         "notices are not signed: HOLDFAST_WEBHOOK_SECRET or the properties file has no "
         "webhook-secret");
   webhook->calls = calls_open((size_t)options_number(options, "webhook-calls"),

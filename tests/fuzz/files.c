@@ -3,7 +3,7 @@
  * reason. */
 #include "holdfast/audit_provider.h"
 #include "fuzz.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/options.h"
 #include "holdfast/script.h"
 #include "runtime/base/settings.h"
@@ -104,7 +104,7 @@ static void read_books(FILE *file, struct str text) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 2) return 0;
-  logging_set("fuzz", LEVEL_ERROR);
+  report_as("fuzz", LEVEL_ERROR);
   struct str text = {(const char *)data + 1, size - 1};
   FILE *file = fmemopen((void *)(uintptr_t)text.data, text.size, "r");
   switch (data[0] % 4) {

@@ -1,7 +1,7 @@
 /* What comes over HTTP: the questions of a view's pages, and what its other instances answer. */
 #include "runtime/http/fan_out.h"
 #include "fuzz.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/memory/pipe.h"
 #include "runtime/contract/processors.h"
 #include "gen/records.h"
@@ -21,8 +21,7 @@ static void append(struct memory_cluster *cluster, struct site *site, struct str
                    const void *value) {
   struct arena arena = {0};
   struct str bytes = codec_encode(codec, (struct record){type, value}, &arena);
-  memory_append(cluster, site->processor->input, 0,
-                &(struct memory_record){.key = key, .value = bytes});
+  memory_append(cluster, site->processor->input, 0, &(struct message){.key = key, .value = bytes});
   arena_free(&arena);
 }
 
@@ -52,7 +51,7 @@ static void fill(struct memory_cluster *cluster, struct site *site) {
 
 static void open_site(struct site *site) {
   struct memory_cluster *cluster = memory_cluster_new();
-  struct log_failure failure;
+  struct failure failure;
   const struct processor *processor = site->processor;
   pipe_prepare(cluster, processor, 1);
   struct runtime_config config = {.processor = processor, .tombstone_retention_ms = INT64_MAX};
@@ -65,7 +64,7 @@ static void open_site(struct site *site) {
 
 static void open_sites(void) {
   int count = 0;
-  logging_set("fuzz", LEVEL_ERROR);
+  report_as("fuzz", LEVEL_ERROR);
   codec = codec_new(&holdfast_schemas);
   for (const struct processor *const *p = all_processors; *p; p++) {
     if (!(*p)->routes) continue;

@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct arena arena = {0};
   char error[CODEC_ERROR_SIZE] = "";
   struct str text = {(const char *)data, size}, topic;
-  struct memory_record record;
+  struct message record;
   bool fine = line_parse(codec, text, &arena, &topic, &record, error);
   must(fine || error[0], "a refusal does not say why");
   must_be_linear(&arena, size);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 const struct processor *find_processor(const char *name) {
   for (const struct processor *const *p = all_processors; *p; p++) {
@@ -18,13 +18,13 @@ static void open_with(struct harness *harness, const struct processor *processor
   *harness = (struct harness){.cluster = memory_cluster_new(),
                               .codec = codec_new(&holdfast_schemas),
                               .processor = processor};
-  logging_set("test", LEVEL_ERROR);
+  report_as("test", LEVEL_ERROR);
   pipe_prepare(harness->cluster, harness->processor, partitions);
   harness->tail = tail_new(harness->cluster);
   for (const struct output *o = harness->processor->outputs; o && o->topic; o++)
     tail_add(harness->tail, o->topic);
   if (harness->processor->open_input) tail_add(harness->tail, "dead-letters");
-  struct log_failure failure = {0};
+  struct failure failure = {0};
   struct runtime_config config = {.processor = harness->processor,
                                   .tombstone_retention_ms = INT64_MAX};
   config.log = memory_log_open(harness->cluster, harness->processor->name,
@@ -59,8 +59,7 @@ static void add_text(struct harness *harness, const char *text) {
   snprintf(harness->out + used, sizeof harness->out - used, "%s", text);
 }
 
-static void add_record(struct harness *harness, const char *topic,
-                       const struct memory_record *record) {
+static void add_record(struct harness *harness, const char *topic, const struct message *record) {
   static const char *const fields[] = {"command", "status",   "reason", "refusal", "kind",
                                        "hold",    "approved", "to",     "counted", "delivered"};
   if (harness->out[0]) add_text(harness, " ");
@@ -99,13 +98,13 @@ static const char *settle(struct harness *harness) {
     return harness->out;
   }
   const char *topic;
-  const struct memory_record *record;
+  const struct message *record;
   while (tail_next(harness->tail, &topic, &record)) add_record(harness, topic, record);
   return harness->out[0] ? harness->out : "-";
 }
 
 const char *harness_bytes(struct harness *harness, const char *key, struct str bytes) {
-  const struct memory_record record = {.key = str_of(key), .value = bytes};
+  const struct message record = {.key = str_of(key), .value = bytes};
   memory_append(harness->cluster, harness->processor->input, 0, &record);
   return settle(harness);
 }
@@ -114,7 +113,7 @@ static const char *send(struct harness *harness, int32_t partition, int64_t time
                         struct record record) {
   struct str bytes = codec_encode(harness->codec, record, &harness->arena);
   assert_non_null(bytes.data);
-  const struct memory_record in = {
+  const struct message in = {
       .timestamp = time, .key = key, .value = bytes, .causation = harness->cause};
   memory_cluster_set_time(harness->cluster, time);
   memory_append(harness->cluster, harness->processor->input, partition, &in);

@@ -64,7 +64,7 @@ static void audit(struct sim *sim) {
   }
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
     for (int32_t p = 0; p < sim->partitions; p++) {
-      const struct memory_record *record;
+      const struct message *record;
       for (int64_t next = 0;
            (record = memory_read(sim->cluster, audit_topics[topic].topic, p, next));
            next = record->offset + 1)
@@ -90,7 +90,7 @@ struct comparison {
 
 /* The last value of each key of the changelog. */
 static void fold_changelog(struct comparison *c) {
-  const struct memory_record *record;
+  const struct message *record;
   for (int64_t next = 0; (record = memory_read(c->sim->cluster, c->changelog, c->partition, next));
        next = record->offset + 1) {
     const struct change change = {.key = record->key, .value = record->value};
@@ -268,7 +268,7 @@ void tables_fold(struct sim *sim, struct staging *out) {
   for (int f = 0; f < sim->filter_count; f++) {
     const char *topic = table_of(&sim->filters[f].processor);
     for (int32_t p = 0; topic && p < sim->partitions; p++) {
-      const struct memory_record *record;
+      const struct message *record;
       for (int64_t next = 0; (record = memory_read(sim->cluster, topic, p, next));
            next = record->offset + 1) {
         const struct change change = {.key = record->key, .value = record->value};

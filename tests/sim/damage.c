@@ -43,7 +43,7 @@ void filter_reset(struct sim *sim, int f, const struct staging *tables) {
     const struct staged *row = &tables->entries[i];
     if (row->group != f || !row->change.value.data || !processor->changelog || processor->world)
       continue;
-    const struct memory_record tombstone = {.key = row->change.key, .timestamp = sim->now};
+    const struct message tombstone = {.key = row->change.key, .timestamp = sim->now};
     memory_append(sim->cluster, processor->changelog, row->partition, &tombstone);
   }
   for (int32_t p = 0; p < sim->partitions; p++) commit_place(sim, f, p, 0);

@@ -61,8 +61,7 @@ static bool call_fails(struct log *log, const char *name) {
   do {                                                                                      \
     if (!node_passes(self_of(log)->node, "before " #name)) return died(log);                \
     if (call_fails(log, #name)) return LOG_FATAL;                                           \
-    enum log_status status_ =                                                               \
-        pass_on(log, self_of(log)->inner->class->name(self_of(log)->inner, ##__VA_ARGS__)); \
+    enum log_status status_ = pass_on(log, log_##name(self_of(log)->inner, ##__VA_ARGS__)); \
     if (!node_passes(self_of(log)->node, "after " #name)) return died(log);                 \
     if (status_ == LOG_OK && call_fails(log, "the answer of " #name)) return LOG_FATAL;     \
     return status_;                                                                         \
@@ -70,7 +69,7 @@ static bool call_fails(struct log *log, const char *name) {
 
 static void faulty_close(struct log *log) {
   struct faulty_log *self = self_of(log);
-  self->inner->class->close(self->inner);
+  log_close(self->inner);
   free(self->deliveries);
   free(self);
 }
@@ -95,7 +94,7 @@ static void faulty_poll(struct log *log, int timeout_ms, struct log_event *event
     return;
   }
   if (call_fails(log, "poll")) return;
-  self->inner->class->poll(self->inner, timeout_ms, event);
+  log_poll(self->inner, timeout_ms, event);
   if (event->kind == LOG_FAILED) pass_on(log, LOG_FATAL);
   if (event->kind == LOG_ASSIGNED) {
     self->node->sim->counts[COUNT_REBALANCES]++;
@@ -107,7 +106,7 @@ static void faulty_poll(struct log *log, int timeout_ms, struct log_event *event
 }
 
 static void faulty_release(struct log *log, struct log_record *record) {
-  self_of(log)->inner->class->release(self_of(log)->inner, record);
+  log_release(self_of(log)->inner, record);
 }
 
 static enum log_status faulty_seek(struct log *log, int32_t partition, int64_t offset) {
@@ -115,10 +114,10 @@ static enum log_status faulty_seek(struct log *log, int32_t partition, int64_t o
   int64_t first, end;
   if (self_of(log)->node->dead) return died(log);
   if (call_fails(log, "seek")) return LOG_FATAL;
-  inner->class->bounds(inner, LOG_INPUT, partition, &first, &end);
+  log_bounds(inner, LOG_INPUT, partition, &first, &end);
   /* What was fetched before a seek may be delivered after it. */
   if (happens(log, 300) && offset > first + 1) offset -= 2;
-  return pass_on(log, inner->class->seek(inner, partition, offset));
+  return pass_on(log, log_seek(inner, partition, offset));
 }
 
 static enum log_status faulty_resume(struct log *log, int32_t partition) {
@@ -197,7 +196,7 @@ static enum log_status faulty_produce(struct log *log, const struct log_output *
   }
   struct log_landed at = {-1, -1};
   if (out.landed) out.landed = &at;
-  enum log_status status = pass_on(log, self->inner->class->produce(self->inner, &out));
+  enum log_status status = pass_on(log, log_produce(self->inner, &out));
   if (status != LOG_OK || !output->landed) return status;
   self->deliveries = xgrow(self->deliveries, &self->delivery_capacity, self->delivery_count + 1,
                            sizeof *self->deliveries);
@@ -244,10 +243,10 @@ static enum log_status faulty_commit(struct log *log) {
   if (happens(log, faults->commit_refused)) return loses(log, "the commit was refused");
   if (happens(log, faults->commit_unknown)) return unknown(log, "not done");
   while (self->delivery_count) acknowledge_one(self); /* a commit waits for what is out */
-  enum log_status status = pass_on(log, self->inner->class->commit(self->inner));
+  enum log_status status = pass_on(log, log_commit(self->inner));
   if (status == LOG_OK && happens(log, faults->commit_unknown_done)) return unknown(log, "done");
   /* Repeated, as librdkafka does when an answer is lost. */
-  if (status == LOG_OK && happens(log, 100)) self->inner->class->commit(self->inner);
+  if (status == LOG_OK && happens(log, 100)) log_commit(self->inner);
   if (!node_passes(self->node, "after commit")) return died(log);
   return status;
 }
@@ -270,12 +269,11 @@ static enum log_status faulty_changelog_next(struct log *log, int32_t partition,
   if (!node_passes(node, "while it restores") || !node_sleeps(node, partition)) return died(log);
   if (call_fails(log, "the changelog")) return LOG_FATAL;
   if (happens(log, self_of(log)->node->sim->faults.again)) return LOG_AGAIN;
-  return pass_on(log, self_of(log)->inner->class->changelog_next(self_of(log)->inner, partition,
-                                                                 out, position));
+  return pass_on(log, log_changelog_next(self_of(log)->inner, partition, out, position));
 }
 
 static void faulty_changelog_close(struct log *log, int32_t partition) {
-  self_of(log)->inner->class->changelog_close(self_of(log)->inner, partition);
+  log_changelog_close(self_of(log)->inner, partition);
 }
 
 static enum log_status faulty_bounds(struct log *log, enum log_source source, int32_t partition,
@@ -286,15 +284,15 @@ static enum log_status faulty_bounds(struct log *log, enum log_source source, in
 }
 
 static int faulty_topic(struct log *log, const char *name) {
-  return self_of(log)->inner->class->topic(self_of(log)->inner, name);
+  return log_topic(self_of(log)->inner, name);
 }
 
 static int32_t faulty_partition_count(struct log *log, int topic) {
-  return self_of(log)->inner->class->partition_count(self_of(log)->inner, topic);
+  return log_partition_count(self_of(log)->inner, topic);
 }
 
 static int64_t faulty_lag(struct log *log, int32_t partition) {
-  return self_of(log)->inner->class->lag(self_of(log)->inner, partition);
+  return log_lag(self_of(log)->inner, partition);
 }
 
 static int64_t faulty_now(struct log *log) {
@@ -306,7 +304,7 @@ static int64_t faulty_now(struct log *log) {
     off = years_off(&sim->chance);
     sim_tell(sim, "%s: its clock is off by %" PRId64 " days", node_name(node), off / DAY_MS);
   }
-  int64_t now = self_of(log)->inner->class->now(self_of(log)->inner) + off;
+  int64_t now = log_now(self_of(log)->inner) + off;
   return now > 0 ? now : 1; /* a clock that begins anew does so in 1970 */
 }
 

@@ -9,7 +9,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/record/line.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/memory/pipe.h"
 #include "sim.h"
 #include "mutants.h"
@@ -40,7 +40,7 @@ static void tell_subject(void) {
       tail_add(tail, o->topic);
   }
   const char *topic;
-  const struct memory_record *record;
+  const struct message *record;
   while (tail_next(tail, &topic, &record)) {
     if (!str_equal(record->correlation_id, sim.subject) && !str_equal(record->key, sim.subject))
       continue;
@@ -54,7 +54,7 @@ static void tell_subject(void) {
 }
 
 static int run_one(uint64_t seed) {
-  logging_set("sim", LEVEL_INFO);
+  report_as("sim", LEVEL_INFO);
   sim_run(&sim, seed, true);
   if (sim.failed) {
     tell_subject();
@@ -198,7 +198,7 @@ int main(int argc, char **argv) {
       default: help(); return 64;
     }
   }
-  logging_set("sim", LEVEL_ERROR);
+  report_as("sim", LEVEL_ERROR);
   const char *world = getenv("SIM_WORLD");
   if (world && !world_switch(world)) {
     fprintf(stderr, "sim: SIM_WORLD has no class of that name in '%s'; --help lists them\n", world);

@@ -64,7 +64,7 @@ static bool step_fails(void *user, enum step step) {
   return !node_passes(user, step_names[step]);
 }
 
-static void judge_end(struct node *node, const struct log_failure *failure) {
+static void judge_end(struct node *node, const struct failure *failure) {
   if (node->dead) return;
   sim_tell(node->sim, "%s ends: %s", node_name(node), failure->text);
   if (failure->exit_code == EX_CONFIG && damage_ends(node->sim, node->filter)) return;
@@ -108,7 +108,7 @@ static void live(void *user) {
   struct sim *sim = node->sim;
   struct filter *filter = &sim->filters[node->filter];
   const struct processor *processor = &filter->processor;
-  struct log_failure failure = {0};
+  struct failure failure = {0};
   struct runtime_config config = {.processor = processor,
                                   .store = node->disk ? node->disk->store : NULL,
                                   .slot = node->slot,

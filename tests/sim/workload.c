@@ -43,7 +43,7 @@ static int64_t stamp(struct sim *sim) {
 }
 
 static void send_bytes(struct sim *sim, int32_t partition, struct str key, struct str value) {
-  const struct memory_record record = {
+  const struct message record = {
       .timestamp = stamp(sim), .key = key, .value = value, .correlation_id = key};
   memory_append(sim->cluster, "reservation-commands", partition, &record);
   sim->counts[COUNT_COMMANDS]++;
@@ -228,7 +228,7 @@ static void send_garbage(struct workload *workload) {
   sim_tell(sim, "a client sends %zu bytes of garbage", bytes.size);
   if (noise[0] % 8 != 1) return send_bytes(sim, -1, key, bytes);
   memory_append(sim->cluster, "reservation-commands", -1,
-                &(struct memory_record){.fault = "simulated: the batch cannot be read"});
+                &(struct message){.fault = "simulated: the batch cannot be read"});
   sim->counts[COUNT_COMMANDS]++;
 }
 

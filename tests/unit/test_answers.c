@@ -10,7 +10,7 @@
 #include "runtime/contract/calls.h"
 #include "charge/charge.h"
 #include "../lib/harness.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "notify/notify.h"
 
 #define DEADLINE_MS 500
@@ -195,7 +195,7 @@ static void a_provider_that_answers_at_length_has_answered(void **unused) {
 }
 
 int main(void) {
-  logging_set("test", LEVEL_ERROR);
+  report_as("test", LEVEL_ERROR);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_status_of_an_answer_counts_whatever_its_body_does),
       cmocka_unit_test(a_receiver_that_answers_at_length_has_taken_the_notice),

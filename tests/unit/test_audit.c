@@ -5,7 +5,7 @@
 #include "auditor/auditor.h"
 #include "../lib/fake_world.h"
 #include "../lib/harness.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/murmur2.h"
 #include "payment/payment.h"
 #include "reserve-requested/reserve-requested.h"
@@ -104,10 +104,10 @@ static void command_to(struct shop *shop, int32_t partition, int64_t time, int t
                        const void *value) {
   struct record record = {type, value};
   struct str key = command_key(record);
-  const struct memory_record in = {.timestamp = time,
-                                   .key = key,
-                                   .value = codec_encode(shop->codec, record, &shop->arena),
-                                   .correlation_id = key};
+  const struct message in = {.timestamp = time,
+                             .key = key,
+                             .value = codec_encode(shop->codec, record, &shop->arena),
+                             .correlation_id = key};
   memory_append(shop->cluster, "reservation-commands", partition, &in);
   settle(shop);
 }
@@ -130,12 +130,12 @@ static void open_filters(struct shop *shop, int32_t partitions,
   *shop = (struct shop){.cluster = memory_cluster_new(),
                         .codec = codec_new(&holdfast_schemas),
                         .partitions = partitions};
-  logging_set("test", LEVEL_ERROR);
+  report_as("test", LEVEL_ERROR);
   memory_cluster_set_time(shop->cluster, 1000);
   for (const struct processor *const *p = all_processors; *p; p++)
     pipe_prepare(shop->cluster, *p, partitions);
   for (const struct processor *const *p = all_processors; *p; p++) {
-    struct log_failure failure;
+    struct failure failure;
     const struct processor *other = replace ? replace(*p) : NULL;
     struct runtime_config config = {.processor = other ? other : without_world(*p),
                                     .tombstone_retention_ms = INT64_MAX};
@@ -181,7 +181,7 @@ static void report(void *user, const struct audit_violation *violation) {
 }
 
 static bool fits(struct shop *shop, const struct tampering *tampering, int topic,
-                 const struct memory_record *record) {
+                 const struct message *record) {
   struct record decoded;
   char error[CODEC_ERROR_SIZE];
   if (topic != (int)tampering->topic || !record->value.data ||
@@ -207,11 +207,11 @@ static void audit_read(struct shop *shop, const struct tampering *tampering, int
     enum audit_topic topic = (enum audit_topic)(i / shop->partitions);
     int32_t p = i % shop->partitions;
     auditor_committed(auditor, topic, p, (int)topic == unread ? 0 : INT64_MAX, 1);
-    const struct memory_record *next;
+    const struct message *next;
     int64_t shift = 0;
     for (int64_t at = 0; (next = memory_read(shop->cluster, audit_topics[topic].topic, p, at));
          at = next->offset + 1) {
-      struct memory_record record = *next;
+      struct message record = *next;
       bool here = fits(shop, tampering, (int)topic, next) &&
                   (tampering->nth < 0 || seen++ == tampering->nth);
       record.offset += shift;
@@ -285,7 +285,7 @@ static void what_a_consumer_has_not_read_is_on_its_way(void **unused) {
   for (int topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
     bool before = topic == AUDIT_COMMANDS || topic == AUDIT_STOCK || topic == AUDIT_LEDGER;
     auditor_committed(auditor, (enum audit_topic)topic, 0, topic == AUDIT_LEDGER ? 0 : 4, 1);
-    const struct memory_record *next;
+    const struct message *next;
     for (int64_t at = 0;
          before && (next = memory_read(shop.cluster, audit_topics[topic].topic, 0, at));
          at = next->offset + 1)
@@ -413,7 +413,7 @@ static void a_dead_letter_that_is_cut_is_not_taken_for_a_command(void **unused) 
   memcpy(longer, bytes.data, bytes.size);
   memory_append(
       shop.cluster, "reservation-commands", -1,
-      &(struct memory_record){
+      &(struct message){
           .timestamp = 1000, .key = large.reservation_id, .value = {longer, bytes.size + 1}});
   settle(&shop);
   struct audit_summary summary;
@@ -434,11 +434,11 @@ static void headers_that_a_client_makes_up_say_nothing_to_the_audit(void **unuse
                                         "x/99999999999999999999", "/", "x/-"};
   for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
     memory_append(shop.cluster, "reservation-commands", -1,
-                  &(struct memory_record){.timestamp = 1000,
-                                          .key = STR("r1"),
-                                          .value = bytes,
-                                          .source = str_of(sources[i]),
-                                          .causation = STR("reservation-commands-0-1")});
+                  &(struct message){.timestamp = 1000,
+                                    .key = STR("r1"),
+                                    .value = bytes,
+                                    .source = str_of(sources[i]),
+                                    .causation = STR("reservation-commands-0-1")});
   settle(&shop);
   struct audit_summary summary;
   audit_read(&shop, &tamperings[0], AUDIT_TOPIC_COUNT, &summary);
@@ -504,7 +504,7 @@ static void an_id_that_is_used_again_is_another_reservation(void **unused) {
 /* ---- the topic of commands, deleted and made again ---- */
 
 static void open_filter(struct shop *shop, int place, const struct processor *processor) {
-  struct log_failure failure;
+  struct failure failure;
   struct runtime_config config = {.processor = without_world(processor),
                                   .tombstone_retention_ms = INT64_MAX};
   config.log =
@@ -558,7 +558,7 @@ static void read_round(struct shop *shop, struct auditor *auditor) {
   auditor_begin(auditor, 1000);
   for (enum audit_topic topic = 0; topic < AUDIT_TOPIC_COUNT; topic++) {
     auditor_committed(auditor, topic, 0, INT64_MAX, 1);
-    const struct memory_record *next;
+    const struct message *next;
     for (int64_t at = auditor_position(auditor, topic, 0);
          (next = memory_read(shop->cluster, audit_topics[topic].topic, 0, at));
          at = next->offset + 1)

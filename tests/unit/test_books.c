@@ -95,7 +95,7 @@ static void close_desk(struct desk *desk) {
 
 static void show(struct desk *desk, enum audit_topic topic, bool unread, int type,
                  const void *value) {
-  struct memory_record record = {
+  struct message record = {
       .offset = (unread ? 100 : 0) + desk->offset++,
       .timestamp = T0,
       .key = STR("r"),
@@ -203,7 +203,7 @@ static void without_the_books_nothing_is_said_about_them(void **unused) {
 
 /* ---- a CSV export ---- */
 
-static bool export_is(struct desk *desk, const char *text, struct log_failure *failure) {
+static bool export_is(struct desk *desk, const char *text, struct failure *failure) {
   char path[] = "/tmp/holdfast-books-XXXXXX";
   int file = mkstemp(path);
   assert_true(file >= 0);
@@ -242,7 +242,7 @@ static void an_export_is_read_or_refused_with_its_line(void **unused) {
   (void)unused;
   for (size_t i = 0; i < sizeof exports / sizeof *exports; i++) {
     struct desk desk;
-    struct log_failure failure = {0};
+    struct failure failure = {0};
     open_desk(&desk);
     bool read = export_is(&desk, exports[i].text, &failure);
     if (read != !exports[i].wrong || (!read && !strstr(failure.text, exports[i].wrong)))
@@ -283,7 +283,7 @@ static void an_export_is_not_asked_for_what_the_ledger_heard_after_it(void **unu
   (void)unused;
   static const char *const head = "key,kind,amount,status\n";
   struct desk desk;
-  struct log_failure failure;
+  struct failure failure;
   open_desk(&desk);
   struct row row = rows[0];
   row.book = ABSENT;

@@ -245,7 +245,7 @@ static void a_call_that_the_breaker_holds_back_is_deferred_with_the_time_of_the_
 /* When the last deferred charge is to come again. */
 static int64_t last_retry_at(struct harness *h) {
   int64_t retry_at = 0, next = 0;
-  const struct memory_record *record;
+  const struct message *record;
   for (; (record = memory_read(h->cluster, "payment-requests", 0, next));
        next = record->offset + 1) {
     struct record decoded;

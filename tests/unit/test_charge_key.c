@@ -16,10 +16,10 @@ struct opening {
 static void give(struct harness *h, const struct opening *o, int64_t time, int type,
                  const void *value) {
   struct record record = {type, value};
-  const struct memory_record in = {.timestamp = time,
-                                   .key = str_of(o->id),
-                                   .value = codec_encode(h->codec, record, &h->arena),
-                                   .causation = str_of(o->cause)};
+  const struct message in = {.timestamp = time,
+                             .key = str_of(o->id),
+                             .value = codec_encode(h->codec, record, &h->arena),
+                             .causation = str_of(o->cause)};
   memory_append(h->cluster, "payment-requests", 0, &in);
   harness_wait(h, time);
 }
@@ -65,7 +65,7 @@ static void retry(struct harness *h, const struct opening *o) {
 /* The key of the number-th request for a charge. */
 static const char *key(struct harness *h, int number) {
   static char keys[4][KEY_SIZE];
-  const struct memory_record *record = memory_read(h->cluster, "charge-requests", 0, 0);
+  const struct message *record = memory_read(h->cluster, "charge-requests", 0, 0);
   for (int i = 0; i < number && record; i++)
     record = memory_read(h->cluster, "charge-requests", 0, record->offset + 1);
   struct record decoded;

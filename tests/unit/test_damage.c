@@ -5,7 +5,7 @@
 #include <sysexits.h>
 
 #include "../lib/harness.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/core/recovery.h"
 
 #define INPUT "stock-requests"
@@ -64,7 +64,7 @@ static struct log *open_log(struct place *w) {
 /* ---- one filter that can be stopped and started ---- */
 
 static void start(struct place *w) {
-  struct log_failure failure = {0};
+  struct failure failure = {0};
   struct runtime_config config = {.processor = w->processor,
                                   .log = open_log(w),
                                   .store = w->store,
@@ -98,7 +98,7 @@ static void feed(struct place *w) {
                                .max_per_reservation = 1,
                                .payment = PAYMENT_DUE_NONE,
                                .hold_seconds = 60};
-  struct memory_record record = {
+  struct message record = {
       .timestamp = 1,
       .key = str_of(id),
       .value = codec_encode(w->codec, (struct record){RECORD_REGISTER_ITEM, &item}, &w->arena)};
@@ -119,7 +119,7 @@ static void begin(struct place *w) {
                       .processor = find_processor("stock-check")};
   hindrance = NULL;
   changelog_waits = false;
-  logging_set("test", LEVEL_ERROR);
+  report_as("test", LEVEL_ERROR);
   memory_cluster_set_time(w->cluster, 1000);
   pipe_prepare(w->cluster, w->processor, 1);
   lose_store(w);
@@ -138,7 +138,7 @@ static void end(struct place *w) {
 
 static void ends_with(struct place *w, int exit_code, const char *reason, const char *way_out) {
   assert_int_equal(run(w), RUNTIME_FAILED);
-  const struct log_failure *failure = runtime_failure(w->runtime);
+  const struct failure *failure = runtime_failure(w->runtime);
   if (failure->exit_code != exit_code || !strstr(failure->text, reason) ||
       !strstr(failure->text, way_out))
     fail_msg("%d: %s", failure->exit_code, failure->text);

@@ -6,7 +6,7 @@
 #include "charge/charge.h"
 #include "../lib/fake_world.h"
 #include "../lib/harness.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 #define T0 INT64_C(1000000)
 #define BATCH 10
@@ -25,13 +25,13 @@ struct bench {
 
 static void open_bench_of(struct bench *b, const char *name, size_t batch_records,
                           int32_t partitions) {
-  struct log_failure failure = {0};
+  struct failure failure = {0};
   fake_world_state = (struct fake_world_state){0};
   *b = (struct bench){.cluster = memory_cluster_new(),
                       .codec = codec_new(&holdfast_schemas),
                       .processor = without_world(find_processor(name)),
                       .partitions = partitions};
-  logging_set("test", LEVEL_ERROR);
+  report_as("test", LEVEL_ERROR);
   memory_cluster_set_time(b->cluster, T0);
   pipe_prepare(b->cluster, b->processor, partitions);
   struct runtime_config config = {.processor = b->processor,
@@ -57,7 +57,7 @@ static void close_bench(struct bench *b) {
 static void give(struct bench *b, int32_t partition, int64_t time, int type, const void *value,
                  struct str key) {
   struct record record = {type, value};
-  const struct memory_record in = {
+  const struct message in = {
       .timestamp = time, .key = key, .value = codec_encode(b->codec, record, &b->arena)};
   memory_append(b->cluster, b->processor->input, partition, &in);
 }
@@ -88,7 +88,7 @@ static void deadlines(struct bench *b, int32_t partition, int count, int64_t due
 static int written(struct bench *b, const char *topic, int type) {
   int count = 0;
   for (int32_t p = 0; p < b->partitions; p++) {
-    const struct memory_record *record;
+    const struct message *record;
     for (int64_t next = 0; (record = memory_read(b->cluster, topic, p, next));
          next = record->offset + 1) {
       struct record decoded;
@@ -311,7 +311,7 @@ static void ask(struct outage *o, int number) {
 }
 
 static void hear(struct outage *o) {
-  const struct memory_record *record;
+  const struct message *record;
   while ((record = memory_read(o->b.cluster, "payment-requests", 0, o->next_read))) {
     struct record decoded;
     char error[CODEC_ERROR_SIZE];

@@ -54,25 +54,25 @@ static const struct processor open_to_all = {.name = "open-to-all",
 static void append(struct harness *h, const char *id) {
   struct pay pay = {.reservation_id = str_of(id), .customer_id = STR("c")};
   memory_append(h->cluster, h->processor->input, 0,
-                &(struct memory_record){
+                &(struct message){
                     .key = str_of(id),
                     .value = codec_encode(h->codec, (struct record){RECORD_PAY, &pay}, &h->arena)});
 }
 
 static void append_unfetchable(struct harness *h) {
   memory_append(h->cluster, h->processor->input, 0,
-                &(struct memory_record){.fault = "its batch cannot be decompressed"});
+                &(struct message){.fault = "its batch cannot be decompressed"});
 }
 
-static const struct memory_record *letter(struct harness *h, int64_t offset) {
-  const struct memory_record *found = memory_read(h->cluster, "dead-letters", 0, offset);
+static const struct message *letter(struct harness *h, int64_t offset) {
+  const struct message *found = memory_read(h->cluster, "dead-letters", 0, offset);
   assert_non_null(found);
   return found;
 }
 
 static int count(struct harness *h, const char *topic, const char *key) {
   int found = 0;
-  const struct memory_record *record;
+  const struct message *record;
   for (int64_t at = 0; (record = memory_read(h->cluster, topic, 0, at)); at = record->offset + 1)
     found += is(record->key, key);
   return found;
@@ -88,9 +88,9 @@ static void a_dead_letter_of_any_size_is_kept_as_its_beginning_its_length_and_it
   struct harness h;
   harness_open(&h, "reserve-requested");
   memory_append(h.cluster, h.processor->input, 0,
-                &(struct memory_record){.key = {zeros, KEY}, .value = {zeros, VALUE}});
+                &(struct message){.key = {zeros, KEY}, .value = {zeros, VALUE}});
   assert_non_null(strstr(harness_wait(&h, 1), "dead-letter(3000000 bytes are more than the limit"));
-  const struct memory_record *raw = letter(&h, 0);
+  const struct message *raw = letter(&h, 0);
   assert_int_equal(raw->key.size, 1024);
   assert_int_equal(raw->value.size, 65536);
   assert_true(is(raw->causation, "reservation-commands-0-0"));

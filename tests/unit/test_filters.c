@@ -140,7 +140,7 @@ static void what_is_no_command_at_all_is_a_dead_letter_and_the_next_one_goes_on(
              "dead-letter(the record must be keyed by"));
   assert_string_equal(harness_send(&h, 1, "r", RECORD_PAY, &(struct pay){STR("r"), STR("c")}),
                       "Pay");
-  const struct memory_record *raw = memory_read(h.cluster, "dead-letters", 0, 0);
+  const struct message *raw = memory_read(h.cluster, "dead-letters", 0, 0);
   assert_true(str_equal(raw->value, STR("not Avro")));
   assert_true(str_equal(raw->key, STR("r")));
   harness_close(&h);

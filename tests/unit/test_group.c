@@ -13,7 +13,7 @@
 #include <sysexits.h>
 
 #include "runtime/kafka/internal.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 #define PARTITIONS 2
 #define OFFSET_FETCH 9 /* the protocol's number of the question */
@@ -36,7 +36,7 @@ static struct log_kafka *open_group(void) {
   self->input_partitions = PARTITIONS;
   self->next = xcalloc(PARTITIONS, sizeof *self->next);
   self->gap = KAFKA_NO_GAP;
-  logging_set("test", LEVEL_ERROR);
+  report_as("test", LEVEL_ERROR);
   rd_kafka_mock_topic_create(rd_kafka_handle_mock_cluster(self->consumer), "pays", PARTITIONS, 1);
   return self;
 }

@@ -308,7 +308,7 @@ static void a_refund_that_is_declined_is_asked_for_under_a_new_key(void **unused
   const char *ends[] = {"/charge", "/refund/0", "/refund/1"}; /* more in test_charge_key.c */
   int64_t next = 0;
   for (int i = 0; i < 3; i++) {
-    const struct memory_record *record = memory_read(h.cluster, "charge-requests", 0, next);
+    const struct message *record = memory_read(h.cluster, "charge-requests", 0, next);
     next = record->offset + 1;
     json_t *line = line_json(h.codec, "charge-requests", record);
     const char *key =
@@ -524,7 +524,7 @@ static void a_record_that_the_ledger_does_not_take_stops_it_with_the_place(void 
 static struct str refused_place(struct harness *h) {
   struct record record = {0};
   char error[CODEC_ERROR_SIZE];
-  const struct memory_record *next;
+  const struct message *next;
   struct str place = {0};
   for (int64_t at = 0; (next = memory_read(h->cluster, "payment-results", 0, at));
        at = next->offset + 1) {
@@ -542,10 +542,10 @@ static void a_refused_pay_names_its_own_place_also_when_it_waited_for_its_hold(v
   give(&h, "open");
   const struct record pay = {RECORD_PAY, &(struct pay){STR("r"), STR("c")}};
   memory_append(h.cluster, "payment-requests", 0,
-                &(struct memory_record){.timestamp = T0,
-                                        .key = STR("r"),
-                                        .value = codec_encode(h.codec, pay, &h.arena),
-                                        .causation = STR("reservation-commands-3-17")});
+                &(struct message){.timestamp = T0,
+                                  .key = STR("r"),
+                                  .value = codec_encode(h.codec, pay, &h.arena),
+                                  .causation = STR("reservation-commands-3-17")});
   assert_string_equal(harness_wait(&h, T0), "-");
   assert_non_null(strstr(give(&h, "held NONE"), "CommandRefused(Pay,NOT_DUE)"));
   struct str place = refused_place(&h);

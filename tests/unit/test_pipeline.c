@@ -6,7 +6,7 @@
 
 #include "../lib/fake_world.h"
 #include "../lib/harness.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 #define PARTITIONS 3
 #define RESERVATIONS 40
@@ -67,7 +67,7 @@ static struct store *new_store(const struct processor *processor) {
 }
 
 static void start(struct world_of_filters *w, struct node *node) {
-  struct log_failure failure = {0};
+  struct failure failure = {0};
   size_t index = (size_t)(node - w->nodes);
   contexts[index] = (struct failpoint_context){w, node};
   struct runtime_config config = {.processor = node->processor,
@@ -86,7 +86,7 @@ static void start(struct world_of_filters *w, struct node *node) {
 static void open_world(struct world_of_filters *w) {
   *w = (struct world_of_filters){
       .cluster = memory_cluster_new(), .codec = codec_new(&holdfast_schemas), .now = 1000};
-  logging_set("test", LEVEL_ERROR);
+  report_as("test", LEVEL_ERROR);
   memory_cluster_set_time(w->cluster, w->now);
   for (const struct processor *const *p = all_processors; *p; p++)
     pipe_prepare(w->cluster, *p, PARTITIONS);
@@ -109,9 +109,9 @@ static void close_world(struct world_of_filters *w) {
 
 static void command(struct world_of_filters *w, int type, const void *value) {
   struct record record = {type, value};
-  struct memory_record in = {.timestamp = w->now,
-                             .key = command_key(record),
-                             .value = codec_encode(w->codec, record, &w->arena)};
+  struct message in = {.timestamp = w->now,
+                       .key = command_key(record),
+                       .value = codec_encode(w->codec, record, &w->arena)};
   memory_append(w->cluster, "reservation-commands", -1, &in);
 }
 
@@ -178,7 +178,7 @@ struct tally {
 static void count_outcomes(struct world_of_filters *w, struct tally *tally) {
   *tally = (struct tally){0};
   for (int32_t p = 0; p < PARTITIONS; p++) {
-    const struct memory_record *record;
+    const struct message *record;
     for (int64_t next = 0; (record = memory_read(w->cluster, "reservation-outcomes", p, next));
          next = record->offset + 1) {
       struct record decoded;
@@ -226,10 +226,10 @@ static void check_stock(struct world_of_filters *w, const struct tally *tally) {
 static void check_store_equals_changelog(struct world_of_filters *w, const char *filter) {
   struct node *node = node_of(w, filter);
   for (int32_t p = 0; p < PARTITIONS; p++) {
-    const struct memory_record *record;
+    const struct message *record;
     for (int64_t next = 0; (record = memory_read(w->cluster, node->processor->changelog, p, next));
          next = record->offset + 1) {
-      const struct memory_record *later = record;
+      const struct message *later = record;
       for (int64_t n = record->offset + 1;
            (later = memory_read(w->cluster, node->processor->changelog, p, n));
            n = later->offset + 1) {

@@ -4,7 +4,7 @@
 #include <sysexits.h>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/mutant.h"
 #include "runtime/core/internal.h"
 
@@ -21,7 +21,7 @@ static void touch(struct partition *partition, int64_t next_input) {
 static enum log_status stop_before(struct runtime *runtime, size_t index) {
   if (!runtime->unreadable || index == 0) return LOG_FATAL;
   while (runtime->batch_count > index) {
-    runtime->log->class->release(runtime->log, &runtime->batch[--runtime->batch_count]);
+    log_release(runtime->log, &runtime->batch[--runtime->batch_count]);
   }
   return LOG_OK;
 }
@@ -98,7 +98,7 @@ static enum log_status produce_changes(struct runtime *runtime) {
     if (row && runtime->processor->input_is_changelog) continue;
     if (MUTANT("tombstone-forgotten") && row && !staged->change.value.data) continue;
     const struct log_output output = change_output(runtime, staged);
-    status = runtime->log->class->produce(runtime->log, &output);
+    status = log_produce(runtime->log, &output);
     if (status != LOG_OK) return status;
     atomic_fetch_add_explicit(&runtime->metrics.changes, 1, memory_order_relaxed);
   }
@@ -107,7 +107,7 @@ static enum log_status produce_changes(struct runtime *runtime) {
 
 static enum log_status settle(struct runtime *runtime) {
   if (MUTANT("late-delivery-ignored")) return LOG_OK;
-  enum log_status status = runtime->log->class->settle(runtime->log);
+  enum log_status status = log_settle(runtime->log);
   return status == LOG_ABORT && MUTANT("failed-delivery-ignored") ? LOG_OK : status;
 }
 
@@ -210,7 +210,7 @@ static enum log_status send_offsets(struct runtime *runtime) {
     positions[count++] = (struct log_position){partition->id, partition->staged_input, text};
   }
   if (MUTANT("timer-without-offsets") && count == 0) return LOG_OK;
-  return runtime->log->class->send_offsets(runtime->log, positions, count);
+  return log_send_offsets(runtime->log, positions, count);
 }
 
 static void wake_for(struct partition *partition, const struct partition_changes *group) {
@@ -260,8 +260,7 @@ static void start_calls(struct runtime *runtime) {
 }
 
 static void forget_batch(struct runtime *runtime) {
-  for (size_t i = 0; i < runtime->batch_count; i++)
-    runtime->log->class->release(runtime->log, &runtime->batch[i]);
+  for (size_t i = 0; i < runtime->batch_count; i++) log_release(runtime->log, &runtime->batch[i]);
   runtime->batch_count = 0;
   runtime->call_count = 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
@@ -280,7 +279,7 @@ static void forget_batch(struct runtime *runtime) {
 static enum log_status roll_back(struct runtime *runtime, bool intents_written) {
   const struct log_class *log = runtime->log->class;
   atomic_fetch_add_explicit(&runtime->metrics.aborts, 1, memory_order_relaxed);
-  log_info("transaction aborted, its records are read again: %s", runtime->log->failure.text);
+  report_info("transaction aborted, its records are read again: %s", runtime->log->failure.text);
   if (log->abort(runtime->log) != LOG_OK && !MUTANT("abort-error-ignored")) return LOG_FATAL;
   if (!changelogs_are_whole(runtime)) return LOG_FATAL;
   if (intents_written) {
@@ -360,7 +359,7 @@ enum log_status commit_batch(struct runtime *runtime, const struct timer_event *
   atomic_fetch_add_explicit(&runtime->metrics.commit_microseconds,
                             (unsigned long long)(clock_monotonic_us() - begun),
                             memory_order_relaxed);
-  runtime->last_transaction_end = runtime->log->class->now(runtime->log);
+  runtime->last_transaction_end = log_now(runtime->log);
   runtime->last_transaction_took = runtime->last_transaction_end - runtime->batch_time;
   return LOG_OK;
 }

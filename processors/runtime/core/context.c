@@ -8,7 +8,7 @@
 
 #include "runtime/record/binary.h"
 #include "runtime/record/json.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/murmur2.h"
 #include "runtime/base/mutant.h"
 #include "runtime/core/internal.h"
@@ -134,7 +134,7 @@ static const void *must_decode(struct runtime *runtime, const struct row_kind *k
   char error[CODEC_ERROR_SIZE];
   const void *row = row_decode(runtime, kind, bytes, error);
   if (row) return row;
-  log_error(
+  report_error(
       "a row of the store is damaged: %s; remove the state directory, it is rebuilt from the "
       "changelog",
       error);
@@ -234,7 +234,7 @@ void context_produce(struct context *context, struct log_output *output) {
   output->source = source_of(runtime, context->number++);
   output->traceparent = context->event->traceparent;
   atomic_fetch_add_explicit(&runtime->metrics.outputs, 1, memory_order_relaxed);
-  enum log_status status = runtime->log->class->produce(runtime->log, output);
+  enum log_status status = log_produce(runtime->log, output);
   if (status != LOG_OK && context->status == LOG_OK) context->status = status;
 }
 
@@ -262,8 +262,8 @@ void warn(struct context *context, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  log_warning("partition %" PRId32 ", at %.*s: %s", context->partition->id,
-              STR_ARGS(context->causation), text);
+  report_warning("partition %" PRId32 ", at %.*s: %s", context->partition->id,
+                 STR_ARGS(context->causation), text);
 }
 
 void call_world(struct context *context, struct str key) {

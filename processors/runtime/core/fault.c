@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/mutant.h"
 #include "runtime/core/internal.h"
 
@@ -39,8 +39,8 @@ void dead_letter(struct context *context, const char *reason) {
   struct runtime *runtime = context->runtime;
   const struct log_record *record = context->record;
   atomic_fetch_add_explicit(&runtime->metrics.dead_letters, 1, memory_order_relaxed);
-  log_warning("%s-%" PRId32 "@%" PRId64 " goes to dead-letters: %s", runtime->processor->input,
-              record->partition, record->offset, reason);
+  report_warning("%s-%" PRId32 "@%" PRId64 " goes to dead-letters: %s", runtime->processor->input,
+                 record->partition, record->offset, reason);
   struct log_output out = {
       .topic = runtime->dead_letters_topic, .partition = -1, .error = str_of(reason)};
   out.key = cut(&runtime->arena, record->key, KEY_KEPT, &out.whole_key);
@@ -77,8 +77,8 @@ enum log_status fault_found(struct runtime *runtime, int32_t partition, int64_t 
   struct fault *fault = &runtime->fault;
   *fault = (struct fault){.found = true, .partition = partition, .offset = offset};
   snprintf(fault->reason, sizeof fault->reason, "%s: %s", what, why);
-  log_fail(&runtime->log->failure, EX_DATAERR, "%s-%" PRId32 "@%" PRId64 ": %s",
-           runtime->processor->input, partition, offset, fault->reason);
+  failure_set(&runtime->log->failure, EX_DATAERR, "%s-%" PRId32 "@%" PRId64 ": %s",
+              runtime->processor->input, partition, offset, fault->reason);
   return LOG_ABORT;
 }
 

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "runtime/base/failure.h"
 #include "runtime/core/recovery.h"
 #include "runtime/core/runtime.h"
 #include "runtime/core/staging.h"
@@ -102,7 +103,7 @@ struct runtime {
   struct metrics metrics;
   char hindrance[200];       /* of recovery, as the log says it; under partitions_lock */
   int64_t hindrance_told_at; /* ms, by the log's clock */
-  struct log_failure failure;
+  struct failure failure;
   bool killed;
   struct fault fault;
   bool unreadable; /* the input has a record that stops this filter: the failure says which */

@@ -9,7 +9,7 @@
 #include <sysexits.h>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/mutant.h"
 
 #define DEFAULT_BATCH_RECORDS 1000
@@ -41,14 +41,14 @@ bool runtime_reached(struct runtime *runtime, enum step step) {
 /* ---- beginning and end ---- */
 
 static int open_topic(struct runtime *runtime, const char *name) {
-  int topic = runtime->log->class->topic(runtime->log, name);
+  int topic = log_topic(runtime->log, name);
   if (topic < 0) runtime->failure = runtime->log->failure;
   return topic;
 }
 
 static bool same_partitions(struct runtime *runtime, const char *name, int topic, int input) {
-  int32_t has = runtime->log->class->partition_count(runtime->log, topic),
-          needs = runtime->log->class->partition_count(runtime->log, input);
+  int32_t has = log_partition_count(runtime->log, topic),
+          needs = log_partition_count(runtime->log, input);
   if (has == needs) return true;
   return runtime_fail(runtime, EX_CONFIG,
                       "'%s' has %" PRId32 " partitions and '%s' has %" PRId32
@@ -60,7 +60,7 @@ static bool open_topics(struct runtime *runtime) {
   const struct processor *processor = runtime->processor;
   int input = open_topic(runtime, processor->input);
   if (input < 0) return false;
-  runtime->input_partitions = runtime->log->class->partition_count(runtime->log, input);
+  runtime->input_partitions = log_partition_count(runtime->log, input);
   for (size_t i = 0; processor->outputs && processor->outputs[i].topic; i++) {
     if (i == OUTPUTS_MAX)
       return runtime_fail(runtime, EX_SOFTWARE, "more than %d outputs", OUTPUTS_MAX);
@@ -124,7 +124,7 @@ static bool has_due_rows(const struct processor *processor) {
   return false;
 }
 
-struct runtime *runtime_new(const struct runtime_config *config, struct log_failure *failure) {
+struct runtime *runtime_new(const struct runtime_config *config, struct failure *failure) {
   struct runtime *runtime = xcalloc(1, sizeof *runtime);
   runtime->config = *config;
   runtime->processor = config->processor;
@@ -147,8 +147,7 @@ struct runtime *runtime_new(const struct runtime_config *config, struct log_fail
 }
 
 static void release_batch(struct runtime *runtime) {
-  for (size_t i = 0; i < runtime->batch_count; i++)
-    runtime->log->class->release(runtime->log, &runtime->batch[i]);
+  for (size_t i = 0; i < runtime->batch_count; i++) log_release(runtime->log, &runtime->batch[i]);
   runtime->batch_count = 0;
 }
 
@@ -156,7 +155,7 @@ void runtime_free(struct runtime *runtime) {
   if (!runtime) return;
   release_batch(runtime);
   if (runtime->world) runtime->processor->world->close(runtime->world);
-  runtime->log->class->close(runtime->log);
+  log_close(runtime->log);
   if (!runtime->config.store) store_close(runtime->store);
   codec_free(runtime->codec);
   arena_free(&runtime->arena);
@@ -177,7 +176,7 @@ static void take_record(struct runtime *runtime, struct log_event *event, size_t
   struct partition *partition = partition_find(runtime, record->partition);
   if (!partition || partition->phase != PHASE_READY ||
       (record->offset < partition->polled && !MUTANT("read-again-after-seek"))) {
-    runtime->log->class->release(runtime->log, record);
+    log_release(runtime->log, record);
     return;
   }
   partition->polled = record->offset + 1;
@@ -209,7 +208,7 @@ static bool handle_event(struct runtime *runtime, struct log_event *event, size_
  * long as the last transaction took. What comes alone is not held up. */
 static int pause_left(const struct runtime *runtime) {
   if (!runtime->batch_count) return 0;
-  int64_t since = runtime->log->class->now(runtime->log) - runtime->last_transaction_end;
+  int64_t since = log_now(runtime->log) - runtime->last_transaction_end;
   int64_t pause = runtime->last_transaction_took;
   if (pause > PAUSE_MAX_MS) pause = PAUSE_MAX_MS;
   /* A clock that was set back is no reason to wait. */
@@ -228,7 +227,7 @@ static bool poll_batch(struct runtime *runtime, int wait_ms, size_t room, bool *
   size_t bytes = 0;
   struct log_event event;
   do {
-    runtime->log->class->poll(runtime->log, wait_ms, &event);
+    log_poll(runtime->log, wait_ms, &event);
     if (!handle_event(runtime, &event, &bytes)) return false;
     if (event.kind == LOG_ASSIGNED || event.kind == LOG_REVOKED) *busy = true;
     bool waited = wait_ms > 0;
@@ -325,7 +324,7 @@ static int patience(struct runtime *runtime, int wait_ms, bool busy, size_t plac
   }
   if (runtime_in_flight(runtime) && wait_ms > CALL_WAIT_MS) wait_ms = CALL_WAIT_MS;
   if (!places) return wait_ms;
-  int64_t next = runtime_next_due(runtime) - runtime->log->class->now(runtime->log);
+  int64_t next = runtime_next_due(runtime) - log_now(runtime->log);
   return next >= wait_ms ? wait_ms : next > 0 ? (int)next : 0;
 }
 
@@ -334,7 +333,7 @@ static void measure(struct runtime *runtime, bool polled) {
   atomic_store_explicit(&runtime->metrics.turned_at, clock_monotonic_s(), memory_order_relaxed);
   int64_t lag = 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
-    int64_t one = runtime->log->class->lag(runtime->log, runtime->partitions[i].id);
+    int64_t one = log_lag(runtime->log, runtime->partitions[i].id);
     lag = one < 0 || lag < 0 ? -1 : lag + one;
     stall_watch(runtime, &runtime->partitions[i], polled ? one : 0);
   }
@@ -350,7 +349,7 @@ static enum runtime_status failed(struct runtime *runtime) {
 /* Half of a batch is kept for due rows while some wait, and a single place is for each in turn.
  * What they leave is taken by records at the next step. */
 static size_t records_share(const struct runtime *runtime, size_t room) {
-  bool due = runtime_next_due(runtime) <= runtime->log->class->now(runtime->log);
+  bool due = runtime_next_due(runtime) <= log_now(runtime->log);
   return due ? (room + (runtime->turn & 1)) / 2 : room;
 }
 
@@ -364,7 +363,7 @@ static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms,
   size_t room = records_share(runtime, places < most ? places : most);
   wait_ms = patience(runtime, wait_ms, *busy, places);
   if (room && !poll_batch(runtime, wait_ms, room, busy)) return false;
-  runtime->batch_time = runtime->log->class->now(runtime->log);
+  runtime->batch_time = log_now(runtime->log);
   timers->room = most;
   if (world) collect_answers(runtime, timers, places ? 0 : wait_ms);
   runtime->places = world ? world->room(runtime->world) : 0;
@@ -379,7 +378,7 @@ enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   if (!partitions_recover(runtime, &busy)) return failed(runtime);
   arena_reset(&runtime->arena);
   runtime->turn++;
-  runtime->batch_time = runtime->log->class->now(runtime->log);
+  runtime->batch_time = log_now(runtime->log);
   struct timers timers = {.runtime = runtime, .events = runtime->timers};
   if (!collect(runtime, &timers, wait_ms, &busy)) return failed(runtime);
   if (runtime->batch_count + timers.count == 0) return busy ? RUNTIME_BUSY : RUNTIME_IDLE;
@@ -390,7 +389,7 @@ enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
 
 /* ---- for others ---- */
 
-const struct log_failure *runtime_failure(const struct runtime *runtime) {
+const struct failure *runtime_failure(const struct runtime *runtime) {
   return &runtime->failure;
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/mutant.h"
 #include "runtime/core/internal.h"
 
@@ -47,13 +47,13 @@ void partitions_assign(struct runtime *runtime, const int32_t *ids, size_t count
   atomic_fetch_add_explicit(&runtime->metrics.rebalances, 1, memory_order_relaxed);
   atomic_store(&runtime->metrics.assigned, (int)count);
   atomic_store(&runtime->metrics.ready, 0);
-  log_info("assigned %zu partitions of %s", count, runtime->processor->input);
+  report_info("assigned %zu partitions of %s", count, runtime->processor->input);
 }
 
 void partitions_revoke(struct runtime *runtime) {
   for (size_t i = 0; i < runtime->partition_count; i++) {
     if (runtime->partitions[i].phase == PHASE_CATCHING_UP)
-      runtime->log->class->changelog_close(runtime->log, runtime->partitions[i].id);
+      log_changelog_close(runtime->log, runtime->partitions[i].id);
   }
   pthread_mutex_lock(&runtime->partitions_lock);
   runtime->partition_count = 0;
@@ -77,8 +77,8 @@ static bool begin_serving(struct runtime *runtime, struct partition *partition) 
     return log_failed(runtime);
   }
   set_phase(runtime, partition, PHASE_READY);
-  log_info("partition %" PRId32 " is ready at offset %" PRId64, partition->id,
-           partition->next_input);
+  report_info("partition %" PRId32 " is ready at offset %" PRId64, partition->id,
+              partition->next_input);
   return true;
 }
 
@@ -144,13 +144,12 @@ static bool begin_catching_up(struct runtime *runtime, struct partition *partiti
     if (!MUTANT("rebuilt-without-wiping")) store_wipe(runtime->store, partition->id);
     partition->rebuilding = true;
     partition->next_changelog = first;
-    partition->written_at = runtime->log->class->now(runtime->log);
+    partition->written_at = log_now(runtime->log);
     keep_position(runtime, partition, 0);
   }
-  log_info("partition %" PRId32 " reads its changelog from %" PRId64 " to %" PRId64 ": %s",
-           partition->id, partition->next_changelog, partition->last_changelog, plan->reason);
-  if (runtime->log->class->changelog_open(runtime->log, partition->id, partition->next_changelog) !=
-      LOG_OK)
+  report_info("partition %" PRId32 " reads its changelog from %" PRId64 " to %" PRId64 ": %s",
+              partition->id, partition->next_changelog, partition->last_changelog, plan->reason);
+  if (log_changelog_open(runtime->log, partition->id, partition->next_changelog) != LOG_OK)
     return log_failed(runtime);
   set_phase(runtime, partition, PHASE_CATCHING_UP);
   return true;
@@ -160,7 +159,7 @@ static void apply_intent(struct runtime *runtime, const struct partition *partit
                          const struct recovery_plan *plan, const struct intent *intent,
                          struct store_meta *meta) {
   if (plan->intent == INTENT_PROMOTE) {
-    *meta = intent_promoted(intent, runtime->log->class->now(runtime->log));
+    *meta = intent_promoted(intent, log_now(runtime->log));
     store_put_changes(runtime->store, partition->id, intent->changes, intent->change_count);
     store_put_meta(runtime->store, partition->id, meta);
     store_write(runtime->store);
@@ -224,16 +223,16 @@ static void tell_hindrance(struct runtime *runtime) {
   pthread_mutex_lock(&runtime->partitions_lock);
   snprintf(runtime->hindrance, sizeof runtime->hindrance, "%s", text);
   pthread_mutex_unlock(&runtime->partitions_lock);
-  int64_t now = runtime->log->class->now(runtime->log);
+  int64_t now = log_now(runtime->log);
   if (!*text || (now >= runtime->hindrance_told_at &&
                  now - runtime->hindrance_told_at < HINDRANCE_TOLD_EVERY_MS))
     return;
   runtime->hindrance_told_at = now;
-  log_warning("%s: asking again", text);
+  report_warning("%s: asking again", text);
 }
 
 static bool ask(struct runtime *runtime, struct partition *partition, bool *busy) {
-  struct recovery_facts facts = {.now = runtime->log->class->now(runtime->log),
+  struct recovery_facts facts = {.now = log_now(runtime->log),
                                  .tombstone_retention_ms = runtime->config.tombstone_retention_ms};
   enum log_status status = ask_log(runtime, partition, &facts);
   tell_hindrance(runtime);
@@ -264,17 +263,17 @@ static bool restore_record(struct runtime *runtime, struct partition *partition,
 /* A value may have been read whose tombstone is gone by now: what was read is worth nothing. Asked
  * after the reading, as the machine may have slept in it. */
 static bool took_too_long(const struct runtime *runtime, const struct partition *partition) {
-  int64_t age = runtime->log->class->now(runtime->log) - partition->written_at;
+  int64_t age = log_now(runtime->log) - partition->written_at;
   return age >= runtime->config.tombstone_retention_ms && !MUTANT("restore-may-take-for-ever") &&
          !MUTANT("old-store-not-rebuilt");
 }
 
 /* The table of recovery is asked again: it finds a store that is older than the tombstones. */
 static void start_over(struct runtime *runtime, struct partition *partition) {
-  log_info("partition %" PRId32
-           " begins again: reading it took longer than the changelog keeps tombstones",
-           partition->id);
-  runtime->log->class->changelog_close(runtime->log, partition->id);
+  report_info("partition %" PRId32
+              " begins again: reading it took longer than the changelog keeps tombstones",
+              partition->id);
+  log_changelog_close(runtime->log, partition->id);
   set_phase(runtime, partition, PHASE_ASKING);
 }
 

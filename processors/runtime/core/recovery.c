@@ -83,15 +83,16 @@ static struct recovery_plan judge_topics(struct recovery_plan base,
 }
 
 bool recovery_tell_input(const char *filter, const char *input, int32_t partition, int64_t offset,
-                         int64_t first, int64_t end, struct log_failure *failure) {
+                         int64_t first, int64_t end, struct failure *failure) {
   const char *why = offset > end ? "the topic was deleted and made again, or lost its last records"
                                  : "records were deleted unread";
-  return log_fail(failure, EX_CONFIG,
-                  "'%s' goes on at offset %" PRId64 " of partition %" PRId32
-                  " of '%s', which has %" PRId64 " to %" PRId64
-                  ": %s. 'holdfast reset --accept-loss %s' says what can be done, and with --apply "
-                  "goes on with what is left",
-                  filter, offset, partition, input, first, end, why, filter);
+  return failure_set(
+      failure, EX_CONFIG,
+      "'%s' goes on at offset %" PRId64 " of partition %" PRId32 " of '%s', which has %" PRId64
+      " to %" PRId64
+      ": %s. 'holdfast reset --accept-loss %s' says what can be done, and with --apply "
+      "goes on with what is left",
+      filter, offset, partition, input, first, end, why, filter);
 }
 
 struct recovery_plan recovery_judge(const struct recovery_facts *facts) {

@@ -64,6 +64,6 @@ struct recovery_plan recovery_judge(const struct recovery_facts *facts);
 /* Says what is wrong with an offset outside of its input, which has first to end, and the way out.
  * Returns false. */
 bool recovery_tell_input(const char *filter, const char *input, int32_t partition, int64_t offset,
-                         int64_t first, int64_t end, struct log_failure *failure);
+                         int64_t first, int64_t end, struct failure *failure);
 
 #endif

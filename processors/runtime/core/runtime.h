@@ -61,12 +61,12 @@ struct runtime_config {
 struct runtime;
 
 /* NULL with the failure set. On failure the log is closed too. */
-struct runtime *runtime_new(const struct runtime_config *config, struct log_failure *failure);
+struct runtime *runtime_new(const struct runtime_config *config, struct failure *failure);
 
 /* One turn of the loop: events, recovery, a batch. Waits for input up to wait_ms. */
 enum runtime_status runtime_step(struct runtime *runtime, int wait_ms);
 
-const struct log_failure *runtime_failure(const struct runtime *runtime);
+const struct failure *runtime_failure(const struct runtime *runtime);
 struct metrics *runtime_metrics(struct runtime *runtime);
 struct store *runtime_store(struct runtime *runtime);
 

@@ -3,16 +3,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/core/internal.h"
 
 /* Longer than a fetch may be delayed, a broker replaced, or other partitions be worked off first.
  */
 #define STALL_MS 30000
-
-static bool broker_answers(struct log *log) {
-  return !log->class->answers || log->class->answers(log);
-}
 
 /* True once nothing has come for so long; while no broker answers nothing can. */
 static bool is_stalled(struct runtime *runtime, struct partition *partition, int64_t lag) {
@@ -23,7 +19,7 @@ static bool is_stalled(struct runtime *runtime, struct partition *partition, int
   partition->watched = partition->polled;
   if (moved) partition->watched_since = now;
   if (now - partition->watched_since < STALL_MS) return false;
-  if (partition->stalled || broker_answers(runtime->log)) return true;
+  if (partition->stalled || log_answers(runtime->log)) return true;
   partition->watched_since = now;
   return false;
 }
@@ -36,9 +32,10 @@ void stall_watch(struct runtime *runtime, struct partition *partition, int64_t l
   partition->stalled_at = partition->polled;
   pthread_mutex_unlock(&runtime->partitions_lock);
   if (stalled)
-    log_warning("partition %" PRId32 " of %s stands at offset %" PRId64 ": %" PRId64
-                " records wait there, and none has come for %d s",
-                partition->id, runtime->processor->input, partition->polled, lag, STALL_MS / 1000);
+    report_warning("partition %" PRId32 " of %s stands at offset %" PRId64 ": %" PRId64
+                   " records wait there, and none has come for %d s",
+                   partition->id, runtime->processor->input, partition->polled, lag,
+                   STALL_MS / 1000);
 }
 
 size_t runtime_stalled(struct runtime *runtime, char *text, size_t size) {

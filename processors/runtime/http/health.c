@@ -6,7 +6,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/http/listener.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/http/metrics.h"
 #include "runtime/base/options.h"
 
@@ -75,7 +75,7 @@ static enum MHD_Result answer(void *user, const char *path, struct http_request 
 }
 
 struct health *health_start(const struct options *options, struct runtime *runtime,
-                            const struct processor *processor, struct log_failure *failure) {
+                            const struct processor *processor, struct failure *failure) {
   struct health *self = xcalloc(1, sizeof *self);
   *self = (struct health){.runtime = runtime,
                           .processor = processor,
@@ -83,7 +83,7 @@ struct health *health_start(const struct options *options, struct runtime *runti
                           .ready_lag = options_number(options, "ready-lag")};
   self->listener = listener_open("health", options_text(options, "health"), failure);
   if (self->listener && listener_serve(self->listener, THREADS, answer, NULL, self, failure)) {
-    log_info("listening for probes on port %" PRIu16, listener_port(self->listener));
+    report_info("listening for probes on port %" PRIu16, listener_port(self->listener));
     return self;
   }
   health_stop(self);

@@ -3,7 +3,7 @@
 #ifndef HOLDFAST_HTTP_HEALTH_H
 #define HOLDFAST_HTTP_HEALTH_H
 
-#include "runtime/log/log.h"
+#include "runtime/base/failure.h"
 #include "runtime/core/runtime.h"
 
 struct health;
@@ -13,7 +13,7 @@ bool health_is_alive(struct runtime *runtime);
 
 /* Answers at --health of the options. The runtime must outlive it. NULL with the failure set. */
 struct health *health_start(const struct options *options, struct runtime *runtime,
-                            const struct processor *processor, struct log_failure *failure);
+                            const struct processor *processor, struct failure *failure);
 void health_stop(struct health *health); /* NULL is fine */
 
 #endif

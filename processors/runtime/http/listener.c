@@ -226,22 +226,24 @@ static bool parse(const char *text, struct sockaddr_in *out) {
 }
 
 static bool cannot_listen(const char *option, const char *address, int reason,
-                          struct log_failure *failure) {
+                          struct failure *failure) {
   switch (reason) {
     case EADDRINUSE:
-      return log_fail(failure, EX_TEMPFAIL,
-                      "--%s: cannot listen on %s, since another process listens there: end it, or "
-                      "choose another port (0 takes a free one)",
-                      option, address);
+      return failure_set(
+          failure, EX_TEMPFAIL,
+          "--%s: cannot listen on %s, since another process listens there: end it, or "
+          "choose another port (0 takes a free one)",
+          option, address);
     case EACCES:
-      return log_fail(failure, EX_CONFIG,
-                      "--%s: cannot listen on %s, which this user may not: choose a port from 1024 "
-                      "on",
-                      option, address);
+      return failure_set(
+          failure, EX_CONFIG,
+          "--%s: cannot listen on %s, which this user may not: choose a port from 1024 "
+          "on",
+          option, address);
     default:
-      return log_fail(failure, EX_UNAVAILABLE,
-                      "--%s: cannot listen on %s (%s): is it an address of this machine?", option,
-                      address, strerror(reason));
+      return failure_set(failure, EX_UNAVAILABLE,
+                         "--%s: cannot listen on %s (%s): is it an address of this machine?",
+                         option, address, strerror(reason));
   }
 }
 
@@ -257,13 +259,12 @@ static bool bind_to(struct listener *self) {
          getsockname(self->socket, at, &size) == 0;
 }
 
-struct listener *listener_open(const char *option, const char *address,
-                               struct log_failure *failure) {
+struct listener *listener_open(const char *option, const char *address, struct failure *failure) {
   struct listener *self = xcalloc(1, sizeof *self);
   self->socket = -1;
   if (!parse(address, &self->at)) {
-    log_fail(failure, EX_USAGE, "--%s needs ADDRESS:PORT such as 127.0.0.1:8081, not '%s'", option,
-             address);
+    failure_set(failure, EX_USAGE, "--%s needs ADDRESS:PORT such as 127.0.0.1:8081, not '%s'",
+                option, address);
   } else if (!bind_to(self)) {
     cannot_listen(option, address, errno, failure);
   } else {
@@ -286,7 +287,7 @@ static void prepare(struct listener *self) {
 }
 
 bool listener_serve(struct listener *self, unsigned threads, listener_answer *answer,
-                    void (*forget)(void *state), void *user, struct log_failure *failure) {
+                    void (*forget)(void *state), void *user, struct failure *failure) {
   self->answer = answer;
   self->forget = forget;
   self->user = user;
@@ -301,7 +302,8 @@ bool listener_serve(struct listener *self, unsigned threads, listener_answer *an
     self->socket = -1;
     return true;
   }
-  return log_fail(failure, EX_OSERR, "no threads to answer on port %" PRIu16, listener_port(self));
+  return failure_set(failure, EX_OSERR, "no threads to answer on port %" PRIu16,
+                     listener_port(self));
 }
 
 void listener_close(struct listener *self) {

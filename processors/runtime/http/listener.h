@@ -13,7 +13,7 @@
 
 #include <microhttpd.h>
 
-#include "runtime/log/log.h"
+#include "runtime/base/failure.h"
 #include "runtime/contract/view.h"
 
 struct listener;
@@ -28,12 +28,11 @@ typedef enum MHD_Result listener_answer(void *user, const char *path, struct htt
  * with the failure set: EX_USAGE for a bad text, EX_TEMPFAIL where the port is in use, EX_CONFIG
  * where it may not be had, EX_UNAVAILABLE where the address is not this machine's. option is the
  * name of the text in messages. */
-struct listener *listener_open(const char *option, const char *address,
-                               struct log_failure *failure);
+struct listener *listener_open(const char *option, const char *address, struct failure *failure);
 
 /* Answers from now on. forget frees a state that was set (NULL: nothing is set). */
 bool listener_serve(struct listener *listener, unsigned threads, listener_answer *answer,
-                    void (*forget)(void *state), void *user, struct log_failure *failure);
+                    void (*forget)(void *state), void *user, struct failure *failure);
 
 /* "HOST" as bound, which may be 0.0.0.0, and the port. */
 const char *listener_host(const struct listener *listener);

@@ -8,7 +8,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/kafka/io.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "gen/records.h"
 
 #define TOPIC "view-owners"
@@ -36,7 +36,7 @@ struct owners {
 };
 
 static void say(struct owners *self, int32_t partition) {
-  struct log_failure failure;
+  struct failure failure;
   size_t delivered;
   struct view_owner owner = {
       .filter = str_of(self->processor->name), .partition = partition, .url = str_of(self->url)};
@@ -47,7 +47,7 @@ static void say(struct owners *self, int32_t partition) {
   if (!kafka_producer_send(self->producer, (struct str){key, (size_t)size}, value, (struct str){0},
                            &failure) ||
       !kafka_producer_flush(self->producer, &delivered, &failure))
-    log_warning("%s: %s", TOPIC, failure.text);
+    report_warning("%s: %s", TOPIC, failure.text);
   self->owners[partition].said_at = clock_monotonic_s();
 }
 
@@ -64,7 +64,7 @@ static void say_ready(struct owners *self) {
   }
 }
 
-static void hear(struct owners *self, const struct memory_record *record) {
+static void hear(struct owners *self, const struct message *record) {
   char error[CODEC_ERROR_SIZE];
   struct record decoded;
   if (!codec_decode(self->codec, record->value, &self->arena, &decoded, error) ||
@@ -82,8 +82,8 @@ static void hear(struct owners *self, const struct memory_record *record) {
 static void *run(void *user) {
   struct owners *self = user;
   while (!atomic_load(&self->stopping)) {
-    struct log_failure failure;
-    struct memory_record record;
+    struct failure failure;
+    struct message record;
     int32_t partition;
     say_ready(self);
     enum kafka_read read = kafka_reader_next(self->reader, READ_MS, &partition, &record, &failure);
@@ -94,7 +94,7 @@ static void *run(void *user) {
 }
 
 struct owners *owners_open(const struct options *options, const struct processor *processor,
-                           struct runtime *runtime, const char *url, struct log_failure *failure) {
+                           struct runtime *runtime, const char *url, struct failure *failure) {
   struct owners *self = xcalloc(1, sizeof *self);
   self->processor = processor;
   self->runtime = runtime;

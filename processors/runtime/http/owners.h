@@ -5,7 +5,7 @@
 #ifndef HOLDFAST_HTTP_OWNERS_H
 #define HOLDFAST_HTTP_OWNERS_H
 
-#include "runtime/log/log.h"
+#include "runtime/base/failure.h"
 #include "runtime/base/options.h"
 #include "runtime/core/runtime.h"
 
@@ -16,7 +16,7 @@ struct owners;
 
 /* url: where others reach this instance. NULL with the failure set. The runtime must outlive it. */
 struct owners *owners_open(const struct options *options, const struct processor *processor,
-                           struct runtime *runtime, const char *url, struct log_failure *failure);
+                           struct runtime *runtime, const char *url, struct failure *failure);
 void owners_close(struct owners *owners); /* NULL is fine */
 
 /* Partitions of the filter's input. */

@@ -12,7 +12,7 @@
 #include "runtime/contract/calls.h"
 #include "runtime/http/fan_out.h"
 #include "runtime/http/listener.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/murmur2.h"
 #include "runtime/http/owners.h"
 #include "runtime/core/view_internal.h"
@@ -261,7 +261,7 @@ static const char *brokers_of(const struct options *options) {
 
 /* 0.0.0.0 is where this instance listens, and nowhere that another one can go to. */
 static bool reachable_host(const struct http_server *server, const struct options *options,
-                           char out[INET_ADDRSTRLEN], struct log_failure *failure) {
+                           char out[INET_ADDRSTRLEN], struct failure *failure) {
   const char *brokers = brokers_of(options);
   snprintf(out, INET_ADDRSTRLEN, "%s", listener_host(server->peers));
   if (strcmp(out, "0.0.0.0") != 0) return true;
@@ -273,15 +273,15 @@ static bool reachable_host(const struct http_server *server, const struct option
     found = address_towards(host, colon ? colon + 1 : "9092", out);
   }
   free(copy);
-  return found || log_fail(failure, EX_UNAVAILABLE,
-                           "cannot find the address at which other instances reach this one, as "
-                           "there is no way to the brokers '%s': name it with --peers ADDR:PORT",
-                           brokers);
+  return found || failure_set(failure, EX_UNAVAILABLE,
+                              "cannot find the address at which other instances reach this one, as "
+                              "there is no way to the brokers '%s': name it with --peers ADDR:PORT",
+                              brokers);
 }
 
 static struct http_server *server_new(const char *option, const char *address,
                                       struct runtime *runtime, const struct processor *processor,
-                                      struct log_failure *failure) {
+                                      struct failure *failure) {
   struct http_server *server = xcalloc(1, sizeof *server);
   server->runtime = runtime;
   server->processor = processor;
@@ -293,7 +293,7 @@ static struct http_server *server_new(const char *option, const char *address,
 }
 
 /* Whatever the threads look at is there before they run. */
-static struct http_server *serve(struct http_server *server, struct log_failure *failure) {
+static struct http_server *serve(struct http_server *server, struct failure *failure) {
   if ((!server->peers || listener_serve(server->peers, 1, answer_peer, NULL, server, failure)) &&
       listener_serve(server->listener, THREADS, answer, forget, server, failure))
     return server;
@@ -302,13 +302,13 @@ static struct http_server *serve(struct http_server *server, struct log_failure 
 }
 
 struct http_server *http_start(const char *option, const char *address, struct runtime *runtime,
-                               const struct processor *processor, struct log_failure *failure) {
+                               const struct processor *processor, struct failure *failure) {
   struct http_server *server = server_new(option, address, runtime, processor, failure);
   return server ? serve(server, failure) : NULL;
 }
 
 static bool share(struct http_server *server, const struct options *options,
-                  struct log_failure *failure) {
+                  struct failure *failure) {
   char near[128], host[INET_ADDRSTRLEN], url[OWNER_URL_MAX];
   const char *peers = options_text(options, "peers");
   snprintf(near, sizeof near, "%s:0", listener_host(server->listener));
@@ -318,13 +318,12 @@ static bool share(struct http_server *server, const struct options *options,
   server->owners = owners_open(options, server->processor, server->runtime, url, failure);
   if (!server->owners) return false;
   server->fan_out = fan_out_open(server->owners);
-  log_info("other instances reach this one at %s", url);
+  report_info("other instances reach this one at %s", url);
   return true;
 }
 
 struct http_server *http_start_shared(const struct options *options, struct runtime *runtime,
-                                      const struct processor *processor,
-                                      struct log_failure *failure) {
+                                      const struct processor *processor, struct failure *failure) {
   struct http_server *server =
       server_new("http", options_text(options, "http"), runtime, processor, failure);
   if (server && share(server, options, failure)) return serve(server, failure);

@@ -2,6 +2,7 @@
 #ifndef HOLDFAST_HTTP_SERVER_H
 #define HOLDFAST_HTTP_SERVER_H
 
+#include "runtime/base/failure.h"
 #include "runtime/base/options.h"
 #include "runtime/core/runtime.h"
 
@@ -11,13 +12,12 @@ struct http_server;
  * the rows of this instance alone. The runtime must outlive the server. NULL with the failure set.
  */
 struct http_server *http_start(const char *option, const char *address, struct runtime *runtime,
-                               const struct processor *processor, struct log_failure *failure);
+                               const struct processor *processor, struct failure *failure);
 
 /* The same at --http of the options, and for other instances of the view at --peers: what this one
  * does not have it asks of them, so that any instance answers any question. */
 struct http_server *http_start_shared(const struct options *options, struct runtime *runtime,
-                                      const struct processor *processor,
-                                      struct log_failure *failure);
+                                      const struct processor *processor, struct failure *failure);
 uint16_t http_port(const struct http_server *server);
 void http_stop(struct http_server *server); /* NULL is fine */
 

@@ -8,7 +8,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/kafka/client.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 #define TIMEOUT_MS 15000
 /* Longer than a broker takes to start and a static member, by default, to be missed. */
@@ -22,7 +22,7 @@ struct kafka_admin {
   const struct options *options;
 };
 
-struct kafka_admin *kafka_admin_open(const struct options *options, struct log_failure *failure) {
+struct kafka_admin *kafka_admin_open(const struct options *options, struct failure *failure) {
   /* Bounds are those of the log, with what no transaction has ended yet. */
   const struct kafka_setting forced[] = {{"isolation.level", "read_uncommitted"}, {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
@@ -31,9 +31,9 @@ struct kafka_admin *kafka_admin_open(const struct options *options, struct log_f
   const struct rd_kafka_metadata *metadata;
   rd_kafka_resp_err_t error = rd_kafka_metadata(handle, 0, NULL, &metadata, TIMEOUT_MS);
   if (error) {
-    log_fail(failure, EX_UNAVAILABLE,
-             "no broker answers at %s (%s): is Kafka running, and are --brokers right?",
-             options_text(options, "brokers"), rd_kafka_err2str(error));
+    failure_set(failure, EX_UNAVAILABLE,
+                "no broker answers at %s (%s): is Kafka running, and are --brokers right?",
+                options_text(options, "brokers"), rd_kafka_err2str(error));
     rd_kafka_destroy(handle);
     return NULL;
   }
@@ -52,14 +52,14 @@ void kafka_admin_close(struct kafka_admin *admin) {
 }
 
 int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic,
-                               struct log_failure *failure) {
+                               struct failure *failure) {
   char name[TOPIC_NAME_MAX];
   const struct rd_kafka_metadata *metadata;
   /* All topics are asked for: asking for one that does not exist leaves it in librdkafka's cache as
    * unknown. */
   rd_kafka_resp_err_t error = rd_kafka_metadata(admin->handle, 1, NULL, &metadata, TIMEOUT_MS);
   if (error) {
-    log_fail(failure, EX_UNAVAILABLE, "asking for topics: %s", rd_kafka_err2str(error));
+    failure_set(failure, EX_UNAVAILABLE, "asking for topics: %s", rd_kafka_err2str(error));
     return -1;
   }
   int32_t count = 0;
@@ -72,32 +72,33 @@ int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic,
 }
 
 bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const char *name, char *out,
-                         size_t size, struct log_failure *failure) {
+                         size_t size, struct failure *failure) {
   char full[TOPIC_NAME_MAX];
   if (kafka_topic_config(admin->handle, kafka_topic_name(admin->options, topic, full), name, out,
                          size))
     return true;
-  log_fail(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'", name, full);
+  failure_set(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'", name,
+              full);
   return false;
 }
 
-static rd_kafka_event_t *await(struct kafka_admin *admin, struct log_failure *failure,
+static rd_kafka_event_t *await(struct kafka_admin *admin, struct failure *failure,
                                const char *what) {
   rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, TIMEOUT_MS);
   if (event && !rd_kafka_event_error(event)) return event;
-  log_fail(failure, EX_UNAVAILABLE, "%s: %s", what,
-           event ? rd_kafka_event_error_string(event) : "no answer");
+  failure_set(failure, EX_UNAVAILABLE, "%s: %s", what,
+              event ? rd_kafka_event_error_string(event) : "no answer");
   if (event) rd_kafka_event_destroy(event);
   return NULL;
 }
 
 bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t partitions,
-                        const struct kafka_setting *settings, struct log_failure *failure) {
+                        const struct kafka_setting *settings, struct failure *failure) {
   char name[TOPIC_NAME_MAX], error[256];
   rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(
       kafka_topic_name(admin->options, topic, name), partitions, -1, error, sizeof error);
   if (!new_topic) {
-    log_fail(failure, EX_CONFIG, "topic '%s': %s", name, error);
+    failure_set(failure, EX_CONFIG, "topic '%s': %s", name, error);
     return false;
   }
   for (; settings->name; settings++)
@@ -112,8 +113,8 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
     rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[0]);
     made = code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
     if (!made)
-      log_fail(failure, EX_CONFIG, "topic '%s': %s", name,
-               rd_kafka_topic_result_error_string(results[0]));
+      failure_set(failure, EX_CONFIG, "topic '%s': %s", name,
+                  rd_kafka_topic_result_error_string(results[0]));
     rd_kafka_event_destroy(event);
   }
   rd_kafka_NewTopic_destroy(new_topic);
@@ -130,7 +131,7 @@ static bool among(const struct kafka_setting *settings, const char *name) {
 /* AlterConfigs sets all that is not named back to its default (KIP-133): what the topic has of its
  * own is named too. */
 static bool keep_others(struct kafka_admin *admin, rd_kafka_ConfigResource_t *resource,
-                        const struct kafka_setting *settings, struct log_failure *failure) {
+                        const struct kafka_setting *settings, struct failure *failure) {
   rd_kafka_DescribeConfigs(admin->handle, &resource, 1, NULL, admin->queue);
   rd_kafka_event_t *event = await(admin, failure, "asking for a topic's settings");
   if (!event) return false;
@@ -152,7 +153,7 @@ static bool keep_others(struct kafka_admin *admin, rd_kafka_ConfigResource_t *re
 }
 
 bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
-                       const struct kafka_setting *settings, struct log_failure *failure) {
+                       const struct kafka_setting *settings, struct failure *failure) {
   char name[TOPIC_NAME_MAX];
   rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(
       RD_KAFKA_RESOURCE_TOPIC, kafka_topic_name(admin->options, topic, name));
@@ -168,8 +169,8 @@ bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
           rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
       altered = rd_kafka_ConfigResource_error(results[0]) == RD_KAFKA_RESP_ERR_NO_ERROR;
       if (!altered)
-        log_fail(failure, EX_CONFIG, "topic '%s': %s", name,
-                 rd_kafka_ConfigResource_error_string(results[0]));
+        failure_set(failure, EX_CONFIG, "topic '%s': %s", name,
+                    rd_kafka_ConfigResource_error_string(results[0]));
       rd_kafka_event_destroy(event);
     }
   }
@@ -180,7 +181,7 @@ bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
 /* ---- groups ---- */
 
 static rd_kafka_t *open_member(struct kafka_admin *admin, const char *group,
-                               struct log_failure *failure) {
+                               struct failure *failure) {
   char name[TOPIC_NAME_MAX];
   const struct kafka_setting forced[] = {
       {"group.id", kafka_topic_name(admin->options, group, name)},
@@ -232,8 +233,8 @@ static bool passes(struct attempt *attempt, rd_kafka_resp_err_t error) {
   int64_t now = clock_monotonic_s();
   if (!attempt->until) {
     attempt->until = now + GROUP_PATIENCE_S;
-    log_warning("%s the group '%s': %s; trying again for %d s", attempt->what, attempt->group,
-                rd_kafka_err2str(error), GROUP_PATIENCE_S);
+    report_warning("%s the group '%s': %s; trying again for %d s", attempt->what, attempt->group,
+                   rd_kafka_err2str(error), GROUP_PATIENCE_S);
   }
   if (now >= attempt->until) return false;
   usleep(GROUP_TRY_EVERY_US);
@@ -241,15 +242,15 @@ static bool passes(struct attempt *attempt, rd_kafka_resp_err_t error) {
 }
 
 static bool group_failed(const struct attempt *attempt, rd_kafka_resp_err_t error,
-                         struct log_failure *failure) {
+                         struct failure *failure) {
   if (has_members(error))
-    return log_fail(failure, EX_TEMPFAIL,
-                    "%s the group '%s': it has members still. Stop the filter, wait until it is "
-                    "missed (its session time-out), and run this again",
-                    attempt->what, attempt->group);
-  return log_fail(failure, EX_UNAVAILABLE,
-                  "%s the group '%s': %s. Where its broker has just started, run this again",
-                  attempt->what, attempt->group, rd_kafka_err2str(error));
+    return failure_set(failure, EX_TEMPFAIL,
+                       "%s the group '%s': it has members still. Stop the filter, wait until it is "
+                       "missed (its session time-out), and run this again",
+                       attempt->what, attempt->group);
+  return failure_set(failure, EX_UNAVAILABLE,
+                     "%s the group '%s': %s. Where its broker has just started, run this again",
+                     attempt->what, attempt->group, rd_kafka_err2str(error));
 }
 
 static void take_offsets(const rd_kafka_topic_partition_list_t *list, struct log_offset *offsets) {
@@ -269,7 +270,7 @@ static rd_kafka_resp_err_t first_error(const rd_kafka_topic_partition_list_t *li
 }
 
 bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
-                           struct log_offset *offsets, int32_t count, struct log_failure *failure) {
+                           struct log_offset *offsets, int32_t count, struct failure *failure) {
   struct attempt attempt = {.what = "asking for the offsets of", .group = group};
   rd_kafka_t *member = open_member(admin, group, failure);
   if (!member) return false;
@@ -299,7 +300,7 @@ static rd_kafka_resp_err_t count_members(rd_kafka_event_t *event, int *count) {
   return none ? RD_KAFKA_RESP_ERR_NO_ERROR : error;
 }
 
-int kafka_admin_members(struct kafka_admin *admin, const char *group, struct log_failure *failure) {
+int kafka_admin_members(struct kafka_admin *admin, const char *group, struct failure *failure) {
   struct attempt attempt = {.what = "asking for the members of", .group = group};
   char text[TOPIC_NAME_MAX];
   const char *name = kafka_topic_name(admin->options, group, text);
@@ -329,8 +330,7 @@ static rd_kafka_topic_partition_list_t *to_commit(struct kafka_admin *admin, con
 }
 
 bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
-                        const struct log_offset *offsets, int32_t count,
-                        struct log_failure *failure) {
+                        const struct log_offset *offsets, int32_t count, struct failure *failure) {
   struct attempt attempt = {.what = "committing for", .group = group};
   rd_kafka_t *member = open_member(admin, group, failure);
   if (!member) return false;
@@ -354,7 +354,7 @@ static bool is_settling(rd_kafka_resp_err_t error) {
 }
 
 bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t partition,
-                        int64_t *first, int64_t *end, struct log_failure *failure) {
+                        int64_t *first, int64_t *end, struct failure *failure) {
   char name[TOPIC_NAME_MAX];
   kafka_topic_name(admin->options, topic, name);
   rd_kafka_resp_err_t error;
@@ -364,13 +364,13 @@ bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t pa
          is_settling(error) && clock_monotonic_s() < until)
     usleep(50000);
   if (error)
-    log_fail(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name,
-             rd_kafka_err2str(error));
+    failure_set(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name,
+                rd_kafka_err2str(error));
   return !error;
 }
 
 bool kafka_admin_at_time(struct kafka_admin *admin, const char *topic, int32_t partitions,
-                         int64_t time, int64_t *out, struct log_failure *failure) {
+                         int64_t time, int64_t *out, struct failure *failure) {
   rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, partitions);
   for (int32_t p = 0; p < partitions; p++) list->elems[p].offset = time;
   rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(admin->handle, list, TIMEOUT_MS);
@@ -384,8 +384,8 @@ bool kafka_admin_at_time(struct kafka_admin *admin, const char *topic, int32_t p
     }
   }
   if (error)
-    log_fail(failure, EX_UNAVAILABLE, "asking for the offsets of a time: %s",
-             rd_kafka_err2str(error));
+    failure_set(failure, EX_UNAVAILABLE, "asking for the offsets of a time: %s",
+                rd_kafka_err2str(error));
   rd_kafka_topic_partition_list_destroy(list);
   return !error;
 }

@@ -6,7 +6,7 @@
 #include <sysexits.h>
 #include <time.h>
 
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 #define METADATA_TIMEOUT_MS 2000
 #define START_TIMEOUT_S 10
@@ -36,23 +36,23 @@ static void log_line(const rd_kafka_t *handle, int level, const char *facility, 
   (void)handle;
   if (strcmp(facility, "CONFWARN") == 0)
     level = LOG_DEBUG; /* one set of properties serves producers and consumers */
-  logging(level <= LOG_ERR      ? LEVEL_WARNING
-          : level <= LOG_NOTICE ? LEVEL_INFO
-                                : LEVEL_DEBUG,
-          "librdkafka %s: %s", facility, text);
+  report_line(level <= LOG_ERR      ? LEVEL_WARNING
+              : level <= LOG_NOTICE ? LEVEL_INFO
+                                    : LEVEL_DEBUG,
+              "librdkafka %s: %s", facility, text);
 }
 
 /* One handle is not both: properties of the other kind are not worth a warning. */
 static bool set(rd_kafka_conf_t *conf, const char *name, const char *value,
-                struct log_failure *failure) {
+                struct failure *failure) {
   char error[256];
   if (rd_kafka_conf_set(conf, name, value, error, sizeof error) == RD_KAFKA_CONF_OK) return true;
-  log_fail(failure, EX_CONFIG, "librdkafka property %s: %s", name, error);
+  failure_set(failure, EX_CONFIG, "librdkafka property %s: %s", name, error);
   return false;
 }
 
 static bool set_all(rd_kafka_conf_t *conf, const struct kafka_setting *settings,
-                    struct log_failure *failure) {
+                    struct failure *failure) {
   for (; settings && settings->name; settings++) {
     if (!set(conf, settings->name, settings->value, failure)) return false;
   }
@@ -60,7 +60,7 @@ static bool set_all(rd_kafka_conf_t *conf, const struct kafka_setting *settings,
 }
 
 rd_kafka_conf_t *kafka_conf(const struct options *options, const char *client_id,
-                            const struct kafka_setting *forced, struct log_failure *failure) {
+                            const struct kafka_setting *forced, struct failure *failure) {
   rd_kafka_conf_t *conf = rd_kafka_conf_new();
   rd_kafka_conf_set_log_cb(conf, log_line);
   bool fine = set_all(conf, defaults, failure) &&
@@ -73,12 +73,12 @@ rd_kafka_conf_t *kafka_conf(const struct options *options, const char *client_id
   return NULL;
 }
 
-rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct log_failure *failure) {
+rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct failure *failure) {
   char error[256];
   rd_kafka_t *handle = rd_kafka_new(type, conf, error, sizeof error);
   if (handle) return handle;
   rd_kafka_conf_destroy(conf);
-  log_fail(failure, EX_CONFIG, "%s", error);
+  failure_set(failure, EX_CONFIG, "%s", error);
   return NULL;
 }
 
@@ -87,7 +87,7 @@ const char *kafka_topic_name(const struct options *options, const char *name, ch
   return out;
 }
 
-int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct log_failure *failure) {
+int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct failure *failure) {
   rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, name, NULL);
   rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
   int32_t count = -1;
@@ -105,18 +105,18 @@ int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct log_f
           (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && ++unknown < UNKNOWN_TOPIC_TRIES);
       if (!settling) break;
     }
-    log_info("waiting for '%s': %s", name, rd_kafka_err2str(error));
+    report_info("waiting for '%s': %s", name, rd_kafka_err2str(error));
     rd_kafka_poll(handle, 200);
   }
   if (topic) rd_kafka_topic_destroy(topic);
   if (count >= 0) return count;
   if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-    log_fail(failure, EX_CONFIG, "the topic '%s' does not exist: run 'holdfast topics apply'",
-             name);
+    failure_set(failure, EX_CONFIG, "the topic '%s' does not exist: run 'holdfast topics apply'",
+                name);
   } else {
-    log_fail(failure, EX_UNAVAILABLE,
-             "no broker answers within %d s (%s): is Kafka running, and are --brokers right?",
-             START_TIMEOUT_S, rd_kafka_err2str(error));
+    failure_set(failure, EX_UNAVAILABLE,
+                "no broker answers within %d s (%s): is Kafka running, and are --brokers right?",
+                START_TIMEOUT_S, rd_kafka_err2str(error));
   }
   return -1;
 }

@@ -6,23 +6,23 @@
 #include <librdkafka/rdkafka.h>
 
 #include "runtime/kafka/names.h"
-#include "runtime/log/log.h"
+#include "runtime/base/failure.h"
 #include "runtime/base/options.h"
 
 /* A new configuration, or NULL with the failure set. forced ends with a NULL name; it wins over the
  * user's properties. */
 rd_kafka_conf_t *kafka_conf(const struct options *options, const char *client_id,
-                            const struct kafka_setting *forced, struct log_failure *failure);
+                            const struct kafka_setting *forced, struct failure *failure);
 
 /* A new handle; the configuration is taken. NULL with the failure set. */
-rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct log_failure *failure);
+rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct failure *failure);
 
 /* prefix + name, in out (TOPIC_NAME_MAX bytes). */
 const char *kafka_topic_name(const struct options *options, const char *name, char *out);
 
 /* The topic's partition count, or -1 with the failure set: EX_CONFIG where it does not exist,
  * EX_UNAVAILABLE where no broker answers for 30 s. `name` as on the broker. */
-int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct log_failure *failure);
+int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct failure *failure);
 
 /* The value of a topic's configuration on the broker, in out. False: it could not be had. */
 bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name, char *out,

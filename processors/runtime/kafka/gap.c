@@ -90,7 +90,7 @@ bool kafka_gap_find(const struct options *options, const char *topic, int32_t pa
       {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
       {"auto.offset.reset", "error"},        {"fetch.wait.max.ms", "10"},
       {"max.partition.fetch.bytes", "1000"}, {NULL, NULL}};
-  struct log_failure failure;
+  struct failure failure;
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, &failure);
   struct probe probe = {.partition = partition};
   probe.handle = conf ? kafka_open(RD_KAFKA_CONSUMER, conf, &failure) : NULL;

@@ -7,7 +7,6 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "runtime/log/log.h"
 #include "runtime/base/options.h"
 
 struct kafka_gap {

@@ -5,7 +5,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/kafka/internal.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/core/recovery.h"
 
 #define COMMITTED_TIMEOUT_MS 250
@@ -56,8 +56,8 @@ enum log_status kafka_join(struct log *log) {
   rd_kafka_resp_err_t error = rd_kafka_subscribe(self->consumer, topics);
   rd_kafka_topic_partition_list_destroy(topics);
   if (!error) return LOG_OK;
-  log_fail(&log->failure, EX_TEMPFAIL, "cannot subscribe to %s: %s", self->input,
-           rd_kafka_err2str(error));
+  failure_set(&log->failure, EX_TEMPFAIL, "cannot subscribe to %s: %s", self->input,
+              rd_kafka_err2str(error));
   return LOG_FATAL;
 }
 
@@ -100,14 +100,14 @@ static bool is_out_of_range(struct log_kafka *self, int32_t partition) {
   int64_t first, end, next = self->next[partition];
   if (next < 0) return false;
   if (kafka_bounds(&self->log, LOG_INPUT, partition, &first, &end) != LOG_OK) {
-    log_fail(&self->log.failure, EX_TEMPFAIL,
-             "offset %" PRId64 " of partition %" PRId32 " of '%s' is not in the log, and %s", next,
-             partition, self->input, self->log.hindrance);
+    failure_set(&self->log.failure, EX_TEMPFAIL,
+                "offset %" PRId64 " of partition %" PRId32 " of '%s' is not in the log, and %s",
+                next, partition, self->input, self->log.hindrance);
   } else if (next >= first && next <= end) {
-    log_fail(&self->log.failure, EX_TEMPFAIL,
-             "partition %" PRId32 " of '%s' was without offset %" PRId64
-             " and has it again: what it has is looked at anew at the next start",
-             partition, self->input, next);
+    failure_set(&self->log.failure, EX_TEMPFAIL,
+                "partition %" PRId32 " of '%s' was without offset %" PRId64
+                " and has it again: what it has is looked at anew at the next start",
+                partition, self->input, next);
   } else {
     recovery_tell_input(self->client, self->input, partition, next, first, end, &self->log.failure);
   }
@@ -117,15 +117,15 @@ static bool is_out_of_range(struct log_kafka *self, int32_t partition) {
 /* What consumer errors mean: true if the filter cannot go on. */
 static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *message) {
   char text[256];
-  struct log_failure *failure = &self->log.failure;
+  struct failure *failure = &self->log.failure;
   switch ((int)message->err) { /* a few of more than a hundred */
     case RD_KAFKA_RESP_ERR__FATAL:
       rd_kafka_fatal_error(self->consumer, text, sizeof text);
-      log_fail(failure, EX_TEMPFAIL, "the consumer cannot go on: %s", text);
+      failure_set(failure, EX_TEMPFAIL, "the consumer cannot go on: %s", text);
       return true;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: return is_out_of_range(self, message->partition);
-    default: log_warning("consumer: %s", rd_kafka_message_errstr(message));
+    default: report_warning("consumer: %s", rd_kafka_message_errstr(message));
   }
   return kafka_question_failed(self, "reading", self->input, message->partition, message->err) ==
          LOG_FATAL;
@@ -147,14 +147,14 @@ static bool left_out(struct log_kafka *self) {
   if (member || !self->member_until) self->member_until = now;
   if (now - self->member_until < GROUP_GIVE_UP_S) return false;
   if (!kafka_answers(&self->log)) {
-    log_warning("no broker answers: waiting for one");
+    report_warning("no broker answers: waiting for one");
     self->member_until = now;
     return false;
   }
-  log_fail(&self->log.failure, EX_TEMPFAIL,
-           "the group has given this process no partitions for %d s, nor told it to have none: "
-           "it ends to be started anew",
-           GROUP_GIVE_UP_S);
+  failure_set(&self->log.failure, EX_TEMPFAIL,
+              "the group has given this process no partitions for %d s, nor told it to have none: "
+              "it ends to be started anew",
+              GROUP_GIVE_UP_S);
   return true;
 }
 
@@ -163,10 +163,10 @@ static bool left_out(struct log_kafka *self) {
 static bool fits(struct log_kafka *self) {
   for (size_t i = 0; i < self->assignment_count; i++) {
     if (self->assignment[i] < self->input_partitions) continue;
-    log_fail(&self->log.failure, EX_CONFIG,
-             "'%s' has more partitions than the %" PRId32
-             " it had at the start: see 'holdfast topics plan'",
-             self->input, self->input_partitions);
+    failure_set(&self->log.failure, EX_CONFIG,
+                "'%s' has more partitions than the %" PRId32
+                " it had at the start: see 'holdfast topics plan'",
+                self->input, self->input_partitions);
     return false;
   }
   return true;
@@ -216,8 +216,8 @@ static bool meet_gap(struct log_kafka *self, const rd_kafka_message_t *message) 
   int64_t from = partition >= 0 && partition < self->input_partitions ? self->next[partition] : -1;
   if (from < 0) return true; /* the table of recovery has not said yet where it goes on */
   struct kafka_gap gap = KAFKA_NO_GAP;
-  log_warning("%s-%" PRId32 "@%" PRId64 ": %s", self->input, partition, from,
-              rd_kafka_message_errstr(message));
+  report_warning("%s-%" PRId32 "@%" PRId64 ": %s", self->input, partition, from,
+                 rd_kafka_message_errstr(message));
   bool found = kafka_gap_find(self->options, self->input, partition, from, &gap);
   if (kafka_seek(&self->log, partition, found ? gap.last + 1 : from) != LOG_OK) return false;
   self->gap = gap;
@@ -297,8 +297,8 @@ enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset) {
     rd_kafka_poll(self->producer, 10);
   } while (clock_monotonic_s() < until && !rd_kafka_fatal_error(self->consumer, NULL, 0));
   if (status == LOG_OK && error) {
-    log_fail(&log->failure, EX_TEMPFAIL, "seek to %" PRId64 " in partition %" PRId32 ": %s", offset,
-             partition, rd_kafka_err2str(error));
+    failure_set(&log->failure, EX_TEMPFAIL, "seek to %" PRId64 " in partition %" PRId32 ": %s",
+                offset, partition, rd_kafka_err2str(error));
     status = LOG_FATAL;
   }
   rd_kafka_topic_partition_list_destroy(list);
@@ -313,8 +313,8 @@ enum log_status kafka_resume(struct log *log, int32_t partition) {
   rd_kafka_resp_err_t error = rd_kafka_resume_partitions(self->consumer, list);
   rd_kafka_topic_partition_list_destroy(list);
   if (!error) return LOG_OK;
-  log_fail(&log->failure, EX_TEMPFAIL, "resume of partition %" PRId32 ": %s", partition,
-           rd_kafka_err2str(error));
+  failure_set(&log->failure, EX_TEMPFAIL, "resume of partition %" PRId32 ": %s", partition,
+              rd_kafka_err2str(error));
   return LOG_FATAL;
 }
 

@@ -78,7 +78,7 @@ bool kafka_is_gone(struct log_kafka *self, const char *topic);
  * set; else LOG_AGAIN with the hindrance set. what: "reading". */
 enum log_status kafka_question_failed(struct log_kafka *self, const char *what, const char *topic,
                                       int32_t partition, rd_kafka_resp_err_t error);
-rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *failure);
+rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct failure *failure);
 
 /* ---- kafka_transaction.c ---- */
 /* The class of an error: fatal, then abort, then retriable, else fatal, in the order of

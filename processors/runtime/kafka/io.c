@@ -30,7 +30,7 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
 }
 
 struct kafka_producer *kafka_producer_open(const struct options *options, const char *topic,
-                                           struct log_failure *failure) {
+                                           struct failure *failure) {
   struct kafka_producer *producer = xcalloc(1, sizeof *producer);
   char name[TOPIC_NAME_MAX];
   const struct kafka_setting forced[] = {
@@ -52,7 +52,7 @@ struct kafka_producer *kafka_producer_open(const struct options *options, const 
 }
 
 bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct str value,
-                         struct str correlation_id, struct log_failure *failure) {
+                         struct str correlation_id, struct failure *failure) {
   for (;;) {
     rd_kafka_resp_err_t error = rd_kafka_producev(
         producer->handle, RD_KAFKA_V_RKT(producer->topic), RD_KAFKA_V_KEY(key.data, key.size),
@@ -65,7 +65,7 @@ bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct
       return true;
     }
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-      log_fail(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
+      failure_set(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
       return false;
     }
     rd_kafka_poll(producer->handle, 50);
@@ -73,11 +73,11 @@ bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct
 }
 
 bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered,
-                          struct log_failure *failure) {
+                          struct failure *failure) {
   while (rd_kafka_outq_len(producer->handle) > 0) rd_kafka_poll(producer->handle, 5);
   *delivered = producer->delivered;
   if (!producer->error[0]) return true;
-  log_fail(failure, EX_UNAVAILABLE, "not everything was delivered: %s", producer->error);
+  failure_set(failure, EX_UNAVAILABLE, "not everything was delivered: %s", producer->error);
   return false;
 }
 
@@ -129,13 +129,13 @@ static void stop(struct kafka_reader *reader) {
 
 /* partition -1: all. The topic's partition count, or -1. */
 static int32_t choose(struct kafka_reader *reader, const char *topic, int32_t partition,
-                      struct log_failure *failure) {
+                      struct failure *failure) {
   char name[TOPIC_NAME_MAX];
   stop(reader);
   int32_t partitions = kafka_partition_count(
       reader->handle, kafka_topic_name(reader->options, topic, name), failure);
   if (partitions > 0 && partition >= partitions) {
-    log_fail(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
+    failure_set(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
     return -1;
   }
   if (partitions < 0) return -1;
@@ -149,7 +149,7 @@ static int32_t choose(struct kafka_reader *reader, const char *topic, int32_t pa
   return partitions;
 }
 
-struct kafka_reader *kafka_reader_new(const struct options *options, struct log_failure *failure) {
+struct kafka_reader *kafka_reader_new(const struct options *options, struct failure *failure) {
   struct kafka_reader *reader = xcalloc(1, sizeof *reader);
   reader->options = options;
   const struct kafka_setting forced[] = {
@@ -170,8 +170,7 @@ struct kafka_reader *kafka_reader_new(const struct options *options, struct log_
 }
 
 struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
-                                       int32_t partition, int64_t from,
-                                       struct log_failure *failure) {
+                                       int32_t partition, int64_t from, struct failure *failure) {
   struct kafka_reader *reader = kafka_reader_new(options, failure);
   if (!reader || choose(reader, topic, partition, failure) < 0) {
     kafka_reader_close(reader);
@@ -182,7 +181,7 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
 }
 
 bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
-                          struct log_failure *failure) {
+                          struct failure *failure) {
   if (choose(reader, topic, -1, failure) < 0) return false;
   for (int32_t i = 0; i < reader->count; i++) start(reader, i, from[i]);
   return true;
@@ -192,29 +191,29 @@ int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition) {
   return reader->ends[partition - reader->first];
 }
 
-static void convert(rd_kafka_message_t *message, struct memory_record *record) {
+static void convert(rd_kafka_message_t *message, struct message *record) {
   rd_kafka_headers_t *headers = NULL;
   rd_kafka_message_headers(message, &headers);
-  *record = (struct memory_record){.offset = message->offset,
-                                   .timestamp = rd_kafka_message_timestamp(message, NULL),
-                                   .key = {message->key, message->key_len},
-                                   .value = {message->payload, message->len},
-                                   .correlation_id = kafka_header(headers, "correlation-id"),
-                                   .causation = kafka_header(headers, "causation"),
-                                   .source = kafka_header(headers, "source"),
-                                   .traceparent = kafka_header(headers, "traceparent"),
-                                   .error = kafka_header(headers, "error"),
-                                   .whole_key = kafka_header(headers, "whole-key"),
-                                   .whole_value = kafka_header(headers, "whole-value"),
-                                   .produced_at = kafka_header(headers, "produced-at")};
+  *record = (struct message){.offset = message->offset,
+                             .timestamp = rd_kafka_message_timestamp(message, NULL),
+                             .key = {message->key, message->key_len},
+                             .value = {message->payload, message->len},
+                             .correlation_id = kafka_header(headers, "correlation-id"),
+                             .causation = kafka_header(headers, "causation"),
+                             .source = kafka_header(headers, "source"),
+                             .traceparent = kafka_header(headers, "traceparent"),
+                             .error = kafka_header(headers, "error"),
+                             .whole_key = kafka_header(headers, "whole-key"),
+                             .whole_value = kafka_header(headers, "whole-value"),
+                             .produced_at = kafka_header(headers, "produced-at")};
 }
 
 static enum kafka_read next_of_gap(struct kafka_reader *reader, int32_t *partition,
-                                   struct memory_record *record) {
+                                   struct message *record) {
   int64_t offset;
   if (!kafka_gap_next(&reader->gap, &offset)) return KAFKA_READ_NOTHING;
   *partition = reader->gap.partition;
-  *record = (struct memory_record){.offset = offset, .fault = reader->gap.why};
+  *record = (struct message){.offset = offset, .fault = reader->gap.why};
   return KAFKA_READ_RECORD;
 }
 
@@ -231,7 +230,7 @@ static void meet_gap(struct kafka_reader *reader, const rd_kafka_message_t *mess
 }
 
 enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition,
-                                  struct memory_record *record, struct log_failure *failure) {
+                                  struct message *record, struct failure *failure) {
   if (next_of_gap(reader, partition, record) == KAFKA_READ_RECORD) return KAFKA_READ_RECORD;
   if (reader->message) rd_kafka_message_destroy(reader->message);
   reader->message = rd_kafka_consume_queue(reader->queue, timeout_ms);
@@ -251,7 +250,7 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, i
     return next_of_gap(reader, partition, record);
   }
   if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-    log_fail(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));
+    failure_set(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));
     return KAFKA_READ_FAILED;
   }
   reader->ends[message->partition - reader->first] = message->offset;
@@ -270,16 +269,15 @@ void kafka_reader_close(struct kafka_reader *reader) {
 
 bool kafka_read_up_to(const struct options *options, const char *topic, int32_t partition,
                       int64_t until,
-                      void (*take)(void *user, int32_t partition,
-                                   const struct memory_record *record),
-                      void *user, struct log_failure *failure) {
+                      void (*take)(void *user, int32_t partition, const struct message *record),
+                      void *user, struct failure *failure) {
   if (until == 0) return true;
   struct kafka_reader *reader =
       kafka_reader_open(options, topic, partition, KAFKA_READ_BEGINNING, failure);
   if (!reader) return false;
   bool done = false, failed = false;
   for (int silent = 0; !done && !failed && silent < SILENT_POLLS; silent++) {
-    struct memory_record record;
+    struct message record;
     int32_t from;
     enum kafka_read read = kafka_reader_next(reader, POLL_MS, &from, &record, failure);
     failed = read == KAFKA_READ_FAILED;
@@ -291,8 +289,8 @@ bool kafka_read_up_to(const struct options *options, const char *topic, int32_t 
     silent = 0;
   }
   if (!done && !failed)
-    log_fail(failure, EX_TEMPFAIL, "'%s' does not come to its end: is a transaction open there?",
-             topic);
+    failure_set(failure, EX_TEMPFAIL, "'%s' does not come to its end: is a transaction open there?",
+                topic);
   kafka_reader_close(reader);
   return done;
 }

@@ -2,8 +2,8 @@
 #ifndef HOLDFAST_KAFKA_IO_H
 #define HOLDFAST_KAFKA_IO_H
 
-#include "runtime/log/log.h"
-#include "runtime/memory/log.h"
+#include "runtime/base/failure.h"
+#include "runtime/record/message.h"
 #include "runtime/base/options.h"
 
 struct kafka_producer;
@@ -11,36 +11,35 @@ struct kafka_producer;
 /* NULL with the failure set: also where the topic does not exist or no broker answers. Idempotent,
  * so that nothing doubles. */
 struct kafka_producer *kafka_producer_open(const struct options *options, const char *topic,
-                                           struct log_failure *failure);
+                                           struct failure *failure);
 
 /* Key and value are copied. Waits where the queue is full. */
 bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct str value,
-                         struct str correlation_id, struct log_failure *failure);
+                         struct str correlation_id, struct failure *failure);
 
 /* Waits until everything is acknowledged. False: the failure is set, and delivered says how many
  * were. */
 bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered,
-                          struct log_failure *failure);
+                          struct failure *failure);
 void kafka_producer_close(struct kafka_producer *producer);
 
 struct kafka_reader;
 enum { KAFKA_READ_BEGINNING = -2, KAFKA_READ_END = -1 };
 
 /* Reads nothing yet: see kafka_reader_turn_to. */
-struct kafka_reader *kafka_reader_new(const struct options *options, struct log_failure *failure);
+struct kafka_reader *kafka_reader_new(const struct options *options, struct failure *failure);
 
 /* Reads all partitions of a topic, or one (-1: all), read_committed, from an offset or one of the
  * two above; an offset below -2 is so many records (minus 2) before the end. */
 struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
-                                       int32_t partition, int64_t from,
-                                       struct log_failure *failure);
+                                       int32_t partition, int64_t from, struct failure *failure);
 
 /* Goes on with another topic: all its partitions, each from its own offset (as many as the topic
  * has partitions; KAFKA_READ_BEGINNING is taken too). Never start a partition at its end and then
  * turn to the same one: the end that librdkafka told of first can come late, as that of the second.
  */
 bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
-                          struct log_failure *failure);
+                          struct failure *failure);
 
 /* After KAFKA_READ_AT_END: where the partition's stable end was. */
 int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition);
@@ -51,7 +50,7 @@ enum kafka_read { KAFKA_READ_RECORD, KAFKA_READ_NOTHING, KAFKA_READ_AT_END, KAFK
  * and nothing but its place. KAFKA_READ_AT_END: every partition was read to the end it had at some
  * moment since. */
 enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, int32_t *partition,
-                                  struct memory_record *record, struct log_failure *failure);
+                                  struct message *record, struct failure *failure);
 void kafka_reader_close(struct kafka_reader *reader);
 
 /* Gives every committed record of a topic to take: of all partitions (-1) to their ends, or of one
@@ -59,8 +58,7 @@ void kafka_reader_close(struct kafka_reader *reader);
  * transaction stays open. */
 bool kafka_read_up_to(const struct options *options, const char *topic, int32_t partition,
                       int64_t until,
-                      void (*take)(void *user, int32_t partition,
-                                   const struct memory_record *record),
-                      void *user, struct log_failure *failure);
+                      void (*take)(void *user, int32_t partition, const struct message *record),
+                      void *user, struct failure *failure);
 
 #endif

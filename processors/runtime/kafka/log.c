@@ -7,7 +7,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/kafka/internal.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/text.h"
 
 #define CHANGELOG_WAIT_MS 20
@@ -17,8 +17,8 @@
 static enum log_status kafka_changelog_open(struct log *log, int32_t partition, int64_t from) {
   struct log_kafka *self = self_of(log);
   if (rd_kafka_consume_start(self->changelog_topic, partition, from) == 0) return LOG_OK;
-  log_fail(&log->failure, EX_TEMPFAIL, "cannot read the changelog %s: %s", self->changelog,
-           rd_kafka_err2str(rd_kafka_last_error()));
+  failure_set(&log->failure, EX_TEMPFAIL, "cannot read the changelog %s: %s", self->changelog,
+              rd_kafka_err2str(rd_kafka_last_error()));
   return LOG_FATAL;
 }
 
@@ -28,20 +28,21 @@ static enum log_status kafka_changelog_open(struct log *log, int32_t partition, 
 static enum log_status batch_unreadable(struct log_kafka *self, int32_t partition, int64_t position,
                                         const char *why) {
   struct kafka_gap gap = KAFKA_NO_GAP;
-  struct log_failure *failure = &self->log.failure;
+  struct failure *failure = &self->log.failure;
   if (!kafka_gap_find(self->options, self->changelog, partition, position, &gap)) {
-    log_fail(failure, EX_TEMPFAIL,
-             "'%s', partition %" PRId32 ", could not be read from offset %" PRId64
-             " on (%s): it is read anew at the next start",
-             self->changelog, partition, position, why);
+    failure_set(failure, EX_TEMPFAIL,
+                "'%s', partition %" PRId32 ", could not be read from offset %" PRId64
+                " on (%s): it is read anew at the next start",
+                self->changelog, partition, position, why);
     return LOG_FATAL;
   }
-  log_fail(failure, EX_CONFIG,
-           "'%s', partition %" PRId32 ", offsets %" PRId64 " to %" PRId64
-           ", cannot be read, and rows are in them: %s. Delete the topic; 'holdfast topics apply "
-           "--recreate %s' makes it again and says how its rows are made again",
-           self->changelog, partition, gap.next, gap.last, gap.why,
-           self->changelog + strlen(options_text(self->options, "prefix")));
+  failure_set(
+      failure, EX_CONFIG,
+      "'%s', partition %" PRId32 ", offsets %" PRId64 " to %" PRId64
+      ", cannot be read, and rows are in them: %s. Delete the topic; 'holdfast topics apply "
+      "--recreate %s' makes it again and says how its rows are made again",
+      self->changelog, partition, gap.next, gap.last, gap.why,
+      self->changelog + strlen(options_text(self->options, "prefix")));
   return LOG_FATAL;
 }
 
@@ -61,10 +62,10 @@ static enum log_status kafka_changelog_next(struct log *log, int32_t partition,
   if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     *position = message->offset; /* past what was aborted or compacted away */
   } else if (kafka_is_out_of_range(message->err)) {
-    log_fail(&log->failure, EX_TEMPFAIL,
-             "'%s' has lost the records of partition %" PRId32
-             " that were being read: what it still has is looked at anew at the next start",
-             self->changelog, partition);
+    failure_set(&log->failure, EX_TEMPFAIL,
+                "'%s' has lost the records of partition %" PRId32
+                " that were being read: what it still has is looked at anew at the next start",
+                self->changelog, partition);
     status = LOG_FATAL;
   } else if (kafka_gap_reason(message->err)) {
     status = batch_unreadable(self, partition, *position, kafka_gap_reason(message->err));
@@ -105,7 +106,7 @@ bool kafka_is_forbidden(rd_kafka_resp_err_t error) {
 }
 
 bool kafka_is_gone(struct log_kafka *self, const char *topic) {
-  struct log_failure failure;
+  struct failure failure;
   if (kafka_partition_count(self->producer, topic, &failure) >= 0 || failure.exit_code != EX_CONFIG)
     return false;
   self->log.failure = failure;
@@ -115,7 +116,7 @@ bool kafka_is_gone(struct log_kafka *self, const char *topic) {
 enum log_status kafka_question_failed(struct log_kafka *self, const char *what, const char *topic,
                                       int32_t partition, rd_kafka_resp_err_t error) {
   if (kafka_is_forbidden(error)) {
-    log_fail(&self->log.failure, EX_CONFIG, "%s '%s': %s", what, topic, rd_kafka_err2str(error));
+    failure_set(&self->log.failure, EX_CONFIG, "%s '%s': %s", what, topic, rd_kafka_err2str(error));
     return LOG_FATAL;
   }
   /* A broker that is just starting knows of no topic yet: it is asked more than once. */
@@ -212,7 +213,7 @@ static const struct log_class kafka_class = {.close = kafka_close,
                                              .answers = kafka_answers,
                                              .now = kafka_now};
 
-rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct log_failure *failure) {
+rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct failure *failure) {
   const struct kafka_setting forced[] = {{"transactional.id", self->slot_id},
                                          {"enable.idempotence", "true"},
                                          {"partitioner", "murmur2_random"},
@@ -239,7 +240,7 @@ static size_t queue_messages(rd_kafka_t *consumer) {
 #define OPEN_FETCH_BYTES "16384"
 
 static bool open_consumer(struct log_kafka *self, const struct processor *processor,
-                          const char *group, struct log_failure *failure) {
+                          const char *group, struct failure *failure) {
   const struct kafka_setting little[] = {
       {"message.max.bytes", OPEN_FETCH_BYTES}, /* fetch.max.bytes is at least that */
       {"fetch.max.bytes", OPEN_FETCH_BYTES},
@@ -267,7 +268,7 @@ static bool open_consumer(struct log_kafka *self, const struct processor *proces
   return true;
 }
 
-static bool open_reader(struct log_kafka *self, struct log_failure *failure) {
+static bool open_reader(struct log_kafka *self, struct failure *failure) {
   const struct kafka_setting forced[] = {{"isolation.level", "read_committed"},
                                          {"enable.partition.eof", "true"},
                                          {"auto.offset.reset", "error"},
@@ -289,12 +290,12 @@ static bool open_reader(struct log_kafka *self, struct log_failure *failure) {
 /* Where rows are kept, the last value of each key must stay; where records wait to be read, each of
  * them. A policy that cannot be read is not judged. */
 static bool keeps_what_it_must(struct log_kafka *self, const char *topic, bool rows,
-                               struct log_failure *failure) {
+                               struct failure *failure) {
   char policy[64];
   if (!kafka_topic_config(self->producer, topic, "cleanup.policy", policy, sizeof policy))
     return true;
   if (rows ? strcmp(policy, "compact") == 0 : strstr(policy, "compact") == NULL) return true;
-  return log_fail(
+  return failure_set(
       failure, EX_CONFIG,
       "'%s' has the cleanup.policy '%s', which deletes %s: run 'holdfast topics apply', "
       "which sets it right, and then look what is gone with 'holdfast audit --stores'",
@@ -302,7 +303,7 @@ static bool keeps_what_it_must(struct log_kafka *self, const char *topic, bool r
 }
 
 static bool topics_keep_what_they_must(struct log_kafka *self, const struct processor *processor,
-                                       struct log_failure *failure) {
+                                       struct failure *failure) {
   char name[TOPIC_NAME_MAX];
   bool fine = keeps_what_it_must(self, self->input, processor->input_is_changelog, failure) &&
               (!processor->changelog || keeps_what_it_must(self, self->changelog, true, failure));
@@ -326,7 +327,7 @@ static int64_t tombstone_retention(struct log_kafka *self) {
 
 struct log *log_kafka_open(const struct processor *processor, const struct options *options,
                            int64_t *tombstone_retention_ms, char *cluster,
-                           struct log_failure *failure) {
+                           struct failure *failure) {
   struct log_kafka *self = xcalloc(1, sizeof *self);
   self->log.class = &kafka_class;
   self->options = options;

@@ -8,7 +8,6 @@
 /* Opens the log of a processor's slot. NULL with the failure set. tombstone_retention_ms and
  * cluster (128 bytes) are read from the broker for the runtime. */
 struct log *log_kafka_open(const struct processor *processor, const struct options *options,
-                           int64_t *tombstone_retention_ms, char *cluster,
-                           struct log_failure *failure);
+                           int64_t *tombstone_retention_ms, char *cluster, struct failure *failure);
 
 #endif

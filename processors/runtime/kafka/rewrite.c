@@ -68,13 +68,13 @@ static rd_kafka_error_t *try_abort(struct kafka_rewrite *rewrite) {
   return rd_kafka_abort_transaction(rewrite->producer, CALL_TIMEOUT_MS);
 }
 
-static bool is_done(struct kafka_rewrite *rewrite, struct step step, struct log_failure *failure) {
+static bool is_done(struct kafka_rewrite *rewrite, struct step step, struct failure *failure) {
   int64_t until = clock_monotonic_s() + GIVE_UP_S;
   for (;;) {
     rd_kafka_error_t *error = step.attempt(rewrite);
     if (!error) return true;
     bool again = rd_kafka_error_is_retriable(error) && clock_monotonic_s() < until;
-    log_fail(failure, EX_UNAVAILABLE, "%s: %s", step.name, rd_kafka_error_string(error));
+    failure_set(failure, EX_UNAVAILABLE, "%s: %s", step.name, rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);
     if (!again) return false;
   }
@@ -88,7 +88,7 @@ static int64_t open_ms(int64_t records) {
 }
 
 struct kafka_rewrite *kafka_rewrite_begin(const struct options *options, const char *name,
-                                          int64_t records, struct log_failure *failure) {
+                                          int64_t records, struct failure *failure) {
   char id[TOPIC_NAME_MAX], timeout[TEXT_NUMBER_MAX + 1];
   *text_number(timeout, open_ms(records)) = '\0';
   const struct kafka_setting forced[] = {{"transactional.id", kafka_topic_name(options, name, id)},
@@ -111,8 +111,7 @@ struct kafka_rewrite *kafka_rewrite_begin(const struct options *options, const c
 }
 
 bool kafka_rewrite_put(struct kafka_rewrite *rewrite, const char *topic, int32_t partition,
-                       struct str key, struct str value, int64_t *last,
-                       struct log_failure *failure) {
+                       struct str key, struct str value, int64_t *last, struct failure *failure) {
   char name[TOPIC_NAME_MAX];
   kafka_topic_name(rewrite->options, topic, name);
   for (;;) {
@@ -127,17 +126,17 @@ bool kafka_rewrite_put(struct kafka_rewrite *rewrite, const char *topic, int32_t
       return true;
     }
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-      log_fail(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
+      failure_set(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
       return false;
     }
     rd_kafka_poll(rewrite->producer, 50);
   }
 }
 
-bool kafka_rewrite_settle(struct kafka_rewrite *rewrite, struct log_failure *failure) {
+bool kafka_rewrite_settle(struct kafka_rewrite *rewrite, struct failure *failure) {
   while (rewrite->outstanding > 0 && !rewrite->failed) rd_kafka_poll(rewrite->producer, 10);
   if (!rewrite->failed) return true;
-  log_fail(failure, EX_UNAVAILABLE, "a record was not delivered: %s", rewrite->error);
+  failure_set(failure, EX_UNAVAILABLE, "a record was not delivered: %s", rewrite->error);
   return false;
 }
 
@@ -167,7 +166,7 @@ static void set_offsets(struct kafka_rewrite *rewrite, const char *group, const 
 
 bool kafka_rewrite_commit(struct kafka_rewrite *rewrite, const char *group, const char *topic,
                           const struct log_offset *offsets, int32_t count,
-                          struct log_failure *failure) {
+                          struct failure *failure) {
   set_offsets(rewrite, group, topic, offsets, count);
   if (!is_done(rewrite, (struct step){"send_offsets_to_transaction", try_offsets}, failure))
     return false;
@@ -179,7 +178,7 @@ bool kafka_rewrite_commit(struct kafka_rewrite *rewrite, const char *group, cons
 
 void kafka_rewrite_end(struct kafka_rewrite *rewrite) {
   if (!rewrite) return;
-  struct log_failure ignored; /* it ends with its time-out then */
+  struct failure ignored; /* it ends with its time-out then */
   if (rewrite->begun) is_done(rewrite, (struct step){"abort_transaction", try_abort}, &ignored);
   if (rewrite->group) rd_kafka_consumer_group_metadata_destroy(rewrite->group);
   if (rewrite->offsets) rd_kafka_topic_partition_list_destroy(rewrite->offsets);

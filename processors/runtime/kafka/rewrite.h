@@ -12,18 +12,16 @@ struct kafka_rewrite;
  * left open is aborted. records: how many it will have, about; it may stay open for half a minute
  * and what they take. NULL with the failure set. */
 struct kafka_rewrite *kafka_rewrite_begin(const struct options *options, const char *name,
-                                          int64_t records, struct log_failure *failure);
+                                          int64_t records, struct failure *failure);
 
 /* value.data NULL: a tombstone. Copied. *last is raised to the record's offset by settle. */
 bool kafka_rewrite_put(struct kafka_rewrite *rewrite, const char *topic, int32_t partition,
-                       struct str key, struct str value, int64_t *last,
-                       struct log_failure *failure);
-bool kafka_rewrite_settle(struct kafka_rewrite *rewrite, struct log_failure *failure);
+                       struct str key, struct str value, int64_t *last, struct failure *failure);
+bool kafka_rewrite_settle(struct kafka_rewrite *rewrite, struct failure *failure);
 
 /* Commits it with the offsets of a group: count of them, by partition; -1: left as it is. */
 bool kafka_rewrite_commit(struct kafka_rewrite *rewrite, const char *group, const char *topic,
-                          const struct log_offset *offsets, int32_t count,
-                          struct log_failure *failure);
+                          const struct log_offset *offsets, int32_t count, struct failure *failure);
 
 /* Aborts it, where it was not committed. */
 void kafka_rewrite_end(struct kafka_rewrite *rewrite);

@@ -5,7 +5,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/kafka/internal.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/murmur2.h"
 #include "runtime/base/text.h"
 
@@ -27,8 +27,8 @@ enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_e
   }
   bool forbidden = kafka_is_forbidden(rd_kafka_error_code(error));
   if (forbidden) status = LOG_FATAL; /* it would be refused again */
-  log_fail(&self->log.failure, forbidden ? EX_CONFIG : EX_TEMPFAIL, "%s: %s (%s)", what,
-           rd_kafka_error_string(error), rd_kafka_error_name(error));
+  failure_set(&self->log.failure, forbidden ? EX_CONFIG : EX_TEMPFAIL, "%s: %s (%s)", what,
+              rd_kafka_error_string(error), rd_kafka_error_name(error));
   rd_kafka_error_destroy(error);
   return status;
 }
@@ -42,7 +42,7 @@ static enum log_status retry(struct log_kafka *self, const char *what,
     enum log_status status = kafka_judge(self, what, attempt(self));
     if (status != LOG_AGAIN) return status;
     if (clock_monotonic_s() > until) return LOG_FATAL;
-    log_info("%s, trying again", self->log.failure.text);
+    report_info("%s, trying again", self->log.failure.text);
     rd_kafka_poll(self->producer, 10);
   }
 }
@@ -72,15 +72,16 @@ static enum log_status refused_for_good(struct log_kafka *self) {
   char limit[64] = "unknown";
   if (self->undelivered == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
     kafka_topic_config(self->producer, self->refusing, "max.message.bytes", limit, sizeof limit);
-    log_fail(&self->log.failure, EX_CONFIG,
-             "'%s' refuses a batch of records as too large: its max.message.bytes is %s. 'holdfast "
-             "topics apply' sets it right",
-             self->refusing, limit);
+    failure_set(
+        &self->log.failure, EX_CONFIG,
+        "'%s' refuses a batch of records as too large: its max.message.bytes is %s. 'holdfast "
+        "topics apply' sets it right",
+        self->refusing, limit);
   } else {
-    log_fail(&self->log.failure, EX_CONFIG,
-             "'%s' refuses a record (%s). 'holdfast topics plan' says which of its settings are "
-             "not what they should be; what may be written to it is the broker's to say",
-             self->refusing, rd_kafka_err2str(self->undelivered));
+    failure_set(&self->log.failure, EX_CONFIG,
+                "'%s' refuses a record (%s). 'holdfast topics plan' says which of its settings are "
+                "not what they should be; what may be written to it is the broker's to say",
+                self->refusing, rd_kafka_err2str(self->undelivered));
   }
   return LOG_FATAL;
 }
@@ -194,11 +195,11 @@ enum log_status kafka_settle(struct log *log) {
   if (!self->undelivered) return LOG_OK;
   char reason[256];
   if (rd_kafka_fatal_error(self->producer, reason, sizeof reason)) {
-    log_fail(&log->failure, EX_TEMPFAIL, "the producer cannot go on: %s", reason);
+    failure_set(&log->failure, EX_TEMPFAIL, "the producer cannot go on: %s", reason);
     return LOG_FATAL;
   }
-  log_fail(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s",
-           rd_kafka_err2str(self->undelivered));
+  failure_set(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s",
+              rd_kafka_err2str(self->undelivered));
   return abort_unless_gone(self);
 }
 

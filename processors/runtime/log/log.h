@@ -1,8 +1,8 @@
 /* The log as the runtime sees it: a consumer group on one input topic, a transactional producer,
  * and a reader of changelogs.
  *
- * Two implementations: Kafka (log_kafka.c) and a log in memory with the same semantics
- * (log_memory.c). One thread uses a log.
+ * Two implementations: Kafka (kafka/log.c) and a log in memory with the same semantics
+ * (memory/log.c). One thread uses a log.
  *
  * Transactions are Kafka's (KIP-98) with the group's metadata in the offset commit (KIP-447).
  * Errors come in three classes, judged in this order by the implementation: what is fatal ends the
@@ -11,23 +11,15 @@
 #ifndef HOLDFAST_LOG_LOG_H
 #define HOLDFAST_LOG_LOG_H
 
+#include "runtime/base/failure.h"
 #include "runtime/base/str.h"
 
 enum log_status {
   LOG_OK,
   LOG_AGAIN, /* not yet: ask again; the transaction, if any, is as it was */
   LOG_ABORT, /* this transaction cannot commit: abort it */
-  LOG_FATAL  /* this process cannot go on; log_error says why */
+  LOG_FATAL  /* this process cannot go on; report_error says why */
 };
-
-struct log_failure {
-  int exit_code; /* sysexits(3): what a supervisor should think of it */
-  char text[512];
-};
-
-/* Sets the failure and returns false. */
-bool log_fail(struct log_failure *failure, int exit_code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* What a filter reads. */
 enum log_source { LOG_INPUT, LOG_CHANGELOG };
@@ -138,9 +130,85 @@ struct log_class {
 
 struct log {
   const struct log_class *class;
-  struct log_failure failure; /* of the last LOG_ABORT or LOG_FATAL */
-  char hindrance[200];        /* what stands behind the last LOG_AGAIN of committed, bounds or
-                                 changelog_next; "": nothing, it is only not yet so */
+  struct failure failure; /* of the last LOG_ABORT or LOG_FATAL */
+  char hindrance[200];    /* what stands behind the last LOG_AGAIN of committed, bounds or
+                             changelog_next; "": nothing, it is only not yet so */
 };
+
+/* ---- calls, thin: each is the class's own ---- */
+
+static inline void log_close(struct log *log) {
+  log->class->close(log);
+}
+static inline enum log_status log_init(struct log *log) {
+  return log->class->init(log);
+}
+static inline enum log_status log_join(struct log *log) {
+  return log->class->join(log);
+}
+static inline void log_poll(struct log *log, int timeout_ms, struct log_event *event) {
+  log->class->poll(log, timeout_ms, event);
+}
+static inline void log_release(struct log *log, struct log_record *record) {
+  log->class->release(log, record);
+}
+static inline enum log_status log_seek(struct log *log, int32_t partition, int64_t offset) {
+  return log->class->seek(log, partition, offset);
+}
+static inline enum log_status log_resume(struct log *log, int32_t partition) {
+  return log->class->resume(log, partition);
+}
+static inline enum log_status log_committed(struct log *log, int32_t partition,
+                                            struct log_offset *out) {
+  return log->class->committed(log, partition, out);
+}
+static inline enum log_status log_begin(struct log *log) {
+  return log->class->begin(log);
+}
+static inline enum log_status log_produce(struct log *log, const struct log_output *output) {
+  return log->class->produce(log, output);
+}
+static inline enum log_status log_settle(struct log *log) {
+  return log->class->settle(log);
+}
+static inline enum log_status log_send_offsets(struct log *log,
+                                               const struct log_position *positions, size_t count) {
+  return log->class->send_offsets(log, positions, count);
+}
+static inline enum log_status log_commit(struct log *log) {
+  return log->class->commit(log);
+}
+static inline enum log_status log_abort(struct log *log) {
+  return log->class->abort(log);
+}
+static inline enum log_status log_changelog_open(struct log *log, int32_t partition, int64_t from) {
+  return log->class->changelog_open(log, partition, from);
+}
+static inline enum log_status log_changelog_next(struct log *log, int32_t partition,
+                                                 struct log_record *out, int64_t *position) {
+  return log->class->changelog_next(log, partition, out, position);
+}
+static inline void log_changelog_close(struct log *log, int32_t partition) {
+  log->class->changelog_close(log, partition);
+}
+static inline enum log_status log_bounds(struct log *log, enum log_source source, int32_t partition,
+                                         int64_t *first, int64_t *end) {
+  return log->class->bounds(log, source, partition, first, end);
+}
+static inline int log_topic(struct log *log, const char *name) {
+  return log->class->topic(log, name);
+}
+static inline int32_t log_partition_count(struct log *log, int topic) {
+  return log->class->partition_count(log, topic);
+}
+static inline int64_t log_lag(struct log *log, int32_t partition) {
+  return log->class->lag(log, partition);
+}
+static inline int64_t log_now(struct log *log) {
+  return log->class->now(log);
+}
+static inline bool log_answers(struct log *log) {
+  return !log->class->answers || log->class->answers(log);
+}
 
 #endif

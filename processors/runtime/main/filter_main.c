@@ -11,7 +11,7 @@
 #include "runtime/http/server.h"
 #include "runtime/record/json.h"
 #include "runtime/kafka/log.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/memory/pipe.h"
 
 #define IDLE_WAIT_MS 100
@@ -168,20 +168,20 @@ static bool failpoint(void *user, enum step step) {
 
 /* ---- the loop ---- */
 
-static int fail(const struct log_failure *failure) {
-  log_error("%s", failure->text);
+static int fail(const struct failure *failure) {
+  report_error("%s", failure->text);
   return failure->exit_code ? failure->exit_code : EX_SOFTWARE;
 }
 
 static bool listen_for(const struct processor *processor, const struct options *options,
                        struct runtime *runtime, struct health **health, struct http_server **server,
-                       struct log_failure *failure) {
+                       struct failure *failure) {
   if (options_text(options, "health") &&
       !(*health = health_start(options, runtime, processor, failure)))
     return false;
   if (!options_text(options, "http")) return true;
   *server = http_start_shared(options, runtime, processor, failure);
-  if (*server) log_info("listening for questions on port %" PRIu16, http_port(*server));
+  if (*server) report_info("listening for questions on port %" PRIu16, http_port(*server));
   return *server != NULL;
 }
 
@@ -189,7 +189,7 @@ static int serve(struct runtime *runtime, const struct processor *processor,
                  const struct options *options) {
   struct health *health = NULL;
   struct http_server *server = NULL;
-  struct log_failure failure = {0};
+  struct failure failure = {0};
   bool listening = listen_for(processor, options, runtime, &health, &server, &failure);
   enum runtime_status status = RUNTIME_BUSY;
   serving = listening;
@@ -199,12 +199,12 @@ static int serve(struct runtime *runtime, const struct processor *processor,
   health_stop(health);
   if (!listening) return fail(&failure);
   if (status == RUNTIME_FAILED) return fail(runtime_failure(runtime));
-  log_info("stopped: everything that was begun is committed");
+  report_info("stopped: everything that was begun is committed");
   return EX_OK;
 }
 
 static int run(const struct processor *processor, const struct options *options) {
-  struct log_failure failure = {0};
+  struct failure failure = {0};
   char cluster[128], directory[512];
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ,
@@ -240,7 +240,7 @@ static int work(const struct processor *processor, const struct options *options
     return pipe_main(processor, options);
   }
   if (options_text(options, "http") && !processor->routes) {
-    log_error("answers no questions, so it takes no --http; probes and metrics are at --health");
+    report_error("answers no questions, so it takes no --http; probes and metrics are at --health");
     return EX_USAGE;
   }
   return run(processor, options);
@@ -254,7 +254,7 @@ int filter_main(const struct processor *processor, int argc, char **argv) {
   options_add(&options, processor->options);
   options_add(&options, help_options);
   int code = EX_OK;
-  logging_set(processor->name, LEVEL_INFO);
+  report_as(processor->name, LEVEL_INFO);
   if (!options_parse(&options, argc, argv) || options.argument_count) {
     fprintf(stderr, "%s: %s\n", processor->name,
             options.error[0] ? options.error : "takes no arguments; --help lists the options");
@@ -264,7 +264,7 @@ int filter_main(const struct processor *processor, int argc, char **argv) {
   } else if (options_flag(&options, "describe")) {
     describe(processor);
   } else {
-    logging_set(processor->name, (enum log_level)options_number(&options, "log-level"));
+    report_as(processor->name, (enum report_level)options_number(&options, "log-level"));
     code = work(processor, &options);
   }
   options_free(&options);

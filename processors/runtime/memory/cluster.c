@@ -125,7 +125,7 @@ static struct entry *add_entry(struct memory_partition *to, const struct entry *
 }
 
 int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topic,
-                       int32_t partition, const struct memory_record *record, int transaction) {
+                       int32_t partition, const struct message *record, int transaction) {
   if (partition < 0) partition = murmur2_partition(record->key, topic->partition_count);
   struct entry *entry = add_entry(&topic->partitions[partition],
                                   &(struct entry){.record = *record, .transaction = transaction});
@@ -141,7 +141,7 @@ int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topi
 }
 
 void memory_append(struct memory_cluster *cluster, const char *topic, int32_t partition,
-                   const struct memory_record *record) {
+                   const struct message *record) {
   cluster_append(cluster, topic_of(cluster, topic), partition, record, NO_TRANSACTION);
 }
 
@@ -167,9 +167,9 @@ int64_t cluster_stable_end(const struct memory_cluster *cluster,
 }
 
 /* The first committed record from `from` on and before `end`, or NULL. */
-const struct memory_record *cluster_next_committed(const struct memory_cluster *cluster,
-                                                   const struct memory_partition *partition,
-                                                   int64_t from, int64_t end) {
+const struct message *cluster_next_committed(const struct memory_cluster *cluster,
+                                             const struct memory_partition *partition, int64_t from,
+                                             int64_t end) {
   for (int64_t offset = from < partition->base ? partition->base : from; offset < end; offset++) {
     const struct entry *entry = &partition->entries[offset - partition->base];
     if (cluster->transactions[entry->transaction] == TRANSACTION_COMMITTED) return &entry->record;
@@ -177,8 +177,8 @@ const struct memory_record *cluster_next_committed(const struct memory_cluster *
   return NULL;
 }
 
-const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic,
-                                        int32_t partition, int64_t from) {
+const struct message *memory_read(const struct memory_cluster *cluster, const char *topic,
+                                  int32_t partition, int64_t from) {
   struct memory_partition *of = &topic_of(cluster, topic)->partitions[partition];
   return cluster_next_committed(cluster, of, from, cluster_stable_end(cluster, of));
 }

@@ -13,7 +13,7 @@
 enum transaction_state { TRANSACTION_OPEN, TRANSACTION_COMMITTED, TRANSACTION_ABORTED };
 
 struct entry {
-  struct memory_record record;
+  struct message record;
   int transaction;    /* its number; NO_TRANSACTION: committed from the start */
   int64_t cleaned_at; /* a tombstone: when compaction met it first; 0: never yet */
 };
@@ -87,12 +87,12 @@ struct memory_cluster {
 /* Topics, groups and producers are named by their number: the arrays move as they grow. */
 int cluster_find_topic(const struct memory_cluster *cluster, const char *name);
 int64_t cluster_append(struct memory_cluster *cluster, struct memory_topic *topic,
-                       int32_t partition, const struct memory_record *record, int transaction);
+                       int32_t partition, const struct message *record, int transaction);
 int64_t cluster_stable_end(const struct memory_cluster *cluster,
                            struct memory_partition *partition);
-const struct memory_record *cluster_next_committed(const struct memory_cluster *cluster,
-                                                   const struct memory_partition *partition,
-                                                   int64_t from, int64_t end);
+const struct message *cluster_next_committed(const struct memory_cluster *cluster,
+                                             const struct memory_partition *partition, int64_t from,
+                                             int64_t end);
 int cluster_group(struct memory_cluster *cluster, const char *name, int topic);
 struct member *cluster_find_member(struct group *group, int slot);
 void cluster_end_transaction(struct memory_cluster *cluster, int producer,

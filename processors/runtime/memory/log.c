@@ -121,7 +121,7 @@ static bool poll_record(struct log_memory *self, struct log_event *event) {
     if (!position->resumed) continue;
     if (is_outside(self, id, event)) return false;
     int64_t end = cluster_stable_end(self->cluster, &topic->partitions[id]);
-    const struct memory_record *record =
+    const struct message *record =
         cluster_next_committed(self->cluster, &topic->partitions[id], position->next, end);
     if (!record) {
       if (end > position->next) position->next = end;
@@ -209,16 +209,16 @@ static enum log_status memory_produce(struct log *log, const struct log_output *
   if (status != LOG_OK) return status;
   if (output->key.size + output->value.size > MESSAGE_MAX)
     return fail(log, LOG_FATAL, "produce: the message is too large");
-  struct memory_record record = {.timestamp = output->timestamp,
-                                 .key = output->key,
-                                 .value = output->value,
-                                 .correlation_id = output->correlation_id,
-                                 .causation = output->causation,
-                                 .source = output->source,
-                                 .traceparent = output->traceparent,
-                                 .error = output->error,
-                                 .whole_key = output->whole_key,
-                                 .whole_value = output->whole_value};
+  struct message record = {.timestamp = output->timestamp,
+                           .key = output->key,
+                           .value = output->value,
+                           .correlation_id = output->correlation_id,
+                           .causation = output->causation,
+                           .source = output->source,
+                           .traceparent = output->traceparent,
+                           .error = output->error,
+                           .whole_key = output->whole_key,
+                           .whole_value = output->whole_value};
   int transaction = producer_at(self)->transaction;
   if (MUTANT("changelog-outside-transaction") && output->landed) transaction = NO_TRANSACTION;
   int64_t offset = cluster_append(self->cluster, &self->cluster->topics[output->topic],
@@ -287,7 +287,7 @@ static enum log_status memory_changelog_next(struct log *log, int32_t partition,
           end = cluster_stable_end(self->cluster, changelog);
   if (*next < changelog->base || *next > changelog->base + (int64_t)changelog->count)
     return fail(log, LOG_FATAL, "the changelog has lost the records that were being read");
-  const struct memory_record *record = cluster_next_committed(self->cluster, changelog, *next, end);
+  const struct message *record = cluster_next_committed(self->cluster, changelog, *next, end);
   if (record) {
     *out = (struct log_record){.partition = partition,
                                .offset = record->offset,

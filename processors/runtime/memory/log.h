@@ -5,18 +5,9 @@
 #define HOLDFAST_MEMORY_LOG_H
 
 #include "runtime/log/log.h"
+#include "runtime/record/message.h"
 
 struct memory_cluster;
-
-struct memory_record {
-  int64_t offset, timestamp;
-  int64_t sequence; /* of the append, over all topics: set by the log */
-  struct str key, value;
-  struct str correlation_id, causation, source, traceparent, error, whole_key, whole_value;
-  const char *fault; /* as that of a log_record */
-  struct str
-      produced_at; /* the clock of who produced it, on Kafka; milliseconds since 1970, as text */
-};
 
 struct memory_cluster *memory_cluster_new(void);
 void memory_cluster_free(struct memory_cluster *cluster);
@@ -34,12 +25,12 @@ void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int
 
 /* Outside any transaction, as an external producer would. Copies. Partition -1: by the key. */
 void memory_append(struct memory_cluster *cluster, const char *topic, int32_t partition,
-                   const struct memory_record *record);
+                   const struct message *record);
 
 /* The n-th committed record of a partition from `from` on, or NULL; what read_committed would see.
  * Valid while the cluster lives. */
-const struct memory_record *memory_read(const struct memory_cluster *cluster, const char *topic,
-                                        int32_t partition, int64_t from);
+const struct message *memory_read(const struct memory_cluster *cluster, const char *topic,
+                                  int32_t partition, int64_t from);
 
 /* Deleted and made again by hand: its records are gone and its offsets begin at 0. As on Kafka the
  * groups that read it lose their committed offsets, unless keep_offsets: as where they are

@@ -6,7 +6,7 @@
 #include <sysexits.h>
 
 #include "runtime/record/line.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/core/recovery.h"
 #include "runtime/core/runtime.h"
 
@@ -43,13 +43,12 @@ void tail_add(struct tail *tail, const char *topic) {
   }
 }
 
-bool tail_next(struct tail *tail, const char **topic, const struct memory_record **record) {
+bool tail_next(struct tail *tail, const char **topic, const struct message **record) {
   struct tail_partition *first = NULL;
   *record = NULL;
   for (size_t i = 0; i < tail->count; i++) {
     struct tail_partition *one = &tail->partitions[i];
-    const struct memory_record *next =
-        memory_read(tail->cluster, one->topic, one->partition, one->next);
+    const struct message *next = memory_read(tail->cluster, one->topic, one->partition, one->next);
     if (!next || (*record && (*record)->sequence < next->sequence)) continue;
     first = one;
     *record = next;
@@ -114,7 +113,7 @@ static void begin_at(struct pipe *pipe, struct store *store) {
 static int open_runtime(struct pipe *pipe, const struct options *options, struct store **store) {
   struct runtime_config config = {
       .processor = pipe->processor, .options = options, .tombstone_retention_ms = INT64_MAX};
-  struct log_failure failure = {0};
+  struct failure failure = {0};
   if (options_given(options, "state-dir") && pipe->processor->rows) {
     char directory[512], owner[128], error[400];
     int code;
@@ -123,7 +122,7 @@ static int open_runtime(struct pipe *pipe, const struct options *options, struct
     snprintf(owner, sizeof owner, "%s in a pipe", pipe->processor->name);
     if (!(*store = store_open(directory, owner, (struct store_memory){.cache = (size_t)16 << 20},
                               error, sizeof error, &code))) {
-      log_error("%s", error);
+      report_error("%s", error);
       return code;
     }
     begin_at(pipe, *store);
@@ -133,11 +132,11 @@ static int open_runtime(struct pipe *pipe, const struct options *options, struct
                                pipe->processor->changelog, 0);
   pipe->runtime = runtime_new(&config, &failure);
   if (pipe->runtime) return EX_OK;
-  log_error("%s", failure.text);
+  report_error("%s", failure.text);
   return failure.exit_code;
 }
 
-static void print_line(struct pipe *pipe, const char *topic, const struct memory_record *record) {
+static void print_line(struct pipe *pipe, const char *topic, const struct message *record) {
   json_t *json = line_json(pipe->codec, topic, record);
   struct str line = json_line(json, &pipe->arena);
   printf("%.*s\n", STR_ARGS(line));
@@ -151,19 +150,19 @@ static int settle(struct pipe *pipe) {
     status = runtime_step(pipe->runtime, CALL_WAIT_MS);
   } while (status == RUNTIME_BUSY || (status == RUNTIME_IDLE && runtime_in_flight(pipe->runtime)));
   const char *topic;
-  const struct memory_record *record;
+  const struct message *record;
   while (tail_next(pipe->outputs, &topic, &record)) print_line(pipe, topic, record);
   if (status != RUNTIME_FAILED) return EX_OK;
-  log_error("%s", runtime_failure(pipe->runtime)->text);
+  report_error("%s", runtime_failure(pipe->runtime)->text);
   return runtime_failure(pipe->runtime)->exit_code;
 }
 
 static int take_line(struct pipe *pipe, struct str line, unsigned long number) {
   struct str topic;
-  struct memory_record record;
+  struct message record;
   char error[CODEC_ERROR_SIZE];
   if (!line_parse(pipe->codec, line, &pipe->arena, &topic, &record, error)) {
-    log_error("line %lu: %s", number, error);
+    report_error("line %lu: %s", number, error);
     return EX_DATAERR;
   }
   if (!str_equal(topic, str_of(pipe->processor->input))) {
@@ -186,7 +185,7 @@ static int read_lines(struct pipe *pipe) {
        code == EX_OK && line_read(stdin, &buffer, &capacity, &line, &too_long); number++) {
     arena_reset(&pipe->arena);
     if (too_long) {
-      log_error("line %lu: longer than %zu bytes", number, LINE_SIZE_MAX);
+      report_error("line %lu: longer than %zu bytes", number, LINE_SIZE_MAX);
       code = EX_DATAERR;
     } else if (line.size) {
       code = take_line(pipe, line, number);
@@ -201,7 +200,7 @@ int pipe_main(const struct processor *processor, const struct options *options) 
                       .cluster = memory_cluster_new(),
                       .codec = codec_new(&holdfast_schemas)};
   struct store *store = NULL;
-  if (!options_given(options, "log-level")) logging_set(processor->name, LEVEL_WARNING);
+  if (!options_given(options, "log-level")) report_as(processor->name, LEVEL_WARNING);
   pipe_prepare(pipe.cluster, processor, 1);
   int code = open_runtime(&pipe, options, &store);
   if (code == EX_OK) {

@@ -21,7 +21,7 @@ void pipe_prepare(struct memory_cluster *cluster, const struct processor *proces
 struct tail;
 struct tail *tail_new(const struct memory_cluster *cluster);
 void tail_add(struct tail *tail, const char *topic); /* once each; the name is borrowed */
-bool tail_next(struct tail *tail, const char **topic, const struct memory_record **record);
+bool tail_next(struct tail *tail, const char **topic, const struct message **record);
 void tail_free(struct tail *tail);
 
 #endif

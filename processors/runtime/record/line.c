@@ -12,7 +12,7 @@ static json_t *undecodable(struct str value, const char *error) {
   return json_pack("{s:s,s:o}", "undecodable", error, "bytes", json_hex(value));
 }
 
-json_t *line_json(struct codec *codec, const char *topic, const struct memory_record *record) {
+json_t *line_json(struct codec *codec, const char *topic, const struct message *record) {
   struct arena arena = {0};
   char error[CODEC_ERROR_SIZE];
   struct record decoded;
@@ -48,7 +48,7 @@ static struct str text_of(const json_t *json, struct arena *arena) {
 }
 
 static bool fill(struct codec *codec, const json_t *json, struct arena *arena, struct str *topic,
-                 struct memory_record *out, char *error) {
+                 struct message *out, char *error) {
   const json_t *headers = json_object_get(json, "headers"), *value = json_object_get(json, "value");
   *topic = text_of(json_object_get(json, "topic"), arena);
   if (!topic->size) {
@@ -57,14 +57,14 @@ static bool fill(struct codec *codec, const json_t *json, struct arena *arena, s
              "encode' makes such lines from commands");
     return false;
   }
-  *out = (struct memory_record){
-      .key = text_of(json_object_get(json, "key"), arena),
-      .timestamp = json_integer_value(json_object_get(json, "timestamp")),
-      .correlation_id = text_of(json_object_get(headers, "correlation-id"), arena),
-      .causation = text_of(json_object_get(headers, "causation"), arena),
-      .source = text_of(json_object_get(headers, "source"), arena),
-      .traceparent = text_of(json_object_get(headers, "traceparent"), arena),
-      .error = text_of(json_object_get(headers, "error"), arena)};
+  *out =
+      (struct message){.key = text_of(json_object_get(json, "key"), arena),
+                       .timestamp = json_integer_value(json_object_get(json, "timestamp")),
+                       .correlation_id = text_of(json_object_get(headers, "correlation-id"), arena),
+                       .causation = text_of(json_object_get(headers, "causation"), arena),
+                       .source = text_of(json_object_get(headers, "source"), arena),
+                       .traceparent = text_of(json_object_get(headers, "traceparent"), arena),
+                       .error = text_of(json_object_get(headers, "error"), arena)};
   if (json_is_null(value) || json_object_get(value, "undecodable"))
     return true; /* passes through as it is */
   struct record record;
@@ -76,7 +76,7 @@ static bool fill(struct codec *codec, const json_t *json, struct arena *arena, s
 }
 
 bool line_parse(struct codec *codec, struct str text, struct arena *arena, struct str *topic,
-                struct memory_record *out, char *error) {
+                struct message *out, char *error) {
   json_error_t reason;
   json_t *json = json_loadb(text.data, text.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
   if (!json) {

@@ -4,18 +4,18 @@
 #define HOLDFAST_RECORD_LINE_H
 
 #include "runtime/record/json.h"
-#include "runtime/memory/log.h"
+#include "runtime/record/message.h"
 
 #define LINE_SIZE_MAX ((size_t)1 << 20)
 
 /* A new reference. A value that cannot be decoded is shown as {"undecodable": why, "bytes":
  * hexadecimal}; a tombstone as null. */
-json_t *line_json(struct codec *codec, const char *topic, const struct memory_record *record);
+json_t *line_json(struct codec *codec, const char *topic, const struct message *record);
 
 /* The record of a line, its value encoded, borrowing from the arena, and its topic. False with a
  * sentence in error (CODEC_ERROR_SIZE). */
 bool line_parse(struct codec *codec, struct str text, struct arena *arena, struct str *topic,
-                struct memory_record *out, char *error);
+                struct message *out, char *error);
 
 /* What a record of this type is keyed by: reservation_id, or item_id, or customer_id. */
 struct str command_key(struct record record);

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "runtime/base/background.h"
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 #include "runtime/base/mutant.h"
 #include "runtime/store/internal.h"
 
@@ -19,7 +19,7 @@ enum section { SECTION_DUE = 'd', SECTION_INTENT = 'i', SECTION_META = 'm', SECT
 
 void store_must(char *error, const char *what) {
   if (!error) return;
-  log_error("store: %s failed: %s; the filter ends and recovers at its next start", what, error);
+  report_error("store: %s failed: %s; the filter ends and recovers at its next start", what, error);
   _exit(EX_IOERR); /* nothing of this process is to be tidied up over a store in that state */
 }
 
@@ -199,7 +199,7 @@ struct reader {
 
 static struct str take_bytes(struct reader *reader, size_t size) {
   if ((size_t)(reader->end - reader->at) < size) {
-    log_error(
+    report_error(
         "store: a record of the store ends too early: the state directory is damaged; remove it, "
         "it is rebuilt from the changelog");
     _exit(EX_DATAERR);
@@ -217,7 +217,7 @@ static void take_format(struct reader *reader, const char *what) {
   char format;
   take(reader, &format, 1);
   if (format == FORMAT_VERSION) return;
-  log_error(
+  report_error(
       "store: the %s has format %d, and this version reads %d: remove the state directory, it is "
       "rebuilt from the changelog",
       what, format, FORMAT_VERSION);

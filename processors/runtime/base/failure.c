@@ -1,9 +1,9 @@
-#include "runtime/log/log.h"
+#include "runtime/base/failure.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-bool log_fail(struct log_failure *failure, int exit_code, const char *format, ...) {
+bool failure_set(struct failure *failure, int exit_code, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   failure->exit_code = exit_code;

@@ -1,18 +1,18 @@
-#include "runtime/base/logging.h"
+#include "runtime/base/report.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 
 static const char *name = "holdfast";
-static enum log_level threshold = LEVEL_INFO;
+static enum report_level threshold = LEVEL_INFO;
 
-void logging_set(const char *who, enum log_level level) {
+void report_as(const char *who, enum report_level level) {
   name = who;
   threshold = level;
 }
 
-void logging(enum log_level level, const char *format, ...) {
+void report_line(enum report_level level, const char *format, ...) {
   static const char *const levels[] = {"error", "warning", "info", "debug"};
   if (level > threshold) return;
   struct timespec now;
