@@ -181,7 +181,8 @@ format-check:
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 
 layering: $(ALL_FILTER_OBJECTS) ## refuse includes and calls that cross the layers
-	@scripts/layering $(BUILD) $(FILTERS)
+	@scripts/layering includes
+	@scripts/layering calls $(BUILD) $(FILTERS)
 
 clean: ## remove what was built, not the broker's jars
 	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test $(BUILD)/fuzz $(BUILD)/tsan

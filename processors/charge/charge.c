@@ -7,7 +7,6 @@
 
 #include "runtime/contract/back_off.h"
 #include "breaker.h"
-#include "runtime/base/mutant.h"
 
 int64_t charge_back_off(int32_t attempts) {
   return back_off(500, 30000, attempts);

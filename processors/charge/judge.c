@@ -1,7 +1,6 @@
 #include "judge.h"
 
 #include "answer.h"
-#include "runtime/base/mutant.h"
 
 /* The key is the idempotency key: what a 200 says is what the provider answered first, and for
  * ever. */

@@ -10,7 +10,6 @@
 #include "runtime/contract/calls.h"
 #include "charge.h"
 #include "judge.h"
-#include "runtime/base/report.h"
 
 #define ANSWER_MAX 4096
 #define URL_MAX 600

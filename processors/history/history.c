@@ -2,8 +2,6 @@
  * is not above is not new. */
 #include "history.h"
 
-#include "runtime/base/mutant.h"
-
 #define STEPS_MAX \
   100 /* of a timeline: what a provider's long outage adds must not grow a row without end */
 #define REFUSALS_MAX 20

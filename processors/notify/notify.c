@@ -5,7 +5,6 @@
 #include "notify.h"
 
 #include "runtime/contract/back_off.h"
-#include "runtime/base/mutant.h"
 
 int64_t notice_back_off(int32_t attempts) {
   return back_off(1000, 900000, attempts);

@@ -13,9 +13,6 @@
 #include <stdlib.h>
 
 #include "runtime/contract/calls.h"
-#include "runtime/record/json.h"
-#include "runtime/base/report.h"
-#include "runtime/base/mutant.h"
 #include "notify.h"
 
 #define ANSWER_MAX 1024 /* nobody reads it */

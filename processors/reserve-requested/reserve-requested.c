@@ -2,8 +2,6 @@
  * is said about it. */
 #include "reserve-requested.h"
 
-#include "runtime/base/mutant.h"
-
 #define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
 #include <xxhash.h>
 

@@ -3,7 +3,6 @@
  * twice counts twice. */
 #include "stock-check.h"
 
-#include "runtime/base/mutant.h"
 #include "seats.h"
 
 static struct str hold_key(struct context *context, struct str item_id, struct str reservation_id,

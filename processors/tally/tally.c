@@ -3,7 +3,6 @@
 #include "tally.h"
 
 #include "runtime/contract/money.h"
-#include "runtime/base/mutant.h"
 
 static void add(struct context *context, const struct reservation_outcome *outcome, int sign) {
   struct str parts[] = {outcome->item_id, outcome->option};

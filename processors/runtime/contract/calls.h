@@ -11,7 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/report.h" /* a world may tell the operator */
 #include "runtime/base/str.h"
+#include "runtime/record/json.h"
 
 struct calls;
 

@@ -6,8 +6,9 @@
 #ifndef HOLDFAST_CONTRACT_PROCESSOR_H
 #define HOLDFAST_CONTRACT_PROCESSOR_H
 
-#include "runtime/record/codec.h"
+#include "runtime/base/mutant.h"
 #include "runtime/base/options.h"
+#include "runtime/record/codec.h"
 
 #define ROW_KEY_SIZE_MAX 512
 
