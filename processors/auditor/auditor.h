@@ -17,7 +17,7 @@
 
 #include <stdio.h>
 
-#include "runtime/memory/log.h"
+#include "runtime/record/message.h"
 
 #define AUDIT_PARTITIONS_MAX 256
 

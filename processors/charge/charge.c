@@ -33,10 +33,10 @@ static struct str charge_key_of(struct str row_key) {
 }
 
 /* Nothing is out for it, and it may be that nothing comes any more: from here its row can go. */
-static void rest(struct expiry_turn *expiry, struct str key, struct charge *row,
+static void rest(struct context *context, struct str key, struct charge *row,
                  enum charge_state state, int64_t now) {
-  row->settled_at = expiry_note(expiry, key, now);
-  put(expiry->context, key, row, state, 0);
+  row->settled_at = now;
+  put(context, key, row, state, 0);
 }
 
 static void tell_settled(struct context *context, struct str key, const struct charge *row) {
@@ -47,14 +47,14 @@ static void tell_settled(struct context *context, struct str key, const struct c
   emit(context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_SETTLED, &settled);
 }
 
-static void defer(struct expiry_turn *expiry, struct str key, struct charge *row, int64_t now,
+static void defer(struct context *context, struct str key, struct charge *row, int64_t now,
                   int64_t retry_at) {
-  rest(expiry, key, row, CHARGE_STATE_DEFERRED, now);
+  rest(context, key, row, CHARGE_STATE_DEFERRED, now);
   const struct charge_deferred deferred = {.reservation_id = row->reservation_id,
                                            .charge_key = charge_key_of(key),
                                            .kind = row->kind,
                                            .retry_at = retry_at};
-  emit(expiry->context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
+  emit(context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
 /* Its row may have gone, so nothing is done by this request; and as it may be new, and a clock
@@ -87,8 +87,7 @@ static struct str key_of(struct context *context, const struct request_charge *r
   return same ? former_key : key;
 }
 
-static void request(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void request(struct context *context, const struct event *event) {
   const struct request_charge *request = event->value;
   struct str key = key_of(context, request);
   const struct charge *known = row_get(context, &charge_rows[ROW_CHARGE], key);
@@ -100,8 +99,7 @@ static void request(struct expiry_turn *expiry, const struct event *event) {
                        .traceparent = event->traceparent,
                        .correlation_id = event->correlation_id};
   if (known) row = *known;
-  expiry_see(expiry, request->opened_at);
-  if (!known && expiry_has_gone(expiry, event->time, request->opened_at)) {
+  if (!known && expiry_has_gone(context, event->time, request->opened_at)) {
     put_off(context, event);
     return;
   }
@@ -115,7 +113,7 @@ static void request(struct expiry_turn *expiry, const struct event *event) {
     case CHARGE_STATE_DEFERRED:
       if (again) return;
       if (breaker_holds_back(context, event->now, &retry_at)) {
-        defer(expiry, key, &row, event->now, retry_at);
+        defer(context, key, &row, event->now, retry_at);
       } else {
         call(context, key, &row, CHARGE_STATE_CALLING, event->now);
       }
@@ -129,8 +127,7 @@ static void request(struct expiry_turn *expiry, const struct event *event) {
   }
 }
 
-static void answer(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void answer(struct context *context, const struct event *event) {
   struct charge row = *(const struct charge *)event->value;
   enum call_result result = event->answer & CALL_RESULT;
   bool answered = result == CALL_APPROVED || result == CALL_DECLINED;
@@ -139,12 +136,12 @@ static void answer(struct expiry_turn *expiry, const struct event *event) {
     return; /* a second answer to the same key */
   int64_t retry_at = event->now + charge_back_off(row.attempts);
   if (answered) {
-    rest(expiry, event->key, &row,
+    rest(context, event->key, &row,
          result == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, event->now);
     tell_settled(context, event->key, &row);
   } else if (result == CALL_NOT_MADE &&
              (row.state == CHARGE_STATE_CALLING || MUTANT("unknown-charge-given-up"))) {
-    defer(expiry, event->key, &row, event->now, retry_at);
+    defer(context, event->key, &row, event->now, retry_at);
   } else { /* this call, or an earlier one, may have counted */
     put(context, event->key, &row, CHARGE_STATE_UNKNOWN, retry_at);
   }
@@ -165,18 +162,14 @@ static void due(struct context *context, const struct event *event) {
   } /* else it stays due */
 }
 
-static void gone(struct context *context, struct str key, int64_t at) {
-  const struct charge *row = row_get(context, &charge_rows[ROW_CHARGE], key);
-  if (row && row->settled_at == at) row_delete(context, &charge_rows[ROW_CHARGE], key);
+int64_t charge_opening(const struct event *event) {
+  return ((const struct request_charge *)event->value)->opened_at;
 }
 
 void charge_decide(struct context *context, const struct event *event) {
-  struct expiry_turn expiry;
-  expiry_begin(&expiry, context, charge_rows);
   switch (event->source) {
-    case EVENT_RECORD: request(&expiry, event); break;
-    case EVENT_ANSWER: answer(&expiry, event); break;
+    case EVENT_RECORD: request(context, event); break;
+    case EVENT_ANSWER: answer(context, event); break;
     case EVENT_DUE: due(context, event); break;
   }
-  expiry_end(&expiry, gone);
 }

@@ -22,7 +22,7 @@ enum call_result {
  * meanwhile. */
 #define CHARGE_TOO_OLD_RETRY_MS INT64_C(60000)
 
-enum { ROW_CHARGE = EXPIRY_ROWS, ROW_BREAKER };
+enum { ROW_CHARGE, ROW_BREAKER };
 enum { TO_LEDGER, TO_BREAKER_EVENTS };
 
 extern const struct row_kind charge_rows[];
@@ -30,6 +30,7 @@ extern const struct world provider_world;
 extern const struct option_desc provider_options[];
 
 void charge_decide(struct context *context, const struct event *event);
+int64_t charge_opening(const struct event *event);
 
 /* The wait before the next try: doubles from half a second to half a minute. Milliseconds. */
 int64_t charge_back_off(int32_t attempts);

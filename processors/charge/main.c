@@ -5,12 +5,12 @@ static const int accepts[] = {RECORD_REQUEST_CHARGE, -1};
 static const struct output outputs[] = {
     {.topic = "payment-requests"}, {.topic = "breaker-events"}, {0}};
 
-const struct row_kind charge_rows[] = {EXPIRY_ROW_KINDS,
-                                       [ROW_CHARGE] = {.name = "charge",
+const struct row_kind charge_rows[] = {[ROW_CHARGE] = {.name = "charge",
                                                        .prefix = 'c',
                                                        .type = RECORD_CHARGE,
                                                        .key = "charge key",
-                                                       .due_field = "due_at"},
+                                                       .due_field = "due_at",
+                                                       .settled_field = "settled_at"},
                                        [ROW_BREAKER] = {.name = "breaker",
                                                         .prefix = 'b',
                                                         .type = RECORD_BREAKER,
@@ -28,7 +28,6 @@ static const struct gauge gauges[] = {
      .row = ROW_BREAKER,
      .key = BREAKER_NAME,
      .value = breaker_state},
-    EXPIRY_GAUGES,
     {0}};
 
 const struct processor charge = {
@@ -41,6 +40,7 @@ const struct processor charge = {
     .changelog = "charge-changelog",
     .wants_now = true,
     .due_within_ms = INT64_C(86400) * 1000, /* tries wait for minutes */
+    .opening = charge_opening,
     .decide = charge_decide,
     .world = &provider_world,
     .options = provider_options,

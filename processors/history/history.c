@@ -32,21 +32,18 @@ static bool is_another(int64_t settled_at, const struct status_changed *changed)
   return changed->revision > 0 && settled_at != 0 && changed->opened_at > settled_at;
 }
 
-static void status_changed(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void status_changed(struct context *context, const struct event *event) {
   const struct status_changed *changed = event->value;
   struct str key =
       two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
-  if (changed->revision == 0) expiry_see(expiry, event->time);
   if (known && is_another(known->settled_at, changed)) known = NULL;
   if (known && changed->revision <= known->revision && !MUTANT("view-ignores-revisions")) return;
-  if (!known && expiry_has_gone(expiry, event->time, changed->opened_at))
+  if (!known && expiry_has_gone(context, event->time, changed->opened_at))
     return; /* it was shown, and its row has gone */
   struct reservation_view view = {0};
-  if (is_outcome(changed->status)) {
-    view.settled_at = expiry_note(expiry, key, expiry_step_time(event->time, changed->opened_at));
-  }
+  if (is_outcome(changed->status))
+    view.settled_at = expiry_step_time(event->time, changed->opened_at);
   if (known) {
     view.timeline = known->timeline;
     view.tallied = known->tallied;
@@ -90,8 +87,7 @@ static void tallied(struct context *context, const struct tallied *tallied) {
 
 /* A Reserve under another's id began in this customer's list as REQUESTED, and ends there: it is
  * nobody's reservation. */
-static void mark_refused(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void mark_refused(struct context *context, const struct event *event) {
   const struct command_refused *refused = event->value;
   struct str key =
       two_part_key(context, ROW_RESERVATION, refused->sender_id, refused->reservation_id);
@@ -101,7 +97,7 @@ static void mark_refused(struct expiry_turn *expiry, const struct event *event) 
     return;
   struct reservation_view view = *known;
   view.refused = true;
-  view.settled_at = expiry_note(expiry, key, event->time);
+  view.settled_at = event->time;
   row_put(context, &history_rows[ROW_RESERVATION], key, &view);
   row_delete(context, &history_rows[ROW_OWNER],
              two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));
@@ -126,16 +122,15 @@ static bool is_stranger(const struct customer_view *view) {
   return view->name.size == 0;
 }
 
-static void command_refused(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void command_refused(struct context *context, const struct event *event) {
   const struct command_refused *refused = event->value;
   if (refused->refusal == REFUSAL_ID_REUSED || refused->refusal == REFUSAL_TOO_OLD)
-    mark_refused(expiry, event);
+    mark_refused(context, event);
   struct str key = row_key(context, &history_rows[ROW_CUSTOMER], &refused->sender_id, 1);
   const struct customer_view *known = row_get(context, &history_rows[ROW_CUSTOMER], key);
   struct customer_view view = known ? *known : (struct customer_view){.language = STR("en")};
   if (was_told(&view, refused, event->time)) return;
-  if (!known && expiry_has_gone(expiry, event->time, 0)) return; /* told, and its row has gone */
+  if (!known && expiry_has_gone(context, event->time, 0)) return; /* told, and its row has gone */
   size_t kept = view.refusals.count < REFUSALS_MAX ? view.refusals.count : REFUSALS_MAX - 1;
   struct refusal_step *steps = scratch(context, (kept + 1) * sizeof *steps);
   if (kept) memcpy(steps, view.refusals.items + view.refusals.count - kept, kept * sizeof *steps);
@@ -148,7 +143,7 @@ static void command_refused(struct expiry_turn *expiry, const struct event *even
                                       .place = refused->place};
   view.refusals.items = steps;
   view.refusals.count = kept + 1;
-  if (is_stranger(&view)) expiry_note(expiry, key, event->time);
+  if (is_stranger(&view)) view.settled_at = event->time;
   row_put(context, &history_rows[ROW_CUSTOMER], key, &view);
 }
 
@@ -159,28 +154,22 @@ static void register_customer(struct context *context, const struct register_cus
   view.name = customer->name;
   view.contact = customer->contact;
   view.language = customer->language;
+  view.settled_at = 0;
   row_put(context, &history_rows[ROW_CUSTOMER], key, &view);
 }
 
-static void stranger_gone(struct context *context, struct str key, int64_t at) {
-  const struct customer_view *row = row_get(context, &history_rows[ROW_CUSTOMER], key);
-  if (row && is_stranger(row) && row->refusals.items[row->refusals.count - 1].at == at)
-    row_delete(context, &history_rows[ROW_CUSTOMER], key);
-}
-
-/* The row of the owner is found from the view's, and goes with it. */
-static void reservation_gone(struct context *context, struct str key, int64_t at) {
-  const struct reservation_view *row = row_get(context, &history_rows[ROW_RESERVATION], key);
-  if (!row || row->settled_at != at) return;
-  if (!row->refused)
+/* The row of the owner is found from the view's, and leaves with it. */
+bool history_leave(struct context *context, const void *row) {
+  const struct reservation_view *view = row;
+  if (!view->refused)
     row_delete(context, &history_rows[ROW_OWNER],
-               two_part_key(context, ROW_OWNER, row->reservation_id, row->customer_id));
-  row_delete(context, &history_rows[ROW_RESERVATION], key);
+               two_part_key(context, ROW_OWNER, view->reservation_id, view->customer_id));
+  return true;
 }
 
-static void gone(struct context *context, struct str key, int64_t at) {
-  bool is_customer = key.data[0] == history_rows[ROW_CUSTOMER].prefix;
-  (is_customer ? stranger_gone : reservation_gone)(context, key, at);
+int64_t history_opening(const struct event *event) {
+  const struct status_changed *changed = event->value;
+  return event->type == RECORD_STATUS_CHANGED && changed->revision == 0 ? event->time : 0;
 }
 
 void history_prefetch(struct context *context, const struct event *event) {
@@ -191,16 +180,13 @@ void history_prefetch(struct context *context, const struct event *event) {
 }
 
 void history_decide(struct context *context, const struct event *event) {
-  struct expiry_turn expiry;
-  expiry_begin(&expiry, context, history_rows);
   if (event->type == RECORD_STATUS_CHANGED) {
-    status_changed(&expiry, event);
+    status_changed(context, event);
   } else if (event->type == RECORD_COMMAND_REFUSED) {
-    command_refused(&expiry, event);
+    command_refused(context, event);
   } else if (event->type == RECORD_TALLIED) {
     tallied(context, event->value);
   } else {
     register_customer(context, event->value);
   }
-  expiry_end(&expiry, gone);
 }

@@ -3,11 +3,12 @@
 static const int accepts[] = {RECORD_STATUS_CHANGED, RECORD_COMMAND_REFUSED,
                               RECORD_REGISTER_CUSTOMER, RECORD_TALLIED, -1};
 
-const struct row_kind history_rows[] = {EXPIRY_ROW_KINDS,
-                                        [ROW_RESERVATION] = {.name = "reservation",
+const struct row_kind history_rows[] = {[ROW_RESERVATION] = {.name = "reservation",
                                                              .prefix = 'v',
                                                              .type = RECORD_RESERVATION_VIEW,
-                                                             .key = "customer, reservation"},
+                                                             .key = "customer, reservation",
+                                                             .settled_field = "settled_at",
+                                                             .leave = history_leave},
                                         [ROW_OWNER] = {.name = "owner",
                                                        .prefix = 'o',
                                                        .type = RECORD_RESERVATION_OWNER,
@@ -15,7 +16,8 @@ const struct row_kind history_rows[] = {EXPIRY_ROW_KINDS,
                                         [ROW_CUSTOMER] = {.name = "customer",
                                                           .prefix = 'c',
                                                           .type = RECORD_CUSTOMER_VIEW,
-                                                          .key = "customer"},
+                                                          .key = "customer",
+                                                          .settled_field = "settled_at"},
                                         {0}};
 
 const struct processor history = {
@@ -25,8 +27,8 @@ const struct processor history = {
     .accepts = accepts,
     .rows = history_rows,
     .changelog = "history-changelog",
+    .opening = history_opening,
     .decide = history_decide,
     .prefetch = history_prefetch,
     .routes = history_routes,
-    .gauges = expiry_gauges,
 };

@@ -6,7 +6,7 @@
 
 #include "runtime/base/clock.h"
 #include "commands.h"
-#include "runtime/contract/expiry.h"
+#include "runtime/core/expiry.h"
 #include "group.h"
 #include "runtime/kafka/io.h"
 #include "runtime/kafka/rewrite.h"
@@ -71,8 +71,8 @@ static bool is_ahead(const struct job *job, int32_t partition) {
   return is_chosen(job, partition) && job->rows[partition].latest > job->set;
 }
 
-static struct str state_key(const struct job *job, char text[2]) {
-  text[0] = job->processor->rows[EXPIRY_ROW_STATE].prefix;
+static struct str state_key(char text[2]) {
+  text[0] = expiry_rows[EXPIRY_ROW_STATE].prefix;
   text[1] = '-';
   return (struct str){text, 2};
 }
@@ -81,7 +81,7 @@ static void take_row(void *user, int32_t partition, const struct message *record
   struct job *job = user;
   char error[CODEC_ERROR_SIZE], key[2];
   struct record row;
-  if (!str_equal(record->key, state_key(job, key))) return;
+  if (!str_equal(record->key, state_key(key))) return;
   job->rows[partition] = (struct expiry){0};
   if (!record->value.data) return;
   if (codec_decode(job->codec, record->value, &job->arena, &row, error) &&
@@ -172,7 +172,7 @@ static bool put_row(struct job *job, struct kafka_rewrite *rewrite, int32_t p) {
   row.doubts = row.doubted = row.doubted_from = 0;
   struct str bytes = codec_encode(job->codec, (struct record){RECORD_EXPIRY, &row}, &job->arena);
   char key[2];
-  return kafka_rewrite_put(rewrite, job->processor->changelog, p, state_key(job, key), bytes,
+  return kafka_rewrite_put(rewrite, job->processor->changelog, p, state_key(key), bytes,
                            &job->metadata[p].last_changelog, &job->failure);
 }
 
@@ -252,7 +252,7 @@ int clock_command(int argc, char **argv) {
   if (command_options(&options, &usage, argc, argv, &code)) {
     const struct processor *processor =
         options.argument_count == 1 ? shadow_filter(options.arguments[0]) : NULL;
-    if (processor && processor->rows && processor->rows[EXPIRY_ROW_STATE].type == RECORD_EXPIRY) {
+    if (processor && expiry_is_used(processor)) {
       code = of_filter(&options, processor);
     } else {
       fprintf(stderr,

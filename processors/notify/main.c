@@ -7,11 +7,12 @@ static const struct output outputs[] = {[TO_NOTIFICATIONS] = {.topic = "notifica
                                         {0}};
 
 const struct row_kind notify_rows[] = {
-    EXPIRY_ROW_KINDS,
     [ROW_RECIPIENT] = {.name = "recipient",
                        .prefix = 'c',
                        .type = RECORD_RECIPIENT,
-                       .key = "customer"},
+                       .key = "customer",
+                       .settled_field = "last_at",
+                       .leave = notify_recipient_leave},
     [ROW_NOTICE] = {.name = "notice",
                     .prefix = 'n',
                     .type = RECORD_NOTICE,
@@ -20,7 +21,8 @@ const struct row_kind notify_rows[] = {
     [ROW_SENT] = {.name = "sent",
                   .prefix = 's',
                   .type = RECORD_NOTICE_SENT,
-                  .key = "reservation, customer; or \"\", customer, place and time of a command"},
+                  .key = "reservation, customer; or \"\", customer, place and time of a command",
+                  .settled_field = "settled_at"},
     {0}};
 
 const struct processor notify = {
@@ -33,8 +35,8 @@ const struct processor notify = {
     .changelog = "notify-changelog",
     .wants_now = true,
     .due_within_ms = INT64_C(86400) * 1000, /* tries wait for minutes */
+    .opening = notify_opening,
     .decide = notify_decide,
     .world = &webhook_world,
     .options = webhook_options,
-    .gauges = expiry_gauges,
 };

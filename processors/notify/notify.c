@@ -41,18 +41,16 @@ static bool is_another(int64_t settled_at, const struct status_changed *changed)
 
 /* A reset of another filter says steps again: what is not above the last was told. And who is told
  * that a payment is deferred is not told so again at each try. */
-static bool is_new(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static bool is_new(struct context *context, const struct event *event) {
   const struct status_changed *changed = event->value;
   struct str parts[] = {changed->reservation_id, changed->customer_id};
   struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 2);
   const struct notice_sent *sent = row_get(context, &notify_rows[ROW_SENT], key);
-  if (changed->revision == 0) expiry_see(expiry, event->time);
   if (sent && is_another(sent->settled_at, changed)) sent = NULL;
   if (sent && changed->revision <= sent->revision && !MUTANT("notice-repeated")) return false;
-  if (!sent && expiry_has_gone(expiry, event->time, changed->opened_at))
+  if (!sent && expiry_has_gone(context, event->time, changed->opened_at))
     return false; /* it was told, and its row has gone */
-  int64_t settled_at = expiry_note(expiry, key, expiry_step_time(event->time, changed->opened_at));
+  int64_t settled_at = expiry_step_time(event->time, changed->opened_at);
   bool same = sent && changed->status == sent->status && changed->revision > sent->revision;
   row_put(context, &notify_rows[ROW_SENT], key,
           &(struct notice_sent){
@@ -60,24 +58,9 @@ static bool is_new(struct expiry_turn *expiry, const struct event *event) {
   return !same;
 }
 
-/* Who has not signed up is known for as long as there is something to tell, and a window after:
- * then the numbers of the notices may begin again. */
-static void put_recipient(struct expiry_turn *expiry, struct str key, struct recipient *recipient,
-                          int64_t time) {
-  recipient->last_at = recipient->name.size ? time : expiry_note(expiry, key, time);
-  row_put(expiry->context, &notify_rows[ROW_RECIPIENT], key, recipient);
-}
-
-static void stranger_gone(struct context *context, struct str key, int64_t at) {
-  const struct recipient *row = row_get(context, &notify_rows[ROW_RECIPIENT], key);
-  if (row && !row->name.size && row->head == row->tail && row->last_at == at)
-    row_delete(context, &notify_rows[ROW_RECIPIENT], key);
-}
-
 /* Puts a notice behind those of its customer that wait. For who has not signed up the id stands in:
  * the receiver needs no other rule for strangers. */
-static void tell(struct expiry_turn *expiry, const struct event *event, struct notice *notice) {
-  struct context *context = expiry->context;
+static void tell(struct context *context, const struct event *event, struct notice *notice) {
   struct str customer = recipient_key(context, notice->customer_id);
   struct recipient recipient = get_recipient(context, customer);
   notice->name = recipient.name.size ? recipient.name : notice->customer_id;
@@ -87,7 +70,8 @@ static void tell(struct expiry_turn *expiry, const struct event *event, struct n
   notice->correlation_id = event->correlation_id;
   notice->number = recipient.tail++;
   struct str key = notice_key(context, notice->customer_id, notice->number);
-  put_recipient(expiry, customer, &recipient, event->time);
+  recipient.last_at = recipient.name.size ? 0 : event->time; /* who signed up stays */
+  row_put(context, &notify_rows[ROW_RECIPIENT], customer, &recipient);
   if (notice->number == recipient.head || MUTANT("notices-overtake")) {
     call(context, key, notice, event->now);
   } else {
@@ -95,9 +79,9 @@ static void tell(struct expiry_turn *expiry, const struct event *event, struct n
   }
 }
 
-static void status_changed(struct expiry_turn *expiry, const struct event *event) {
+static void status_changed(struct context *context, const struct event *event) {
   const struct status_changed *changed = event->value;
-  if (!is_new(expiry, event)) return;
+  if (!is_new(context, event)) return;
   struct notice notice = {.customer_id = changed->customer_id,
                           .reservation_id = changed->reservation_id,
                           .item_id = changed->item_id,
@@ -112,14 +96,13 @@ static void status_changed(struct expiry_turn *expiry, const struct event *event
                           .content_hash = changed->content_hash,
                           .opened_at = changed->opened_at};
   memcpy(&notice.seats, &changed->seats, sizeof notice.seats);
-  tell(expiry, event, &notice);
+  tell(context, event, &notice);
 }
 
 /* A filter that was reset says its refusals again. Each is known by its command's place, and by the
  * time there: of a topic that is made again the places begin anew, the times go on. A row of its
  * own for each, so that no row grows with what somebody sends. */
-static bool is_new_refusal(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static bool is_new_refusal(struct context *context, const struct event *event) {
   const struct command_refused *refused = event->value;
   if (!refused->place.size) return false; /* of an earlier version, which told nobody */
   struct str parts[] = {STR(""), refused->sender_id, refused->place,
@@ -127,16 +110,15 @@ static bool is_new_refusal(struct expiry_turn *expiry, const struct event *event
   struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 4);
   bool known = row_get(context, &notify_rows[ROW_SENT], key) != NULL;
   if (known && !MUTANT("refusal-repeated")) return false;
-  if (expiry_has_gone(expiry, event->time, 0)) return false; /* told, and its row has gone */
-  int64_t settled_at = expiry_note(expiry, key, event->time);
-  row_put(context, &notify_rows[ROW_SENT], key, &(struct notice_sent){.settled_at = settled_at});
+  if (expiry_has_gone(context, event->time, 0)) return false; /* told, and its row has gone */
+  row_put(context, &notify_rows[ROW_SENT], key, &(struct notice_sent){.settled_at = event->time});
   return true;
 }
 
-static void command_refused(struct expiry_turn *expiry, const struct event *event) {
+static void command_refused(struct context *context, const struct event *event) {
   const struct command_refused *refused = event->value;
-  if (!is_new_refusal(expiry, event) || MUTANT("refusal-not-told")) return;
-  tell(expiry, event,
+  if (!is_new_refusal(context, event) || MUTANT("refusal-not-told")) return;
+  tell(context, event,
        &(struct notice){.customer_id = refused->sender_id,
                         .reservation_id = refused->reservation_id,
                         .item_id = refused->item_id,
@@ -153,6 +135,7 @@ static void register_customer(struct context *context, const struct register_cus
   recipient.name = customer->name;
   recipient.contact = customer->contact;
   recipient.language = customer->language;
+  recipient.last_at = 0;
   row_put(context, &notify_rows[ROW_RECIPIENT], key, &recipient);
 }
 
@@ -192,29 +175,29 @@ static void answer(struct context *context, const struct event *event) {
   }
 }
 
-static void sent_gone(struct context *context, struct str key, int64_t at) {
-  const struct notice_sent *row = row_get(context, &notify_rows[ROW_SENT], key);
-  if (row && row->settled_at == at) row_delete(context, &notify_rows[ROW_SENT], key);
+/* Who has not signed up is known for as long as there is something to tell, and a window after:
+ * then the numbers of the notices may begin again. */
+bool notify_recipient_leave(struct context *context, const void *row) {
+  (void)context;
+  const struct recipient *recipient = row;
+  return recipient->head == recipient->tail;
 }
 
-static void gone(struct context *context, struct str key, int64_t at) {
-  bool is_recipient = key.data[0] == notify_rows[ROW_RECIPIENT].prefix;
-  (is_recipient ? stranger_gone : sent_gone)(context, key, at);
+int64_t notify_opening(const struct event *event) {
+  const struct status_changed *changed = event->value;
+  return event->type == RECORD_STATUS_CHANGED && changed->revision == 0 ? event->time : 0;
 }
 
 void notify_decide(struct context *context, const struct event *event) {
-  struct expiry_turn expiry;
-  expiry_begin(&expiry, context, notify_rows);
   if (event->source == EVENT_ANSWER) {
     answer(context, event);
   } else if (event->source == EVENT_DUE) {
     if (call_fits(context)) call(context, event->key, event->value, event->now);
   } else if (event->type == RECORD_STATUS_CHANGED) {
-    status_changed(&expiry, event);
+    status_changed(context, event);
   } else if (event->type == RECORD_COMMAND_REFUSED) {
-    command_refused(&expiry, event);
+    command_refused(context, event);
   } else if (event->type == RECORD_REGISTER_CUSTOMER) {
     register_customer(context, event->value);
   }
-  expiry_end(&expiry, gone);
 }

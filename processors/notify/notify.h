@@ -4,7 +4,7 @@
 #include "runtime/contract/expiry.h"
 #include "gen/records.h"
 
-enum { ROW_RECIPIENT = EXPIRY_ROWS, ROW_NOTICE, ROW_SENT };
+enum { ROW_RECIPIENT, ROW_NOTICE, ROW_SENT };
 enum { TO_NOTIFICATIONS, TO_DEAD_LETTERS };
 
 /* What a call to the webhook came to. REFUSED: it will not take this one, ever. */
@@ -19,6 +19,8 @@ extern const struct world webhook_world;
 extern const struct option_desc webhook_options[];
 
 void notify_decide(struct context *context, const struct event *event);
+int64_t notify_opening(const struct event *event);
+bool notify_recipient_leave(struct context *context, const void *row);
 
 /* The wait before the next try: doubles from a second to a quarter of an hour. Milliseconds. */
 int64_t notice_back_off(int32_t attempts);

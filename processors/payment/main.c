@@ -14,11 +14,12 @@ static const struct output outputs[] = {[TO_CHARGE] = {.topic = "charge-requests
                                         [TO_RESULTS] = {.topic = "payment-results"},
                                         {0}};
 
-const struct row_kind payment_rows[] = {EXPIRY_ROW_KINDS,
-                                        [ROW_LEDGER] = {.name = "reservation",
+const struct row_kind payment_rows[] = {[ROW_LEDGER] = {.name = "reservation",
                                                         .prefix = 'l',
                                                         .type = RECORD_LEDGER,
-                                                        .key = "reservation"},
+                                                        .key = "reservation",
+                                                        .settled_field = "settled_at",
+                                                        .leave = payment_leave},
                                         {0}};
 
 const struct processor payment = {
@@ -29,7 +30,7 @@ const struct processor payment = {
     .outputs = outputs,
     .rows = payment_rows,
     .changelog = "payment-changelog",
+    .opening = payment_opening,
     .decide = payment_decide,
     .prefetch = payment_prefetch,
-    .gauges = expiry_gauges,
 };

@@ -465,10 +465,14 @@ static bool is_settled(enum ledger_state state) {
          state == LEDGER_STATE_FAILED;
 }
 
-static void gone(struct context *context, struct str key, int64_t at) {
-  const struct ledger *row = row_get(context, &payment_rows[ROW_LEDGER], key);
-  if (row && is_settled(row->state) && row->settled_at == at)
-    row_delete(context, &payment_rows[ROW_LEDGER], key);
+/* A refund that is asked for since has unsettled it. */
+bool payment_leave(struct context *context, const void *row) {
+  (void)context;
+  return is_settled(((const struct ledger *)row)->state);
+}
+
+int64_t payment_opening(const struct event *event) {
+  return event->type == RECORD_OPEN_RESERVATION ? event->time : 0;
 }
 
 static int64_t settled_at(const struct ledger *row) {
@@ -488,8 +492,10 @@ static void begin_anew(struct ledger *row) {
 }
 
 /* Whose row may have gone is not opened as new. */
-static bool is_too_old(struct expiry_turn *expiry, const struct event *event, bool known) {
-  return !known && event->type == RECORD_OPEN_RESERVATION && expiry_is_old(expiry, event->time);
+static bool is_too_old(const struct turn *turn, bool known) {
+  const struct event *event = turn->event;
+  return !known && event->type == RECORD_OPEN_RESERVATION &&
+         expiry_is_old(turn->context, event->time);
 }
 
 static void refuse_too_old(struct turn *turn) {
@@ -520,25 +526,21 @@ static enum ledger_action action_of(const struct turn *turn) {
   return mutated(ledger_table[input][turn->row.state]);
 }
 
-static void decide(struct turn *turn, struct expiry_turn *expiry) {
+static void decide(struct turn *turn) {
   const struct ledger *known = row_get(turn->context, &payment_rows[ROW_LEDGER], turn->row_key);
   if (known) turn->row = *known;
-  if (turn->event->type == RECORD_OPEN_RESERVATION) expiry_see(expiry, turn->event->time);
   if (was_decided(turn, known != NULL)) return;
   bool opens = turn->event->type == RECORD_OPEN_RESERVATION;
-  if (opens && expiry_is_free(expiry, settled_at(&turn->row), turn->event->time))
+  if (opens && expiry_is_free(turn->context, settled_at(&turn->row), turn->event->time))
     begin_anew(&turn->row);
-  if (is_too_old(expiry, turn->event, known != NULL)) {
+  if (is_too_old(turn, known != NULL)) {
     refuse_too_old(turn);
     return;
   }
   act(turn, action_of(turn));
   if (!has_changed(known, &turn->row)) return;
   bool rests = is_settled(turn->row.state) && (!known || known->state != turn->row.state);
-  if (rests) {
-    int64_t time = expiry_step_time(turn->event->time, turn->row.opened_at);
-    turn->row.settled_at = expiry_note(expiry, turn->row_key, time);
-  }
+  if (rests) turn->row.settled_at = expiry_step_time(turn->event->time, turn->row.opened_at);
   row_put(turn->context, &payment_rows[ROW_LEDGER], turn->row_key, &turn->row);
 }
 
@@ -551,9 +553,6 @@ void payment_decide(struct context *context, const struct event *event) {
                       .event = event,
                       .reservation_id = event->key,
                       .row = {.last_command = -1, .last_command_partition = -1}};
-  struct expiry_turn expiry;
   turn.row_key = row_key(context, &payment_rows[ROW_LEDGER], &turn.reservation_id, 1);
-  expiry_begin(&expiry, context, payment_rows);
-  decide(&turn, &expiry);
-  expiry_end(&expiry, gone);
+  decide(&turn);
 }

@@ -4,12 +4,14 @@
 #include "runtime/contract/expiry.h"
 #include "gen/records.h"
 
-enum { ROW_LEDGER = EXPIRY_ROWS };
+enum { ROW_LEDGER };
 enum { TO_CHARGE, TO_DEADLINES, TO_RESULTS };
 
 extern const struct row_kind payment_rows[];
 
 void payment_decide(struct context *context, const struct event *event);
+int64_t payment_opening(const struct event *event);
+bool payment_leave(struct context *context, const void *row);
 void payment_prefetch(struct context *context, const struct event *event);
 
 /* Where and when a command came, as the entrance says it of what it forwards. */

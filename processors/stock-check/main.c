@@ -13,17 +13,18 @@ static const struct output outputs[] = {[TO_LEDGER] = {.topic = "payment-request
                                         {0}};
 
 const struct row_kind stock_check_rows[] = {
-    EXPIRY_ROW_KINDS,
     [ROW_ITEM] = {.name = "item", .prefix = 'i', .type = RECORD_STOCK_LEVEL, .key = "item"},
     [ROW_SEATS] = {.name = "seats", .prefix = 's', .type = RECORD_SEAT_ROW, .key = "item, row"},
     [ROW_HOLD] = {.name = "hold",
                   .prefix = 'h',
                   .type = RECORD_HOLD,
-                  .key = "item, reservation, content hash"},
+                  .key = "item, reservation, content hash",
+                  .settled_field = "settled_at"},
     [ROW_RECEIPT] = {.name = "receipt",
                      .prefix = 'r',
                      .type = RECORD_RECEIPT,
-                     .key = "item, receipt"},
+                     .key = "item, receipt",
+                     .settled_field = "settled_at"},
     {0}};
 
 const struct processor stock_check = {
@@ -34,7 +35,7 @@ const struct processor stock_check = {
     .outputs = outputs,
     .rows = stock_check_rows,
     .changelog = "stock-check-changelog",
+    .opening = stock_check_opening,
     .decide = stock_check_decide,
     .prefetch = stock_check_prefetch,
-    .gauges = expiry_gauges,
 };

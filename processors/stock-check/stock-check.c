@@ -52,10 +52,10 @@ static enum reason check_hold(struct context *context, const struct stock_level 
 }
 
 /* A hold that is not held any more has settled: its row goes later. */
-static void put_hold(struct expiry_turn *expiry, struct str key, struct hold *hold, int64_t time) {
+static void put_hold(struct context *context, struct str key, struct hold *hold, int64_t time) {
   time = expiry_step_time(time, hold->requested_at);
-  hold->settled_at = hold->state == HOLD_STATE_HELD ? 0 : expiry_note(expiry, key, time);
-  row_put(expiry->context, &stock_check_rows[ROW_HOLD], key, hold);
+  hold->settled_at = hold->state == HOLD_STATE_HELD ? 0 : time;
+  row_put(context, &stock_check_rows[ROW_HOLD], key, hold);
 }
 
 static void refuse_hold(struct context *context, const struct request_hold *request,
@@ -67,21 +67,19 @@ static void refuse_hold(struct context *context, const struct request_hold *requ
   emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_REFUSED, &answer);
 }
 
-static void request_hold(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void request_hold(struct context *context, const struct event *event) {
   const struct request_hold *request = event->value;
-  expiry_see(expiry, event->time);
   struct str key =
       hold_key(context, request->item_id, request->reservation_id, request->content_hash);
   const struct hold *known = row_get(context, &stock_check_rows[ROW_HOLD], key);
-  bool is_free = known && expiry_is_free(expiry, known->settled_at, event->time);
+  bool is_free = known && expiry_is_free(context, known->settled_at, event->time);
   bool is_doubted = known && !is_free && expiry_may_be_another(known->settled_at, event->time);
   if (is_free || is_doubted) known = NULL;
   if (known && !(MUTANT("refused-hold-tried-again") && known->state == HOLD_STATE_REFUSED))
     return; /* a repeat: it was answered, whatever became of it since */
   /* Its row may have gone, or its id is not free for sure: then the ledger may be surer, and it
    * waits for an answer. */
-  if (is_doubted || (!known && expiry_is_old(expiry, event->time))) {
+  if (is_doubted || (!known && expiry_is_old(context, event->time))) {
     refuse_hold(context, request, REASON_TOO_OLD);
     return;
   }
@@ -92,7 +90,7 @@ static void request_hold(struct expiry_turn *expiry, const struct event *event) 
   if (reason != REASON_NONE) {
     struct hold refused = {
         .state = HOLD_STATE_REFUSED, .reason = reason, .requested_at = event->time};
-    put_hold(expiry, key, &refused, event->time);
+    put_hold(context, key, &refused, event->time);
     refuse_hold(context, request, reason);
     return;
   }
@@ -104,7 +102,7 @@ static void request_hold(struct expiry_turn *expiry, const struct event *event) 
       .state = HOLD_STATE_HELD, .quantity = request->quantity, .requested_at = event->time};
   hold.seats.count = seats.count;
   hold.seats.items = seats.items;
-  put_hold(expiry, key, &hold, event->time);
+  put_hold(context, key, &hold, event->time);
   /* Where the item has a price, that is what is paid; where it has none, the customer says (a bet).
    */
   int64_t amount = item->price ? item->price * request->quantity : request->amount;
@@ -124,13 +122,12 @@ static void request_hold(struct expiry_turn *expiry, const struct event *event) 
 /* Confirms and releases of a hold that has ended were said before, and are ignored. One whose row
  * is not there has gone: it was said before too, or a wrong clock let its row go early, and its
  * units do not come back. So it is counted. */
-static void confirm_hold(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void confirm_hold(struct context *context, const struct event *event) {
   const struct confirm_hold *confirm = event->value;
   struct str key =
       hold_key(context, confirm->item_id, confirm->reservation_id, confirm->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
-  if (!hold) expiry_missed(expiry);
+  if (!hold) expiry_missed(context);
   if (!hold || hold->state != HOLD_STATE_HELD) return;
   struct stock_level item = *(const struct stock_level *)row_get(
       context, &stock_check_rows[ROW_ITEM], item_key(context, confirm->item_id));
@@ -139,16 +136,15 @@ static void confirm_hold(struct expiry_turn *expiry, const struct event *event) 
   put_item(context, &item);
   struct hold sold = *hold;
   sold.state = HOLD_STATE_SOLD;
-  put_hold(expiry, key, &sold, event->time);
+  put_hold(context, key, &sold, event->time);
 }
 
-static void release_hold(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void release_hold(struct context *context, const struct event *event) {
   const struct release_hold *release = event->value;
   struct str key =
       hold_key(context, release->item_id, release->reservation_id, release->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
-  if (!hold) expiry_missed(expiry);
+  if (!hold) expiry_missed(context);
   if (MUTANT("hold-released-twice") && hold && hold->state == HOLD_STATE_ENDED) {
     /* falls through: the units come back once more */
   } else if (!hold || (hold->state != HOLD_STATE_HELD && hold->state != HOLD_STATE_SOLD)) {
@@ -162,7 +158,7 @@ static void release_hold(struct expiry_turn *expiry, const struct event *event) 
   put_item(context, &item);
   struct hold ended = *hold;
   ended.state = HOLD_STATE_ENDED;
-  put_hold(expiry, key, &ended, event->time);
+  put_hold(context, key, &ended, event->time);
 }
 
 /* ---- items ---- */
@@ -238,14 +234,12 @@ static void register_item(struct context *context, const struct event *event) {
   put_item(context, &item);
 }
 
-static void receive_stock(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void receive_stock(struct context *context, const struct event *event) {
   const struct receive_stock *command = event->value;
-  expiry_see(expiry, event->time);
   struct str parts[] = {command->item_id, command->receipt_id};
   struct str key = row_key(context, &stock_check_rows[ROW_RECEIPT], parts, 2);
   const struct receipt *counted = row_get(context, &stock_check_rows[ROW_RECEIPT], key);
-  bool is_free = counted && expiry_is_free(expiry, counted->settled_at, event->time);
+  bool is_free = counted && expiry_is_free(context, counted->settled_at, event->time);
   bool is_doubted = counted && !is_free && expiry_is_another(counted->settled_at, event->time);
   if (is_free || is_doubted) counted = NULL;
   const struct stock_level *known =
@@ -263,7 +257,7 @@ static void receive_stock(struct expiry_turn *expiry, const struct event *event)
                    REFUSAL_ID_REUSED,
                    "a receipt of that id was counted long ago, and it is not sure that the id is "
                    "free again: send it under another id");
-  } else if (expiry_is_old(expiry, event->time)) {
+  } else if (expiry_is_old(context, event->time)) {
     refuse_command(context, event, "ReceiveStock", command->manager_id, command->item_id,
                    REFUSAL_TOO_OLD, "it lay for longer than receipts are remembered");
   } else if (command->quantity > INT32_MAX - known->capacity) {
@@ -275,8 +269,7 @@ static void receive_stock(struct expiry_turn *expiry, const struct event *event)
     item.received += command->quantity;
     put_item(context, &item);
     row_put(context, &stock_check_rows[ROW_RECEIPT], key,
-            &(struct receipt){.quantity = command->quantity,
-                              .settled_at = expiry_note(expiry, key, event->time)});
+            &(struct receipt){.quantity = command->quantity, .settled_at = event->time});
   }
 }
 
@@ -295,14 +288,9 @@ static void close_item(struct context *context, const struct event *event) {
 }
 
 /* A hold or a receipt, by the prefix of its key. */
-static void gone(struct context *context, struct str key, int64_t at) {
-  bool is_hold = key.data[0] == stock_check_rows[ROW_HOLD].prefix;
-  const struct row_kind *kind = &stock_check_rows[is_hold ? ROW_HOLD : ROW_RECEIPT];
-  const void *row = row_get(context, kind, key);
-  if (!row) return;
-  int64_t settled_at =
-      is_hold ? ((const struct hold *)row)->settled_at : ((const struct receipt *)row)->settled_at;
-  if (settled_at == at) row_delete(context, kind, key);
+int64_t stock_check_opening(const struct event *event) {
+  bool opens = event->type == RECORD_REQUEST_HOLD || event->type == RECORD_RECEIVE_STOCK;
+  return opens ? event->time : 0;
 }
 
 static void want_hold(struct context *context, struct str item_id, struct str reservation_id,
@@ -325,16 +313,13 @@ void stock_check_prefetch(struct context *context, const struct event *event) {
 }
 
 void stock_check_decide(struct context *context, const struct event *event) {
-  struct expiry_turn expiry;
-  expiry_begin(&expiry, context, stock_check_rows);
   switch (event->type) {
-    case RECORD_REQUEST_HOLD: request_hold(&expiry, event); break;
-    case RECORD_CONFIRM_HOLD: confirm_hold(&expiry, event); break;
-    case RECORD_RELEASE_HOLD: release_hold(&expiry, event); break;
+    case RECORD_REQUEST_HOLD: request_hold(context, event); break;
+    case RECORD_CONFIRM_HOLD: confirm_hold(context, event); break;
+    case RECORD_RELEASE_HOLD: release_hold(context, event); break;
     case RECORD_REGISTER_ITEM: register_item(context, event); break;
-    case RECORD_RECEIVE_STOCK: receive_stock(&expiry, event); break;
+    case RECORD_RECEIVE_STOCK: receive_stock(context, event); break;
     case RECORD_CLOSE_ITEM: close_item(context, event); break;
     default: break;
   }
-  expiry_end(&expiry, gone);
 }

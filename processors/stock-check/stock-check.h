@@ -5,11 +5,12 @@
 #include "gen/records.h"
 
 enum { TO_LEDGER, TO_LEVELS, TO_EVENTS };
-enum { ROW_ITEM = EXPIRY_ROWS, ROW_SEATS, ROW_HOLD, ROW_RECEIPT };
+enum { ROW_ITEM, ROW_SEATS, ROW_HOLD, ROW_RECEIPT };
 
 extern const struct row_kind stock_check_rows[];
 
 void stock_check_decide(struct context *context, const struct event *event);
+int64_t stock_check_opening(const struct event *event);
 void stock_check_prefetch(struct context *context, const struct event *event);
 
 #endif

@@ -5,15 +5,15 @@ static const struct output outputs[] = {[TO_TALLIES] = {.topic = "option-tallies
                                         [TO_EVENTS] = {.topic = "reservation-events"},
                                         {0}};
 
-const struct row_kind tally_rows[] = {EXPIRY_ROW_KINDS,
-                                      [ROW_TALLY] = {.name = "tally",
+const struct row_kind tally_rows[] = {[ROW_TALLY] = {.name = "tally",
                                                      .prefix = 't',
                                                      .type = RECORD_OPTION_TALLY,
                                                      .key = "item, option"},
                                       [ROW_ENTRY] = {.name = "entry",
                                                      .prefix = 'e',
                                                      .type = RECORD_TALLY_ENTRY,
-                                                     .key = "item, reservation"},
+                                                     .key = "item, reservation",
+                                                     .settled_field = "settled_at"},
                                       {0}};
 
 const struct processor tally = {
@@ -24,7 +24,7 @@ const struct processor tally = {
     .outputs = outputs,
     .rows = tally_rows,
     .changelog = "tally-changelog",
+    .opening = tally_opening,
     .decide = tally_decide,
     .routes = tally_routes,
-    .gauges = expiry_gauges,
 };

@@ -19,25 +19,22 @@ static void add(struct context *context, const struct reservation_outcome *outco
   emit(context, TO_TALLIES, table_key, RECORD_OPTION_TALLY, &tally);
 }
 
-static void take(struct expiry_turn *expiry, const struct event *event) {
-  struct context *context = expiry->context;
+static void take(struct context *context, const struct event *event) {
   const struct reservation_outcome *outcome = event->value;
   struct str parts[] = {outcome->item_id, outcome->reservation_id};
   struct str key = row_key(context, &tally_rows[ROW_ENTRY], parts, 2);
   const struct tally_entry *known = row_get(context, &tally_rows[ROW_ENTRY], key);
   if (known && outcome->opened_at > known->settled_at) known = NULL; /* its id is used again */
   if (known && outcome->revision <= known->revision && !MUTANT("tally-counts-repeats")) return;
-  expiry_see(expiry, outcome->opened_at);
-  if (!known && expiry_has_gone(expiry, event->time, outcome->opened_at))
+  if (!known && expiry_has_gone(context, event->time, outcome->opened_at))
     return; /* it was counted, and its row has gone */
   bool was_counted = known && known->counted, counts = outcome->status == STATUS_APPROVED;
   if (MUTANT("tally-keeps-cancelled")) counts |= was_counted;
   if (counts == was_counted && !MUTANT("tally-counts-repeats")) return; /* never counted */
   add(context, outcome, counts ? 1 : -1);
   const int64_t time = expiry_step_time(event->time, outcome->opened_at);
-  const struct tally_entry entry = {.revision = outcome->revision,
-                                    .counted = counts,
-                                    .settled_at = expiry_note(expiry, key, time)};
+  const struct tally_entry entry = {
+      .revision = outcome->revision, .counted = counts, .settled_at = time};
   row_put(context, &tally_rows[ROW_ENTRY], key, &entry);
   const struct tallied tallied = {.reservation_id = outcome->reservation_id,
                                   .customer_id = outcome->customer_id,
@@ -47,14 +44,10 @@ static void take(struct expiry_turn *expiry, const struct event *event) {
   emit(context, TO_EVENTS, outcome->customer_id, RECORD_TALLIED, &tallied);
 }
 
-static void gone(struct context *context, struct str key, int64_t at) {
-  const struct tally_entry *row = row_get(context, &tally_rows[ROW_ENTRY], key);
-  if (row && row->settled_at == at) row_delete(context, &tally_rows[ROW_ENTRY], key);
+int64_t tally_opening(const struct event *event) {
+  return ((const struct reservation_outcome *)event->value)->opened_at;
 }
 
 void tally_decide(struct context *context, const struct event *event) {
-  struct expiry_turn expiry;
-  expiry_begin(&expiry, context, tally_rows);
-  take(&expiry, event);
-  expiry_end(&expiry, gone);
+  take(context, event);
 }

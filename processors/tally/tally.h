@@ -4,12 +4,13 @@
 #include "runtime/contract/expiry.h"
 #include "gen/records.h"
 
-enum { ROW_TALLY = EXPIRY_ROWS, ROW_ENTRY };
+enum { ROW_TALLY, ROW_ENTRY };
 enum { TO_TALLIES, TO_EVENTS };
 
 extern const struct row_kind tally_rows[];
 extern const struct route tally_routes[];
 
 void tally_decide(struct context *context, const struct event *event);
+int64_t tally_opening(const struct event *event);
 
 #endif

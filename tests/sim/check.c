@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "runtime/contract/expiry.h"
+#include "runtime/core/expiry.h"
 #include "sim.h"
 #include "runtime/base/text.h"
 
@@ -133,8 +133,8 @@ static struct str note_key(struct comparison *c, struct str key, int64_t settled
 }
 
 /* The queue of what goes, as the filter's rows have it. */
-static void read_queue(struct comparison *c, const struct row_kind *rows, struct staging *out) {
-  const struct expiry *state = last_row(c, &rows[EXPIRY_ROW_STATE], STR("-"));
+static void read_queue(struct comparison *c, struct staging *out) {
+  const struct expiry *state = last_row(c, &expiry_rows[EXPIRY_ROW_STATE], STR("-"));
   if (state && state->too_old && !c->sim->forgets) /* a wrong clock has moved the time */
     sim_fail(c->sim, "%s: took %" PRId64 " records for too old, and none is", node_name(c->node),
              state->too_old);
@@ -142,30 +142,41 @@ static void read_queue(struct comparison *c, const struct row_kind *rows, struct
     char number[TEXT_HEX_SIZE];
     text_hex(number, (uint64_t)(n / EXPIRY_PAGE_ENTRIES));
     const struct expiry_page *page =
-        last_row(c, &rows[EXPIRY_ROW_PAGE], (struct str){number, sizeof number});
+        last_row(c, &expiry_rows[EXPIRY_ROW_PAGE], (struct str){number, sizeof number});
     const struct expiry_entry *entry = &page->entries.items[n % EXPIRY_PAGE_ENTRIES];
     const struct change change = {.key = note_key(c, entry->key, entry->at)};
     staging_put(out, 0, 0, &change, 0);
   }
 }
 
+/* Customers who have signed up never settle. */
+static bool may_stay(const struct row_kind *kind) {
+  return kind->type == RECORD_CUSTOMER_VIEW || kind->type == RECORD_RECIPIENT;
+}
+
+static void check_row_goes(struct comparison *c, const struct row_kind *kind,
+                           const struct change *change, const struct staging *queue) {
+  const struct field *field =
+      schema_field(codec_schemas(c->sim->codec)->records[kind->type], str_of(kind->settled_field));
+  const char *row = row_of(c, change->value, kind->type);
+  if (!row) return;
+  int64_t settled_at = *(const int64_t *)(const void *)(row + field->offset);
+  if (settled_at == 0 && may_stay(kind)) return;
+  if (!staging_find(queue, 0, 0, note_key(c, change->key, settled_at)))
+    sim_fail(c->sim, "%s: its %s '%.*s' (settled at %" PRId64 ") is not among what goes",
+             node_name(c->node), kind->name, STR_ARGS(change->key), settled_at);
+}
+
 /* Nothing waits any more, so every row that can settle has, and is noted with its last step: or it
  * would stay for ever. */
 static void check_queue(struct comparison *c, const struct row_kind *rows) {
   struct staging queue = {0};
-  if (rows->type == RECORD_EXPIRY) read_queue(c, rows, &queue);
-  for (size_t i = 0; i < c->last.count && rows->type == RECORD_EXPIRY; i++) {
+  read_queue(c, &queue);
+  for (size_t i = 0; i < c->last.count; i++) {
     const struct change *change = &c->last.entries[i].change;
     const struct row_kind *kind = rows;
     while (kind->name && kind->prefix != change->key.data[0]) kind++;
-    const struct field *field =
-        schema_field(codec_schemas(c->sim->codec)->records[kind->type], STR("settled_at"));
-    const char *row = field ? row_of(c, change->value, kind->type) : NULL;
-    if (!row) continue;
-    int64_t settled_at = *(const int64_t *)(const void *)(row + field->offset);
-    if (!staging_find(&queue, 0, 0, note_key(c, change->key, settled_at)))
-      sim_fail(c->sim, "%s: its %s '%.*s' (settled at %" PRId64 ") is not among what goes",
-               node_name(c->node), kind->name, STR_ARGS(change->key), settled_at);
+    if (kind->name && kind->settled_field) check_row_goes(c, kind, change, &queue);
   }
   staging_free(&queue);
 }

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "runtime/record/line.h"
+#include "runtime/base/read_line.h"
 
 #define ERROR_SIZE 512
 

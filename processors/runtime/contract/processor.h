@@ -48,6 +48,13 @@ struct row_kind {
   const char *key;       /* what its parts are, for people */
   const char *due_field; /* a long: when the row wants to be looked at, 0 for never. NULL: this kind
                             is never due */
+  const char *settled_field; /* a long: the event's time when nothing more was expected of the row;
+                                0: something is. The row leaves the store long after (expiry.h), and
+                                the field is raised to the partition's time where that is later.
+                                NULL: rows of this kind stay */
+  /* Asked when the row is about to leave. Deletes what belongs to it; false: it stays. NULL:
+   * nothing belongs to it. */
+  bool (*leave)(struct context *context, const void *row);
 };
 
 struct output {
@@ -109,6 +116,9 @@ struct processor {
   int64_t
       due_within_ms; /* no row is due later than this from now: one that is was put there by a
                         clock that was wrong, and is due at once. 0: rows may be due at any time */
+  /* The time of the opening that a record is or names, milliseconds since 1970; 0: none. The
+   * partition's time follows it (expiry.h). NULL: no row of this filter settles. */
+  int64_t (*opening)(const struct event *event);
   void (*decide)(struct context *context, const struct event *event);
   /* Says with row_want() which rows decide() will read for a record, so that the rows of a whole
    * batch are read at once, in their order. Only for speed: what it leaves out is read when it is

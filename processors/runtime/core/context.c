@@ -75,6 +75,9 @@ const struct row_kind *row_kind_of(const struct processor *processor, struct str
   for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
     if (key.size && kind->prefix == key.data[0]) return kind;
   }
+  for (const struct row_kind *kind = expiry_rows; kind->name; kind++) {
+    if (key.size && kind->prefix == key.data[0]) return kind;
+  }
   return NULL;
 }
 
@@ -85,11 +88,20 @@ static const void *row_field(struct runtime *runtime, const struct row_kind *kin
   return field ? (const char *)row + field->offset : NULL;
 }
 
+static int64_t long_field(struct runtime *runtime, const struct row_kind *kind, const void *row,
+                          const char *name) {
+  if (!name || !row) return 0;
+  const int64_t *value = row_field(runtime, kind, row, name);
+  if (!value) abort(); /* a declaration that names no field */
+  return *value;
+}
+
 int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const void *row) {
-  if (!kind->due_field) return 0;
-  const int64_t *due_at = row_field(runtime, kind, row, kind->due_field);
-  if (!due_at) abort(); /* a declaration that names no field */
-  return *due_at;
+  return long_field(runtime, kind, row, kind->due_field);
+}
+
+int64_t row_settled_at(struct runtime *runtime, const struct row_kind *kind, const void *row) {
+  return long_field(runtime, kind, row, kind->settled_field);
 }
 
 /* A damaged row is not an input to be refused: the store or the changelog is broken. */
@@ -213,9 +225,27 @@ static struct staged *stage(struct context *context, int group, struct str key, 
   return entry;
 }
 
+/* The row as it is put, its settling noted. */
+static const void *with_settled(struct context *context, const struct row_kind *kind,
+                                struct str key, const void *row) {
+  struct runtime *runtime = context->runtime;
+  int64_t settled_at = row_settled_at(runtime, kind, row), said = settled_at;
+  if (settled_at == 0) return row;
+  expiry_settle(context, key, row_settled_at(runtime, kind, row_get(context, kind, key)),
+                &settled_at);
+  if (settled_at == said) return row;
+  size_t size = codec_schemas(runtime->codec)->records[kind->type]->size;
+  char *raised = memcpy(scratch(context, size), row, size);
+  ptrdiff_t offset =
+      (const char *)row_field(runtime, kind, row, kind->settled_field) - (const char *)row;
+  memcpy(raised + offset, &settled_at, sizeof settled_at);
+  return raised;
+}
+
 void row_put(struct context *context, const struct row_kind *kind, struct str key,
              const void *row) {
   struct runtime *runtime = context->runtime;
+  if (kind->settled_field) row = with_settled(context, kind, key, row);
   struct staged *entry = stage(context, ROWS_GROUP, key, kind->type, row);
   entry->change.due_at = row_due_at(runtime, kind, row);
   if (runtime->processor->input_is_changelog) /* as it came: a restore makes the same rows */
@@ -290,8 +320,11 @@ static bool accepted(const struct processor *processor, int type) {
 
 static enum log_status decide(struct context *context, struct event *event) {
   context->event = event;
-  if (context->runtime->processor->wants_now) event->now = context->runtime->batch_time;
-  context->runtime->processor->decide(context, event);
+  struct runtime *runtime = context->runtime;
+  if (runtime->processor->wants_now) event->now = runtime->batch_time;
+  if (runtime->settles) expiry_begin(context, event);
+  runtime->processor->decide(context, event);
+  if (runtime->settles) expiry_end(context);
   return context->status;
 }
 

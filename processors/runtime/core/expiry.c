@@ -1,43 +1,75 @@
-#include "runtime/contract/expiry.h"
+#include "runtime/core/expiry.h"
 
 #include <inttypes.h>
 
-#include "runtime/base/mutant.h"
+#include "runtime/core/internal.h"
 
 #define SWEEP_MAX 4                       /* at each decision: more than one can add */
 #define TIME_MAX INT64_C(253402300799999) /* the end of the year 9999: no time lies past it */
 
-int64_t expiry_time(const void *row) {
+const struct row_kind expiry_rows[] = {
+    [EXPIRY_ROW_STATE] = {.name = "expiry", .prefix = 'X', .type = RECORD_EXPIRY, .key = "-"},
+    [EXPIRY_ROW_PAGE] = {.name = "expiry page",
+                         .prefix = 'Y',
+                         .type = RECORD_EXPIRY_PAGE,
+                         .key = "number"},
+    {0}};
+
+static int64_t latest(const void *row) {
   return ((const struct expiry *)row)->latest;
 }
 
-int64_t expiry_doubted(const void *row) {
+static int64_t doubts(const void *row) {
   return ((const struct expiry *)row)->doubts;
 }
 
-int64_t expiry_too_old(const void *row) {
+static int64_t too_old(const void *row) {
   return ((const struct expiry *)row)->too_old;
 }
 
-const struct gauge expiry_gauges[] = {EXPIRY_GAUGES, {0}};
+const struct gauge expiry_gauges[] = {
+    {.name = "partition_time_ms",
+     .help = "The partition's time: of its openings, as believed. Milliseconds since 1970; 0: none "
+             "yet.",
+     .row = EXPIRY_ROW_STATE,
+     .key = "-",
+     .value = latest},
+    {.name = "doubted_openings",
+     .help = "Openings in a row that are more than a day ahead of the partition's time, and not "
+             "believed yet.",
+     .row = EXPIRY_ROW_STATE,
+     .key = "-",
+     .value = doubts},
+    {.name = "too_old_records",
+     .help = "Records so far that were refused, put off or passed over, as older than what is "
+             "remembered.",
+     .row = EXPIRY_ROW_STATE,
+     .key = "-",
+     .value = too_old},
+    {0}};
+
+bool expiry_is_used(const struct processor *processor) {
+  for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
+    if (kind->settled_field) return true;
+  }
+  return false;
+}
+
+static const struct row_kind *const state_kind = &expiry_rows[EXPIRY_ROW_STATE],
+                                    *const page_kind = &expiry_rows[EXPIRY_ROW_PAGE];
 
 static struct str page_key(const struct expiry_turn *turn, int64_t number) {
   struct str text = scratch_hex(turn->context, (uint64_t)(number / EXPIRY_PAGE_ENTRIES));
-  return row_key(turn->context, turn->page, &text, 1);
+  return row_key(turn->context, page_kind, &text, 1);
 }
 
-static struct str state_key(const struct expiry_turn *turn) {
-  return row_key(turn->context, turn->state, &STR("-"), 1);
-}
-
-void expiry_begin(struct expiry_turn *turn, struct context *context, const struct row_kind *rows) {
-  *turn = (struct expiry_turn){
-      .context = context, .state = &rows[EXPIRY_ROW_STATE], .page = &rows[EXPIRY_ROW_PAGE]};
-  const struct expiry *known = row_get(context, turn->state, state_key(turn));
-  if (known) turn->row = *known;
+static struct str state_key(struct context *context) {
+  return row_key(context, state_kind, &STR("-"), 1);
 }
 
 /* ---- the partition's time ---- */
+
+static void see_opening(struct expiry_turn *turn, int64_t time);
 
 static void forget_doubts(struct expiry_turn *turn) {
   turn->changed |= turn->row.doubts != 0;
@@ -80,10 +112,10 @@ static void doubt(struct expiry_turn *turn, int64_t time) {
   if (row->doubts < EXPIRY_DOUBTS || time - row->doubted_from < EXPIRY_PROOF_MS) return;
   row->latest = row->doubted;
   forget_doubts(turn);
-  expiry_see(turn, time);
+  see_opening(turn, time);
 }
 
-void expiry_see(struct expiry_turn *turn, int64_t time) {
+static void see_opening(struct expiry_turn *turn, int64_t time) {
   if (time <= 0 || time > TIME_MAX) return;
   bool is_step = time - turn->row.latest > EXPIRY_STEP_MS && !MUTANT("one-step-is-believed");
   if (is_step) {
@@ -118,15 +150,17 @@ static bool count_too_old(struct expiry_turn *turn, bool too_old) {
   return true;
 }
 
-void expiry_missed(struct expiry_turn *turn) {
-  count_too_old(turn, true);
+void expiry_missed(struct context *context) {
+  count_too_old(&context->expiry, true);
 }
 
-bool expiry_is_old(struct expiry_turn *turn, int64_t time) {
+bool expiry_is_old(struct context *context, int64_t time) {
+  struct expiry_turn *turn = &context->expiry;
   return count_too_old(turn, is_past(turn, time, EXPIRY_WINDOW_MS));
 }
 
-bool expiry_has_gone(struct expiry_turn *turn, int64_t time, int64_t opened_at) {
+bool expiry_has_gone(struct context *context, int64_t time, int64_t opened_at) {
+  struct expiry_turn *turn = &context->expiry;
   return count_too_old(turn, has_gone(turn, time > opened_at ? time : opened_at));
 }
 
@@ -145,9 +179,9 @@ bool expiry_is_another(int64_t settled_at, int64_t opened_at) {
   return is_after(settled_at, opened_at, EXPIRY_WINDOW_MS);
 }
 
-bool expiry_is_free(const struct expiry_turn *turn, int64_t settled_at, int64_t opened_at) {
+bool expiry_is_free(const struct context *context, int64_t settled_at, int64_t opened_at) {
   return is_after(settled_at, opened_at, EXPIRY_WINDOW_MS + EXPIRY_SLACK_MS) &&
-         opened_at <= turn->row.latest;
+         opened_at <= context->expiry.row.latest;
 }
 
 int64_t expiry_step_time(int64_t at, int64_t opened_at) {
@@ -158,7 +192,7 @@ int64_t expiry_step_time(int64_t at, int64_t opened_at) {
 
 static void put_last(struct expiry_turn *turn, struct expiry_entry entry) {
   struct str key = page_key(turn, turn->row.tail);
-  const struct expiry_page *known = row_get(turn->context, turn->page, key);
+  const struct expiry_page *known = row_get(turn->context, page_kind, key);
   size_t count = known ? known->entries.count : 0;
   struct expiry_entry *entries = scratch(turn->context, (count + 1) * sizeof *entries);
   if (count) memcpy(entries, known->entries.items, count * sizeof *entries);
@@ -166,31 +200,34 @@ static void put_last(struct expiry_turn *turn, struct expiry_entry entry) {
   struct expiry_page page;
   page.entries.count = count + 1;
   page.entries.items = entries;
-  row_put(turn->context, turn->page, key, &page);
+  row_put(turn->context, page_kind, key, &page);
   turn->row.tail++;
   turn->changed = true;
 }
 
-int64_t expiry_note(struct expiry_turn *turn, struct str row_key, int64_t at) {
-  int64_t noted = present(&turn->row);
-  if (at < noted) at = noted;
-  if (MUTANT("settled-row-stays") && turn->row.tail % 7 == 6) return at;
-  put_last(turn, (struct expiry_entry){row_key, at, noted});
-  return at;
+void expiry_settle(struct context *context, struct str row_key, int64_t before,
+                   int64_t *settled_at) {
+  struct expiry_turn *turn = &context->expiry;
+  int64_t now = present(&turn->row);
+  if (*settled_at == 0 || *settled_at == before) return;
+  if (*settled_at < now) *settled_at = now;
+  if (*settled_at == before) return; /* that is in the queue */
+  if (MUTANT("settled-row-stays") && turn->row.tail % 7 == 6) return;
+  put_last(turn, (struct expiry_entry){row_key, *settled_at, now});
 }
 
 /* The page of the first entry is deleted with its last one. */
 static const struct expiry_entry *first(const struct expiry_turn *turn) {
   if (turn->row.head == turn->row.tail) return NULL;
   const struct expiry_page *page =
-      row_get(turn->context, turn->page, page_key(turn, turn->row.head));
+      row_get(turn->context, page_kind, page_key(turn, turn->row.head));
   return &page->entries.items[turn->row.head % EXPIRY_PAGE_ENTRIES];
 }
 
 static void drop_first(struct expiry_turn *turn) {
   int64_t number = turn->row.head++;
   if (turn->row.head % EXPIRY_PAGE_ENTRIES == 0)
-    row_delete(turn->context, turn->page, page_key(turn, number));
+    row_delete(turn->context, page_kind, page_key(turn, number));
   turn->changed = true;
 }
 
@@ -219,8 +256,17 @@ static void put_again(struct expiry_turn *turn, struct expiry_entry entry) {
   put_last(turn, entry);
 }
 
-void expiry_end(struct expiry_turn *turn,
-                void (*gone)(struct context *context, struct str row_key, int64_t at)) {
+/* If that step was its last. */
+static void take_leave(struct context *context, const struct expiry_entry *entry) {
+  struct str key = entry->key;
+  const struct row_kind *kind = row_kind_of(context->runtime->processor, key);
+  const void *row = kind && kind->settled_field ? row_get(context, kind, key) : NULL;
+  if (!row || row_settled_at(context->runtime, kind, row) != entry->at) return;
+  if (kind->leave && !kind->leave(context, row)) return;
+  row_delete(context, kind, key);
+}
+
+static void sweep(struct expiry_turn *turn) {
   for (int i = 0; i < SWEEP_MAX; i++) {
     const struct expiry_entry *entry = first(turn);
     enum fate fate = entry ? fate_of(turn, entry) : STAYS;
@@ -228,9 +274,24 @@ void expiry_end(struct expiry_turn *turn,
     if (fate == WAITS_AGAIN) {
       put_again(turn, *entry);
     } else {
-      gone(turn->context, entry->key, entry->at);
+      take_leave(turn->context, entry);
     }
     drop_first(turn);
   }
-  if (turn->changed) row_put(turn->context, turn->state, state_key(turn), &turn->row);
+}
+
+/* ---- around a decision ---- */
+
+void expiry_begin(struct context *context, const struct event *event) {
+  const struct processor *processor = context->runtime->processor;
+  const struct expiry *known = row_get(context, state_kind, state_key(context));
+  context->expiry = (struct expiry_turn){.context = context};
+  if (known) context->expiry.row = *known;
+  if (event->source == EVENT_RECORD) see_opening(&context->expiry, processor->opening(event));
+}
+
+void expiry_end(struct context *context) {
+  struct expiry_turn *turn = &context->expiry;
+  sweep(turn);
+  if (turn->changed) row_put(context, state_kind, state_key(context), &turn->row);
 }

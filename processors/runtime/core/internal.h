@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "runtime/base/failure.h"
+#include "runtime/core/expiry.h"
 #include "runtime/core/recovery.h"
 #include "runtime/core/runtime.h"
 #include "runtime/core/staging.h"
@@ -62,12 +63,14 @@ struct context {
   const struct log_record *record; /* NULL: no input record caused this */
   struct str correlation_id, causation;
   int number; /* of the next output of this event */
+  struct expiry_turn expiry;
   enum log_status status;
 };
 
 struct runtime {
   struct runtime_config config;
   const struct processor *processor;
+  bool settles; /* the processor has rows that settle */
   struct log *log;
   struct store *store;
   struct codec *codec;
@@ -145,7 +148,10 @@ enum log_status decide_due(struct runtime *runtime, struct partition *partition,
 enum log_status decide_answer(struct runtime *runtime, struct partition *partition, struct str key,
                               int answer);
 const struct row_kind *row_kind_of(const struct processor *processor, struct str key);
+
+/* What the kind's field says of the row; 0 where it names none. */
 int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const void *row);
+int64_t row_settled_at(struct runtime *runtime, const struct row_kind *kind, const void *row);
 
 /* The row's due time from its bytes; 0 where its kind is never due. False: the bytes are damaged.
  */

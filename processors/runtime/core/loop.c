@@ -128,6 +128,7 @@ struct runtime *runtime_new(const struct runtime_config *config, struct failure 
   struct runtime *runtime = xcalloc(1, sizeof *runtime);
   runtime->config = *config;
   runtime->processor = config->processor;
+  runtime->settles = expiry_is_used(config->processor);
   runtime->log = config->log;
   if (!runtime->config.batch_records) runtime->config.batch_records = DEFAULT_BATCH_RECORDS;
   pthread_mutex_init(&runtime->partitions_lock, NULL);

@@ -8,6 +8,7 @@
 
 #include "runtime/http/owners.h"
 #include "runtime/contract/view.h"
+#include "runtime/core/expiry.h"
 #include "runtime/core/view_internal.h"
 
 struct page {
@@ -60,11 +61,11 @@ static void put_counts(const struct page *page, const struct metrics *m) {
   put(page, "lag_records", "gauge", "Input records that wait; -1: not known yet.", (double)m->lag);
 }
 
-static void put_gauge(const struct page *page, struct view *view, const struct processor *processor,
+static void put_gauge(const struct page *page, struct view *view, const struct row_kind *rows,
                       const struct gauge *gauge) {
   int32_t ready[VIEW_PARTITIONS_MAX];
   size_t count = runtime_ready_partitions(view->runtime, ready, VIEW_PARTITIONS_MAX);
-  const struct row_kind *kind = &processor->rows[gauge->row];
+  const struct row_kind *kind = &rows[gauge->row];
   struct str part = str_of(gauge->key);
   head(page, gauge->name, "gauge", gauge->help);
   view->partition_count = 1;
@@ -91,7 +92,9 @@ char *metrics_text(struct runtime *runtime, const struct processor *processor, s
   struct arena arena = {0};
   struct view view = {.runtime = runtime, .codec = codec, .arena = &arena};
   for (const struct gauge *gauge = processor->gauges; gauge && gauge->name; gauge++)
-    put_gauge(&page, &view, processor, gauge);
+    put_gauge(&page, &view, processor->rows, gauge);
+  for (const struct gauge *gauge = expiry_gauges; expiry_is_used(processor) && gauge->name; gauge++)
+    put_gauge(&page, &view, expiry_rows, gauge);
   arena_free(&arena);
   fclose(page.out);
   return text;

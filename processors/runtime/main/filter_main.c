@@ -7,6 +7,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "runtime/core/expiry.h"
 #include "runtime/http/health.h"
 #include "runtime/http/server.h"
 #include "runtime/record/json.h"
@@ -118,6 +119,14 @@ static void help(const struct processor *processor, const struct options *option
       processor->name, processor->name);
 }
 
+static void describe_rows(const struct row_kind *row, json_t *rows) {
+  for (; row && row->name; row++) {
+    json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b}", "row", row->name, "record",
+                                          holdfast_schemas.records[row->type]->name, "key",
+                                          row->key, "due", row->due_field != NULL));
+  }
+}
+
 static void describe(const struct processor *processor) {
   json_t *outputs = json_array(), *rows = json_array(), *routes = json_array(),
          *accepts = json_array();
@@ -127,11 +136,8 @@ static void describe(const struct processor *processor) {
     json_array_append_new(outputs,
                           json_pack("{s:s,s:b}", "topic", output->topic, "table", output->table));
   }
-  for (const struct row_kind *row = processor->rows; row && row->name; row++) {
-    json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b}", "row", row->name, "record",
-                                          holdfast_schemas.records[row->type]->name, "key",
-                                          row->key, "due", row->due_field != NULL));
-  }
+  if (expiry_is_used(processor)) describe_rows(expiry_rows, rows);
+  describe_rows(processor->rows, rows);
   for (const struct route *route = processor->routes; route && route->path; route++) {
     json_array_append_new(routes,
                           json_pack("{s:s,s:s}", "path", route->path, "summary", route->summary));

@@ -3,10 +3,9 @@
 #ifndef HOLDFAST_RECORD_LINE_H
 #define HOLDFAST_RECORD_LINE_H
 
+#include "runtime/base/read_line.h"
 #include "runtime/record/json.h"
 #include "runtime/record/message.h"
-
-#define LINE_SIZE_MAX ((size_t)1 << 20)
 
 /* A new reference. A value that cannot be decoded is shown as {"undecodable": why, "bytes":
  * hexadecimal}; a tombstone as null. */
@@ -19,9 +18,5 @@ bool line_parse(struct codec *codec, struct str text, struct arena *arena, struc
 
 /* What a record of this type is keyed by: reservation_id, or item_id, or customer_id. */
 struct str command_key(struct record record);
-
-/* Reads a line without its end; false at the end of the file. *too_long: it was longer than
- * LINE_SIZE_MAX and is cut. */
-bool line_read(FILE *in, char **buffer, size_t *capacity, struct str *line, bool *too_long);
 
 #endif
