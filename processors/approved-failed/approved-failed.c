@@ -48,18 +48,16 @@ static void tell(struct context *context, const struct status_changed *changed) 
                                         .amount = changed->amount,
                                         .screen = changed->screen,
                                         .opened_at = changed->opened_at};
-  memcpy(&outcome.seats, &changed->seats, sizeof outcome.seats);
+  outcome.seats = changed->seats;
   emit(context, TO_OUTCOMES, changed->item_id, RECORD_RESERVATION_OUTCOME, &outcome);
 }
 
 void approved_failed_decide(struct context *context, const struct event *event) {
   if (event->type == RECORD_STATUS_CHANGED) {
-    tell(context, event->value);
+    tell(context, as_status_changed(event));
   } else if (event->type == RECORD_COMMAND_REFUSED) {
-    emit(context, TO_EVENTS, ((const struct command_refused *)event->value)->sender_id, event->type,
-         event->value);
+    emit(context, TO_EVENTS, as_command_refused(event)->sender_id, event->type, event->value);
   } else {
-    emit(context, TO_STOCK, ((const struct release_hold *)event->value)->item_id, event->type,
-         event->value);
+    emit(context, TO_STOCK, as_release_hold(event)->item_id, event->type, event->value);
   }
 }

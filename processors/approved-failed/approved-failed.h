@@ -2,7 +2,7 @@
 #define HOLDFAST_APPROVED_FAILED_H
 
 #include "runtime/contract/processor.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 enum { TO_OUTCOMES, TO_STOCK, TO_EVENTS };
 

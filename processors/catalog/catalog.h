@@ -2,7 +2,7 @@
 #define HOLDFAST_CATALOG_H
 
 #include "runtime/contract/processor.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 enum { ROW_ITEM, ROW_SEATS };
 

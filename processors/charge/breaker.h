@@ -13,7 +13,7 @@
 #define HOLDFAST_BREAKER_H
 
 #include "runtime/contract/processor.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 #define BREAKER_NAME "payment-provider"
 /* Calls, at most 63. Calls that were made together end in the order of how long they took, so the

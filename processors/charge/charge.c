@@ -61,7 +61,7 @@ static void defer(struct context *context, struct str key, struct charge *row, i
  * wrong, the ledger hears of it. Where it was said again, the ledger has the answer, and ignores
  * this. */
 static void put_off(struct context *context, const struct event *event) {
-  const struct request_charge *request = event->value;
+  const struct request_charge *request = as_request_charge(event);
   const struct charge_deferred deferred = {.reservation_id = request->reservation_id,
                                            .charge_key = request->charge_key,
                                            .kind = request->kind,
@@ -88,7 +88,7 @@ static struct str key_of(struct context *context, const struct request_charge *r
 }
 
 static void request(struct context *context, const struct event *event) {
-  const struct request_charge *request = event->value;
+  const struct request_charge *request = as_request_charge(event);
   struct str key = key_of(context, request);
   const struct charge *known = row_get(context, &charge_rows[ROW_CHARGE], key);
   struct charge row = {.reservation_id = request->reservation_id,
@@ -128,7 +128,7 @@ static void request(struct context *context, const struct event *event) {
 }
 
 static void answer(struct context *context, const struct event *event) {
-  struct charge row = *(const struct charge *)event->value;
+  struct charge row = *as_charge(event);
   enum call_result result = event->answer & CALL_RESULT;
   bool answered = result == CALL_APPROVED || result == CALL_DECLINED;
   breaker_took(context, row.phase, event->now, answered && !(event->answer & CALL_SLOW));
@@ -153,7 +153,7 @@ static void due(struct context *context, const struct event *event) {
     breaker_due(context, event->now);
     return;
   }
-  struct charge row = *(const struct charge *)event->value;
+  struct charge row = *as_charge(event);
   int64_t retry_at;
   if (breaker_holds_back(context, event->now, &retry_at)) {
     put(context, event->key, &row, CHARGE_STATE_UNKNOWN, retry_at);
@@ -163,7 +163,7 @@ static void due(struct context *context, const struct event *event) {
 }
 
 int64_t charge_opening(const struct event *event) {
-  return ((const struct request_charge *)event->value)->opened_at;
+  return as_request_charge(event)->opened_at;
 }
 
 void charge_decide(struct context *context, const struct event *event) {

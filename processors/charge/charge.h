@@ -2,7 +2,7 @@
 #define HOLDFAST_CHARGE_H
 
 #include "runtime/contract/expiry.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 /* What a call came to. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is
  * asked again by its key. */

@@ -8,7 +8,7 @@ static struct str key_of(struct context *context, struct str reservation_id,
 }
 
 static void set(struct context *context, const struct event *event) {
-  const struct set_deadline *set = event->value;
+  const struct set_deadline *set = as_set_deadline(event);
   const struct deadline row = {.reservation_id = set->reservation_id,
                                .kind = set->kind,
                                .due_at = set->due_at,
@@ -25,7 +25,7 @@ static void clear(struct context *context, const struct clear_deadlines *clear) 
 }
 
 static void fire(struct context *context, const struct event *event) {
-  const struct deadline *row = event->value;
+  const struct deadline *row = as_deadline(event);
   const struct deadline_passed passed = {
       .reservation_id = row->reservation_id, .kind = row->kind, .due_at = row->due_at};
   emit(context, 0, row->reservation_id, RECORD_DEADLINE_PASSED, &passed);
@@ -34,7 +34,7 @@ static void fire(struct context *context, const struct event *event) {
 
 void deadline_prefetch(struct context *context, const struct event *event) {
   if (event->type != RECORD_CLEAR_DEADLINES) return;
-  const struct clear_deadlines *clear = event->value;
+  const struct clear_deadlines *clear = as_clear_deadlines(event);
   for (int kind = 0; kind < DEADLINE_KIND_COUNT; kind++)
     row_want(context, key_of(context, clear->reservation_id, (enum deadline_kind)kind));
 }
@@ -45,6 +45,6 @@ void deadline_decide(struct context *context, const struct event *event) {
   } else if (event->type == RECORD_SET_DEADLINE) {
     set(context, event);
   } else {
-    clear(context, event->value);
+    clear(context, as_clear_deadlines(event));
   }
 }

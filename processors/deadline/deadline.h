@@ -2,7 +2,7 @@
 #define HOLDFAST_DEADLINE_H
 
 #include "runtime/contract/processor.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 extern const struct row_kind deadline_rows[];
 

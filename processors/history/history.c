@@ -33,7 +33,7 @@ static bool is_another(int64_t settled_at, const struct status_changed *changed)
 }
 
 static void status_changed(struct context *context, const struct event *event) {
-  const struct status_changed *changed = event->value;
+  const struct status_changed *changed = as_status_changed(event);
   struct str key =
       two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
@@ -60,7 +60,7 @@ static void status_changed(struct context *context, const struct event *event) {
   view.option = changed->option;
   view.amount = changed->amount;
   view.screen = changed->screen;
-  memcpy(&view.seats, &changed->seats, sizeof view.seats);
+  view.seats = changed->seats;
   const struct timeline_step step = {.revision = changed->revision,
                                      .status = changed->status,
                                      .reason = changed->reason,
@@ -88,7 +88,7 @@ static void tallied(struct context *context, const struct tallied *tallied) {
 /* A Reserve under another's id began in this customer's list as REQUESTED, and ends there: it is
  * nobody's reservation. */
 static void mark_refused(struct context *context, const struct event *event) {
-  const struct command_refused *refused = event->value;
+  const struct command_refused *refused = as_command_refused(event);
   struct str key =
       two_part_key(context, ROW_RESERVATION, refused->sender_id, refused->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
@@ -123,7 +123,7 @@ static bool is_stranger(const struct customer_view *view) {
 }
 
 static void command_refused(struct context *context, const struct event *event) {
-  const struct command_refused *refused = event->value;
+  const struct command_refused *refused = as_command_refused(event);
   if (refused->refusal == REFUSAL_ID_REUSED || refused->refusal == REFUSAL_TOO_OLD)
     mark_refused(context, event);
   struct str key = row_key(context, &history_rows[ROW_CUSTOMER], &refused->sender_id, 1);
@@ -168,13 +168,13 @@ bool history_leave(struct context *context, const void *row) {
 }
 
 int64_t history_opening(const struct event *event) {
-  const struct status_changed *changed = event->value;
-  return event->type == RECORD_STATUS_CHANGED && changed->revision == 0 ? event->time : 0;
+  const struct status_changed *changed = as_status_changed(event);
+  return changed && changed->revision == 0 ? event->time : 0;
 }
 
 void history_prefetch(struct context *context, const struct event *event) {
   if (event->type != RECORD_STATUS_CHANGED) return;
-  const struct status_changed *changed = event->value;
+  const struct status_changed *changed = as_status_changed(event);
   row_want(context,
            two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id));
 }
@@ -185,8 +185,8 @@ void history_decide(struct context *context, const struct event *event) {
   } else if (event->type == RECORD_COMMAND_REFUSED) {
     command_refused(context, event);
   } else if (event->type == RECORD_TALLIED) {
-    tallied(context, event->value);
+    tallied(context, as_tallied(event));
   } else {
-    register_customer(context, event->value);
+    register_customer(context, as_register_customer(event));
   }
 }

@@ -2,7 +2,7 @@
 #define HOLDFAST_HISTORY_H
 
 #include "runtime/contract/expiry.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 enum { ROW_RESERVATION, ROW_OWNER, ROW_CUSTOMER };
 

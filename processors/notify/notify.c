@@ -42,7 +42,7 @@ static bool is_another(int64_t settled_at, const struct status_changed *changed)
 /* A reset of another filter says steps again: what is not above the last was told. And who is told
  * that a payment is deferred is not told so again at each try. */
 static bool is_new(struct context *context, const struct event *event) {
-  const struct status_changed *changed = event->value;
+  const struct status_changed *changed = as_status_changed(event);
   struct str parts[] = {changed->reservation_id, changed->customer_id};
   struct str key = row_key(context, &notify_rows[ROW_SENT], parts, 2);
   const struct notice_sent *sent = row_get(context, &notify_rows[ROW_SENT], key);
@@ -80,7 +80,7 @@ static void tell(struct context *context, const struct event *event, struct noti
 }
 
 static void status_changed(struct context *context, const struct event *event) {
-  const struct status_changed *changed = event->value;
+  const struct status_changed *changed = as_status_changed(event);
   if (!is_new(context, event)) return;
   struct notice notice = {.customer_id = changed->customer_id,
                           .reservation_id = changed->reservation_id,
@@ -95,7 +95,7 @@ static void status_changed(struct context *context, const struct event *event) {
                           .until = changed->until,
                           .content_hash = changed->content_hash,
                           .opened_at = changed->opened_at};
-  memcpy(&notice.seats, &changed->seats, sizeof notice.seats);
+  notice.seats = changed->seats;
   tell(context, event, &notice);
 }
 
@@ -103,7 +103,7 @@ static void status_changed(struct context *context, const struct event *event) {
  * time there: of a topic that is made again the places begin anew, the times go on. A row of its
  * own for each, so that no row grows with what somebody sends. */
 static bool is_new_refusal(struct context *context, const struct event *event) {
-  const struct command_refused *refused = event->value;
+  const struct command_refused *refused = as_command_refused(event);
   if (!refused->place.size) return false; /* of an earlier version, which told nobody */
   struct str parts[] = {STR(""), refused->sender_id, refused->place,
                         scratch_hex(context, (uint64_t)event->time)};
@@ -116,7 +116,7 @@ static bool is_new_refusal(struct context *context, const struct event *event) {
 }
 
 static void command_refused(struct context *context, const struct event *event) {
-  const struct command_refused *refused = event->value;
+  const struct command_refused *refused = as_command_refused(event);
   if (!is_new_refusal(context, event) || MUTANT("refusal-not-told")) return;
   tell(context, event,
        &(struct notice){.customer_id = refused->sender_id,
@@ -164,7 +164,7 @@ static void finish(struct context *context, const struct event *event, const str
 }
 
 static void answer(struct context *context, const struct event *event) {
-  struct notice notice = *(const struct notice *)event->value;
+  struct notice notice = *as_notice(event);
   if (event->answer == NOTICE_TAKEN) {
     finish(context, event, &notice, true);
   } else if (event->answer == NOTICE_REFUSED || notice.attempts >= NOTICE_TRIES) {
@@ -184,20 +184,20 @@ bool notify_recipient_leave(struct context *context, const void *row) {
 }
 
 int64_t notify_opening(const struct event *event) {
-  const struct status_changed *changed = event->value;
-  return event->type == RECORD_STATUS_CHANGED && changed->revision == 0 ? event->time : 0;
+  const struct status_changed *changed = as_status_changed(event);
+  return changed && changed->revision == 0 ? event->time : 0;
 }
 
 void notify_decide(struct context *context, const struct event *event) {
   if (event->source == EVENT_ANSWER) {
     answer(context, event);
   } else if (event->source == EVENT_DUE) {
-    if (call_fits(context)) call(context, event->key, event->value, event->now);
+    if (call_fits(context)) call(context, event->key, as_notice(event), event->now);
   } else if (event->type == RECORD_STATUS_CHANGED) {
     status_changed(context, event);
   } else if (event->type == RECORD_COMMAND_REFUSED) {
     command_refused(context, event);
   } else if (event->type == RECORD_REGISTER_CUSTOMER) {
-    register_customer(context, event->value);
+    register_customer(context, as_register_customer(event));
   }
 }

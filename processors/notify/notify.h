@@ -2,7 +2,7 @@
 #define HOLDFAST_NOTIFY_H
 
 #include "runtime/contract/expiry.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 enum { ROW_RECIPIENT, ROW_NOTICE, ROW_SENT };
 enum { TO_NOTIFICATIONS, TO_DEAD_LETTERS };

@@ -71,7 +71,7 @@ static void say(struct turn *turn, enum status status, enum reason reason, int64
                                    .until = until,
                                    .hold = hold,
                                    .opened_at = row->opened_at};
-  memcpy(&changed.seats, &row->seats, sizeof changed.seats);
+  changed.seats = row->seats;
   emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_STATUS_CHANGED, &changed);
 }
 
@@ -89,7 +89,7 @@ static void clear_deadlines(struct turn *turn) {
 /* Names an opening by its content, place and time. An id may be used again once its reservation is
  * forgotten, and the provider remembers for longer. Never 0. */
 static int64_t name_opening(const struct event *event) {
-  const struct open_reservation *open = event->value;
+  const struct open_reservation *open = as_open_reservation(event);
   const int64_t seen[] = {open->content_hash, event->time};
   uint64_t name =
       XXH3_64bits_withSeed(event->cause.data, event->cause.size, XXH3_64bits(seen, sizeof seen));
@@ -137,8 +137,7 @@ static void refuse(struct turn *turn, const char *command, struct str sender, st
 /* Pay and Cancel have the same fields. */
 static void refuse_command(struct turn *turn, enum refusal refusal, const char *detail) {
   bool pay = turn->event->type == RECORD_PAY;
-  struct str sender = pay ? ((const struct pay *)turn->event->value)->customer_id
-                          : ((const struct cancel *)turn->event->value)->customer_id;
+  struct str sender = pay ? as_pay(turn->event)->customer_id : as_cancel(turn->event)->customer_id;
   refuse(turn, pay ? "Pay" : "Cancel", sender, turn->row.item_id, 0, refusal, detail,
          turn->event->cause);
 }
@@ -154,7 +153,7 @@ static void end(struct turn *turn, enum ledger_state state, enum status status, 
 }
 
 static void open_reservation(struct turn *turn) {
-  const struct open_reservation *open = turn->event->value;
+  const struct open_reservation *open = as_open_reservation(turn->event);
   turn->row = (struct ledger){.customer_id = open->customer_id,
                               .item_id = open->item_id,
                               .content_hash = open->content_hash,
@@ -167,7 +166,7 @@ static void open_reservation(struct turn *turn) {
                               .last_command_partition = turn->row.last_command_partition,
                               .last_command_at = turn->row.last_command_at,
                               .opening = name_opening(turn->event)};
-  memcpy(&turn->row.seats, &open->seats, sizeof turn->row.seats);
+  turn->row.seats = open->seats;
   set_deadline(turn, DEADLINE_KIND_WATCHDOG, turn->event->time + WATCHDOG_MS);
 }
 
@@ -181,13 +180,13 @@ static void approve(struct turn *turn) {
 }
 
 static void take_hold(struct turn *turn) {
-  const struct stock_held *held = turn->event->value;
+  const struct stock_held *held = as_stock_held(turn->event);
   bool paid_early = turn->row.state == LEDGER_STATE_REQUESTED_PAY;
   bool payable = held->payment != PAYMENT_DUE_NONE && held->amount > 0;
   int64_t until = payable ? turn->event->time + (int64_t)held->hold_seconds * 1000 : 0;
   turn->row.amount = held->amount;
   turn->row.screen = held->screen;
-  if (held->seats.count) memcpy(&turn->row.seats, &held->seats, sizeof turn->row.seats);
+  if (held->seats.count) turn->row.seats = held->seats;
   turn->row.hold_seconds = held->hold_seconds;
   turn->row.state = LEDGER_STATE_HELD;
   say(turn, STATUS_HELD, REASON_NONE, until, HOLD_EFFECT_KEEP);
@@ -204,7 +203,7 @@ static void take_hold(struct turn *turn) {
 }
 
 static void release_stray(struct turn *turn) {
-  const struct stock_held *held = turn->event->value;
+  const struct stock_held *held = as_stock_held(turn->event);
   const struct release_hold release = {.reservation_id = held->reservation_id,
                                        .item_id = held->item_id,
                                        .content_hash = held->content_hash};
@@ -237,13 +236,13 @@ static void defer(struct turn *turn, enum ledger_state state, enum status status
 }
 
 static void refuse_reused(struct turn *turn) {
-  const struct open_reservation *open = turn->event->value;
+  const struct open_reservation *open = as_open_reservation(turn->event);
   refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_ID_REUSED,
          "the reservation_id belongs to another Reserve", turn->event->cause);
 }
 
 static void refuse_doubted(struct turn *turn) {
-  const struct open_reservation *open = turn->event->value;
+  const struct open_reservation *open = as_open_reservation(turn->event);
   refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_ID_REUSED,
          "the reservation of that id has ended and stands as it is, and it is not sure that its id "
          "is free again: reserve under another id",
@@ -270,8 +269,8 @@ static void act(struct turn *turn, enum ledger_action action) {
     case TAKE_HOLD: take_hold(turn); return;
     case RELEASE_STRAY: release_stray(turn); return;
     case FAIL_REFUSED:
-      end(turn, LEDGER_STATE_FAILED, STATUS_FAILED,
-          ((const struct stock_refused *)event->value)->reason, HOLD_EFFECT_KEEP);
+      end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, as_stock_refused(event)->reason,
+          HOLD_EFFECT_KEEP);
       return;
     case FAIL_UNANSWERED:
       end(turn, LEDGER_STATE_FAILED, STATUS_FAILED, REASON_EXPIRED, HOLD_EFFECT_KEEP);
@@ -291,7 +290,7 @@ static void act(struct turn *turn, enum ledger_action action) {
       return;
     case DEFER:
       defer(turn, LEDGER_STATE_DEFERRED, STATUS_PAYMENT_DEFERRED,
-            ((const struct charge_deferred *)event->value)->retry_at);
+            as_charge_deferred(event)->retry_at);
       return;
     case RETRY_CHARGE:
       turn->row.retried_at = event->time;
@@ -318,8 +317,7 @@ static void act(struct turn *turn, enum ledger_action action) {
       defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING, event->time + REFUND_RETRY_MS);
       return;
     case REFUND_DEFERRED:
-      defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING,
-            ((const struct charge_deferred *)event->value)->retry_at);
+      defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING, as_charge_deferred(event)->retry_at);
       return;
     case RETRY_REFUND:
       turn->row.retried_at = event->time;
@@ -362,26 +360,25 @@ static enum ledger_input passed(enum deadline_kind kind) {
 static enum ledger_input input_of(const struct event *event, const struct ledger *row) {
   switch (event->type) {
     case RECORD_OPEN_RESERVATION:
-      return pick(
-          ((const struct open_reservation *)event->value)->content_hash == row->content_hash,
-          INPUT_OPEN_SAME, INPUT_OPEN_OTHER);
+      return pick(as_open_reservation(event)->content_hash == row->content_hash, INPUT_OPEN_SAME,
+                  INPUT_OPEN_OTHER);
     case RECORD_PAY:
-      return pick(str_equal(((const struct pay *)event->value)->customer_id, row->customer_id),
-                  INPUT_PAY_OWN, INPUT_PAY_OTHER);
+      return pick(str_equal(as_pay(event)->customer_id, row->customer_id), INPUT_PAY_OWN,
+                  INPUT_PAY_OTHER);
     case RECORD_CANCEL:
-      return pick(str_equal(((const struct cancel *)event->value)->customer_id, row->customer_id),
-                  INPUT_CANCEL_OWN, INPUT_CANCEL_OTHER);
+      return pick(str_equal(as_cancel(event)->customer_id, row->customer_id), INPUT_CANCEL_OWN,
+                  INPUT_CANCEL_OTHER);
     case RECORD_STOCK_HELD:
-      return pick(((const struct stock_held *)event->value)->content_hash == row->content_hash,
-                  INPUT_HELD_SAME, INPUT_HELD_OTHER);
+      return pick(as_stock_held(event)->content_hash == row->content_hash, INPUT_HELD_SAME,
+                  INPUT_HELD_OTHER);
     case RECORD_STOCK_REFUSED:
-      return pick(((const struct stock_refused *)event->value)->content_hash == row->content_hash,
-                  INPUT_REFUSED_SAME, INPUT_REFUSED_OTHER);
+      return pick(as_stock_refused(event)->content_hash == row->content_hash, INPUT_REFUSED_SAME,
+                  INPUT_REFUSED_OTHER);
     case RECORD_CHARGE_SETTLED: return settled(event->value);
     case RECORD_CHARGE_DEFERRED:
-      return pick(((const struct charge_deferred *)event->value)->kind == CHARGE_KIND_CHARGE,
-                  INPUT_CHARGE_DEFERRED, INPUT_REFUND_DEFERRED);
-    default: return passed(((const struct deadline_passed *)event->value)->kind);
+      return pick(as_charge_deferred(event)->kind == CHARGE_KIND_CHARGE, INPUT_CHARGE_DEFERRED,
+                  INPUT_REFUND_DEFERRED);
+    default: return passed(as_deadline_passed(event)->kind);
   }
 }
 
@@ -499,7 +496,7 @@ static bool is_too_old(const struct turn *turn, bool known) {
 }
 
 static void refuse_too_old(struct turn *turn) {
-  const struct open_reservation *open = turn->event->value;
+  const struct open_reservation *open = as_open_reservation(turn->event);
   refuse(turn, "Reserve", open->customer_id, open->item_id, open->content_hash, REFUSAL_TOO_OLD,
          "it lay for longer than reservations are remembered: reserve again under another id",
          turn->event->cause);

@@ -2,7 +2,7 @@
 #define HOLDFAST_PAYMENT_H
 
 #include "runtime/contract/expiry.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 enum { ROW_LEDGER };
 enum { TO_CHARGE, TO_DEADLINES, TO_RESULTS };

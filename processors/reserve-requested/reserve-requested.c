@@ -148,42 +148,42 @@ struct command {
 static struct command describe(const struct event *event) {
   switch (event->type) {
     case RECORD_REGISTER_ITEM: {
-      const struct register_item *c = event->value;
+      const struct register_item *c = as_register_item(event);
       return (struct command){
           "RegisterItem", c->item_id, c->manager_id.size ? c->manager_id : c->item_id,
           STR(""),        c->item_id, wrong_register_item(c)};
     }
     case RECORD_RECEIVE_STOCK: {
-      const struct receive_stock *c = event->value;
+      const struct receive_stock *c = as_receive_stock(event);
       return (struct command){
           "ReceiveStock", c->item_id, c->manager_id.size ? c->manager_id : c->item_id,
           STR(""),        c->item_id, wrong_receive_stock(c)};
     }
     case RECORD_CLOSE_ITEM: {
-      const struct close_item *c = event->value;
+      const struct close_item *c = as_close_item(event);
       return (struct command){
           "CloseItem", c->item_id, c->manager_id.size ? c->manager_id : c->item_id,
           STR(""),     c->item_id, wrong_close_item(c)};
     }
     case RECORD_REGISTER_CUSTOMER: {
-      const struct register_customer *c = event->value;
+      const struct register_customer *c = as_register_customer(event);
       return (struct command){
           "RegisterCustomer",        c->customer_id, c->customer_id, STR(""), STR(""),
           wrong_register_customer(c)};
     }
     case RECORD_RESERVE: {
-      const struct reserve *c = event->value;
+      const struct reserve *c = as_reserve(event);
       return (struct command){"Reserve",         c->reservation_id, c->customer_id,
                               c->reservation_id, c->item_id,        wrong_reserve(c)};
     }
     case RECORD_PAY: {
-      const struct pay *c = event->value;
+      const struct pay *c = as_pay(event);
       return (struct command){"Pay",          c->reservation_id,
                               c->customer_id, c->reservation_id,
                               STR(""),        wrong_ids(c->reservation_id, c->customer_id)};
     }
     case RECORD_CANCEL: {
-      const struct cancel *c = event->value;
+      const struct cancel *c = as_cancel(event);
       return (struct command){"Cancel",       c->reservation_id,
                               c->customer_id, c->reservation_id,
                               STR(""),        wrong_ids(c->reservation_id, c->customer_id)};
@@ -241,7 +241,7 @@ int64_t reserve_content_hash(const struct reserve *reserve) {
 }
 
 static void open_reservation(struct context *context, const struct event *event) {
-  const struct reserve *reserve = event->value;
+  const struct reserve *reserve = as_reserve(event);
   int64_t hash = reserve_content_hash(reserve);
   int32_t quantity = quantity_of(reserve);
   struct open_reservation open = {.reservation_id = reserve->reservation_id,
@@ -251,7 +251,7 @@ static void open_reservation(struct context *context, const struct event *event)
                                   .quantity = quantity,
                                   .option = reserve->option,
                                   .amount = reserve->amount};
-  memcpy(&open.seats, &reserve->seats, sizeof open.seats);
+  open.seats = reserve->seats;
   emit(context, TO_LEDGER, reserve->reservation_id, RECORD_OPEN_RESERVATION, &open);
   struct request_hold hold = {.reservation_id = reserve->reservation_id,
                               .customer_id = reserve->customer_id,
@@ -260,7 +260,7 @@ static void open_reservation(struct context *context, const struct event *event)
                               .quantity = quantity,
                               .option = reserve->option,
                               .amount = reserve->amount};
-  memcpy(&hold.seats, &reserve->seats, sizeof hold.seats);
+  hold.seats = reserve->seats;
   emit(context, TO_STOCK, reserve->item_id, RECORD_REQUEST_HOLD, &hold);
   struct status_changed requested = {.reservation_id = reserve->reservation_id,
                                      .customer_id = reserve->customer_id,
@@ -271,7 +271,7 @@ static void open_reservation(struct context *context, const struct event *event)
                                      .option = reserve->option,
                                      .amount = reserve->amount,
                                      .opened_at = event->time};
-  memcpy(&requested.seats, &reserve->seats, sizeof requested.seats);
+  requested.seats = reserve->seats;
   emit(context, TO_EVENTS, reserve->customer_id, RECORD_STATUS_CHANGED, &requested);
 }
 

@@ -2,7 +2,7 @@
 #define HOLDFAST_RESERVE_REQUESTED_H
 
 #include "runtime/contract/processor.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 enum { TO_LEDGER, TO_STOCK, TO_EVENTS };
 

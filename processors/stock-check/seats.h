@@ -4,7 +4,7 @@
 #define HOLDFAST_SEATS_H
 
 #include "runtime/contract/processor.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 #define SEATS_CHOSEN_MAX 100 /* that are found for a reservation; no more can be named either */
 

@@ -68,7 +68,7 @@ static void refuse_hold(struct context *context, const struct request_hold *requ
 }
 
 static void request_hold(struct context *context, const struct event *event) {
-  const struct request_hold *request = event->value;
+  const struct request_hold *request = as_request_hold(event);
   struct str key =
       hold_key(context, request->item_id, request->reservation_id, request->content_hash);
   const struct hold *known = row_get(context, &stock_check_rows[ROW_HOLD], key);
@@ -123,7 +123,7 @@ static void request_hold(struct context *context, const struct event *event) {
  * is not there has gone: it was said before too, or a wrong clock let its row go early, and its
  * units do not come back. So it is counted. */
 static void confirm_hold(struct context *context, const struct event *event) {
-  const struct confirm_hold *confirm = event->value;
+  const struct confirm_hold *confirm = as_confirm_hold(event);
   struct str key =
       hold_key(context, confirm->item_id, confirm->reservation_id, confirm->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
@@ -140,7 +140,7 @@ static void confirm_hold(struct context *context, const struct event *event) {
 }
 
 static void release_hold(struct context *context, const struct event *event) {
-  const struct release_hold *release = event->value;
+  const struct release_hold *release = as_release_hold(event);
   struct str key =
       hold_key(context, release->item_id, release->reservation_id, release->content_hash);
   const struct hold *hold = row_get(context, &stock_check_rows[ROW_HOLD], key);
@@ -198,7 +198,7 @@ static bool same_item(const struct stock_level *item, const struct register_item
 }
 
 static void register_item(struct context *context, const struct event *event) {
-  const struct register_item *command = event->value;
+  const struct register_item *command = as_register_item(event);
   const struct stock_level *known =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (known) {
@@ -219,8 +219,8 @@ static void register_item(struct context *context, const struct event *event) {
                              .payment = command->payment,
                              .hold_seconds = command->hold_seconds,
                              .screen = command->screen};
-  memcpy(&item.rows, &command->rows, sizeof item.rows);
-  memcpy(&item.options, &command->options, sizeof item.options);
+  item.rows = command->rows;
+  item.options = command->options;
   for (size_t i = 0; i < command->rows.count; i++) {
     const struct seat_row_plan *plan = &command->rows.items[i];
     char *free_seats = memset(scratch(context, (size_t)plan->seats), '.', (size_t)plan->seats);
@@ -235,7 +235,7 @@ static void register_item(struct context *context, const struct event *event) {
 }
 
 static void receive_stock(struct context *context, const struct event *event) {
-  const struct receive_stock *command = event->value;
+  const struct receive_stock *command = as_receive_stock(event);
   struct str parts[] = {command->item_id, command->receipt_id};
   struct str key = row_key(context, &stock_check_rows[ROW_RECEIPT], parts, 2);
   const struct receipt *counted = row_get(context, &stock_check_rows[ROW_RECEIPT], key);
@@ -274,7 +274,7 @@ static void receive_stock(struct context *context, const struct event *event) {
 }
 
 static void close_item(struct context *context, const struct event *event) {
-  const struct close_item *command = event->value;
+  const struct close_item *command = as_close_item(event);
   const struct stock_level *known =
       row_get(context, &stock_check_rows[ROW_ITEM], item_key(context, command->item_id));
   if (!known) {
@@ -300,9 +300,9 @@ static void want_hold(struct context *context, struct str item_id, struct str re
 }
 
 void stock_check_prefetch(struct context *context, const struct event *event) {
-  const struct request_hold *request = event->value;
-  const struct confirm_hold *confirm = event->value;
-  const struct release_hold *release = event->value;
+  const struct request_hold *request = as_request_hold(event);
+  const struct confirm_hold *confirm = as_confirm_hold(event);
+  const struct release_hold *release = as_release_hold(event);
   if (event->type == RECORD_REQUEST_HOLD) {
     want_hold(context, request->item_id, request->reservation_id, request->content_hash);
   } else if (event->type == RECORD_CONFIRM_HOLD) {

@@ -2,7 +2,7 @@
 #define HOLDFAST_STOCK_CHECK_H
 
 #include "runtime/contract/expiry.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 enum { TO_LEDGER, TO_LEVELS, TO_EVENTS };
 enum { ROW_ITEM, ROW_SEATS, ROW_HOLD, ROW_RECEIPT };

@@ -20,7 +20,7 @@ static void add(struct context *context, const struct reservation_outcome *outco
 }
 
 static void take(struct context *context, const struct event *event) {
-  const struct reservation_outcome *outcome = event->value;
+  const struct reservation_outcome *outcome = as_reservation_outcome(event);
   struct str parts[] = {outcome->item_id, outcome->reservation_id};
   struct str key = row_key(context, &tally_rows[ROW_ENTRY], parts, 2);
   const struct tally_entry *known = row_get(context, &tally_rows[ROW_ENTRY], key);
@@ -45,7 +45,7 @@ static void take(struct context *context, const struct event *event) {
 }
 
 int64_t tally_opening(const struct event *event) {
-  return ((const struct reservation_outcome *)event->value)->opened_at;
+  return as_reservation_outcome(event)->opened_at;
 }
 
 void tally_decide(struct context *context, const struct event *event) {

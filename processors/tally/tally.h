@@ -2,7 +2,7 @@
 #define HOLDFAST_TALLY_H
 
 #include "runtime/contract/expiry.h"
-#include "gen/records.h"
+#include "gen/events.h"
 
 enum { ROW_TALLY, ROW_ENTRY };
 enum { TO_TALLIES, TO_EVENTS };

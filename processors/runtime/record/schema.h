@@ -50,6 +50,12 @@ struct array {
   const void *items;
 };
 
+/* The list of strings; those of other items are generated. */
+struct str_list {
+  size_t count;
+  const struct str *items;
+};
+
 struct schema_version {
   int type;
   uint64_t fingerprint; /* CRC-64-AVRO of `json` */
