@@ -53,7 +53,7 @@ static const struct option_desc audit_options[] = {
     {.name = "spill-dir",
      .metavar = "DIR",
      .value = "/tmp",
-     .help = "where what does not fit memory goes while it runs"},
+     .help = "folder for state that does not fit memory"},
     {.name = "stores",
      .metavar = "DIR",
      .help = "compare the stores in this state directory with the fold of their changelogs too"},
@@ -63,12 +63,13 @@ static const struct option_desc audit_options[] = {
     {.name = "provider-csv",
      .metavar = "FILE",
      .help = "the same with an export of the books: columns key, kind, amount and status"},
-    {.name = "rules", .kind = OPTION_FLAG, .help = "print what is asked for, and end"},
+    {.name = "rules", .kind = OPTION_FLAG, .help = "print the rules, and end"},
     {0}};
 
 static const struct usage usage = {
     "Proves from the topics that nothing was lost, done twice, oversold, or charged and not "
-    "delivered, or lists what breaks that, and where.\nRecords on their way through the pipeline "
+    "delivered, or lists the violations and their places.\nRecords on their way through the "
+    "pipeline "
     "are told apart from lost ones, so it may run at any time.\n\n"
     "Exit code: 0 clean, 1 violations, 2 could not tell.\n\nUsage: holdfast audit [option ...]",
     audit_options, true,

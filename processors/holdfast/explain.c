@@ -25,7 +25,7 @@ static const struct option_desc explain_options[] = {
     {.name = "output", .letter = 'o', .metavar = "FORMAT", .value = "text", .help = "text or json"},
     {.name = "stock",
      .kind = OPTION_FLAG,
-     .help = "also what stock-check saw: reads its input up to there, which takes longer"},
+     .help = "also the stock that it met: reads the input of stock-check, which takes longer"},
     {.name = "spill-dir",
      .metavar = "DIR",
      .value = "/tmp",

@@ -39,7 +39,7 @@ static const struct usage usage = {
     "old, and sets back what a\nwrong clock has put ahead. A time that lags is harmless: it "
     "follows by itself, and is left as it is.\n\n"
     "With --apply the filter must be stopped. Its offsets stay, and its stores catch up. Rows "
-    "that have gone meanwhile do\nnot come back, so what is refused already stays refused; and "
+    "that have gone meanwhile do\nnot come back, so refused commands stay refused; and "
     "a reset or a replay from before the wrong openings meets\nthem again.\n\n"
     "Usage: holdfast clock [option ...] FILTER",
     clock_options, true,

@@ -36,14 +36,14 @@ static const struct option_desc reset_options[] = {
 
 static const struct usage usage = {
     "Sets a filter back, so that it does its work again from an earlier place: its offsets under a "
-    "new epoch and its changelog,\nin one transaction. Stores of before recognise the epoch and "
-    "rebuild. What it writes again has no second effect anywhere.\nThe filter must be stopped.\n\n"
+    "new epoch and its changelog,\nin one transaction. Older stores see the epoch and rebuild. "
+    "Its repeated records have no second effect anywhere.\nThe filter must be stopped.\n\n"
     "The rows of a filter that calls the world (charge) are what the world answered: they stay.\n\n"
     "With --accept-loss it does nothing again, for topics that were deleted, made again or "
     "trimmed: "
     "its rows become those\nthat its changelog still has, and it goes on where it stood, or at the "
-    "first record of an input that does not have that\nplace. What was only in the records that "
-    "are gone is forgotten.\n\n"
+    "first record of an input that does not have that\nplace. Facts that only the lost records "
+    "held are forgotten.\n\n"
     "Usage: holdfast reset [option ...] FILTER",
     reset_options, true,
     "  holdfast reset history\n  holdfast reset history --apply\n  holdfast reset stock-check --to "

@@ -18,8 +18,7 @@ static const struct usage usage = {
     "FILE (default stdin) has a command per line: {\"type\":\"Reserve\",...}. All are checked "
     "before the first is sent. A line\n"
     "{\"wait\":{\"item\":ID,\"available\":5}}, with a reservation, customer, item or tally and "
-    "what the "
-    "view must show of it, waits until that is so.",
+    "expected values, waits until the view shows them.",
     view_options, true,
     "  holdfast send Reserve reservation_id=r1 customer_id=c1 item_id=1003 quantity=2\n"
     "  holdfast send Reserve reservation_id=r2 customer_id=c1 item_id=film-1 seats=A-1,A-2\n"

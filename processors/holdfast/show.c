@@ -16,9 +16,8 @@ static const struct option_desc show_options[] = {{.name = "output",
                                                   {0}};
 
 static const struct usage usage = {
-    "Shows a reservation, a customer, an item (with its seats: . free, x taken) or what was sold "
-    "of "
-    "it, as the views have it.\n\nUsage: holdfast show [option ...] "
+    "Shows a reservation, a customer, an item (with its seats: . free, x taken) or the sales of an "
+    "item, as the views have them.\n\nUsage: holdfast show [option ...] "
     "reservation|customer|item|tally ID",
     show_options, false,
     "  holdfast show reservation r1\n  holdfast show customer c1 -o json\n  holdfast show item "

@@ -14,8 +14,8 @@
 
 static const struct usage usage = {
     "Moves the filter that reads TOPIC past one record that it cannot process. The record stays in "
-    "the topic; what depended on it\n"
-    "is lost, which is why this is never done by itself. The filter must be stopped.\n\n"
+    "the topic; all that depended on it\n"
+    "is lost, so no filter does this by itself. The filter must be stopped.\n\n"
     "Usage: holdfast skip [option ...] TOPIC PARTITION OFFSET",
     NULL, true, "  holdfast skip payment-requests 0 1234\n"};
 
