@@ -6,7 +6,6 @@
 
 #include "auditor/internal.h"
 #include "runtime/contract/expiry.h"
-#include "place.h"
 
 static struct str number_part(char *out, uint64_t number, size_t size) {
   for (size_t i = 0; i < size; i++) out[i] = (char)(number >> 8 * (size - 1 - i));

@@ -1,16 +1,30 @@
-/* Shared by the auditor's files: audit_facts.c takes records down, audit_commands.c follows each
- * command, audit_stock.c folds the stock, audit_told.c tallies and notices, audit_judge.c judges.
+/* Shared by the auditor's files, from the top down:
+ *
+ *   dispatch.c      which record goes to whom: the rounds of auditor.h
+ *   judge.c         judges the rows
+ *   order.c         every output once
+ *   reservations.c  the facts of a reservation: what the ledger was given, decided and asked for
+ *   stock.c         folds items, holds and seats
+ *   told.c          views, tallies and notices
+ *   books.c         the provider's books
+ *   commands.c      each command, from its sender to its end
+ *   openings.c      which reservation of its id a record is of
+ *   rules.c         the rules, and the saying of what breaks one
+ *   rows.c          rows by their keys, and the memory that they take
+ *   topics.c        what is read, and whose work it is
+ *   place.c         "topic-partition-offset"
  */
 #ifndef HOLDFAST_AUDIT_INTERNAL_H
 #define HOLDFAST_AUDIT_INTERNAL_H
 
 #include "auditor.h"
+#include "place.h"
 #include "runtime/record/codec.h"
 #include "gen/records.h"
 #include "runtime/core/staging.h"
 
 #define AUDIT_ID_MAX 64
-#define RESERVATION_MAX (AUDIT_ID_MAX + 3) /* see audit_openings.c */
+#define RESERVATION_MAX (AUDIT_ID_MAX + 3) /* see openings.c */
 #define PRINTS_MAX 12 /* revisions whose content is remembered, to tell a repeat from a change */
 
 /* Rows are these structs, as they lie in memory: they live as long as one audit. */
@@ -125,13 +139,6 @@ struct customer_facts {
   int32_t moving;
 };
 
-struct order { /* of the outputs of one filter from one of its input partitions to one partition */
-  uint64_t key;
-  int64_t offset, time;
-  int number;
-  bool used;
-};
-
 struct auditor {
   struct store *store;
   struct staging staging;
@@ -151,7 +158,7 @@ struct auditor {
   bool keeps_charges;   /* to be compared with the provider's books */
   int64_t books_as_of;  /* the books were read, and are of that time; 0: they were not */
   bool was_reset;       /* some group was: repeats are counted, not blamed */
-  struct order *orders; /* a table, open-addressed by key */
+  struct order *orders; /* order.c: a table, open-addressed by key */
   size_t order_count, order_capacity;
   struct audit_summary summary;
 };
@@ -164,7 +171,21 @@ struct audit_event {
   struct record value;
 };
 
-/* ---- rows ---- */
+/* A text of the record; data NULL: it has no such field. */
+static inline struct str audit_text(const struct auditor *auditor, struct record record,
+                                    struct str name) {
+  const struct field *field =
+      schema_field(codec_schemas(auditor->codec)->records[record.type], name);
+  return field ? *(const struct str *)((const char *)record.value + field->offset)
+               : (struct str){0};
+}
+
+static inline struct str audit_reservation_of(const struct auditor *auditor,
+                                              const struct audit_event *event) {
+  return audit_text(auditor, event->value, STR("reservation_id"));
+}
+
+/* ---- rows.c ---- */
 struct str audit_key(struct auditor *auditor, enum audit_row kind, const struct str *parts,
                      size_t count);
 
@@ -174,17 +195,15 @@ void audit_save(struct auditor *auditor, struct str key, const void *row, size_t
 void audit_drop(struct auditor *auditor, struct str key);
 void audit_flush(struct auditor *auditor);
 
+/* After each record that was taken down: keeps memory bounded. */
+void audit_after_record(struct auditor *auditor);
+
+/* ---- rules.c ---- */
 void audit_report(struct auditor *auditor, enum audit_rule rule, struct str subject,
                   const struct audit_event *event, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* After each record that was taken down: keeps memory bounded. */
-void audit_after_record(struct auditor *auditor);
-
-struct str audit_hold_key(struct auditor *auditor, struct str item, struct str reservation,
-                          int64_t hash);
-
-/* ---- audit_commands.c ---- */
+/* ---- commands.c ---- */
 
 /* In the order in which the auditor meets them: in reservation-commands; as the entrance's first
  * output for it; given to the ledger, before anything else of the record is taken down but its
@@ -204,7 +223,7 @@ const char *audit_command_wrong(const struct auditor *auditor, const struct fact
                                 const struct command_facts *command, bool gone,
                                 enum audit_rule *rule);
 
-/* ---- audit_openings.c ---- */
+/* ---- openings.c ---- */
 void audit_note_opening(struct auditor *auditor, const struct audit_event *event);
 
 /* Puts the name of its reservation in the place of the id that the record says. */
@@ -212,19 +231,24 @@ void audit_name_opening(struct auditor *auditor, struct audit_event *event);
 struct str audit_id_of(struct str reservation);
 bool audit_was_opened_again(struct auditor *auditor, struct str reservation);
 
-/* ---- audit_stock.c ---- */
+/* ---- stock.c ---- */
 void audit_answer(struct auditor *auditor, const struct audit_event *event);
 void audit_stock(struct auditor *auditor, const struct audit_event *event);
+void audit_level(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_item(struct auditor *auditor, const struct audit_event *event);
 
-/* ---- audit_told.c ---- */
+/* ---- told.c ---- */
+void audit_to_view(struct auditor *auditor, const struct audit_event *event);
+void audit_viewed(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_view(struct auditor *auditor, const struct audit_event *event);
 void audit_sold(struct auditor *auditor, const struct audit_event *event);
 void audit_tally(struct auditor *auditor, const struct audit_event *event);
 void audit_mark_tally(struct auditor *auditor, const struct audit_event *event);
-void audit_mark_customer(struct auditor *auditor, const struct audit_event *event);
 void audit_to_tell(struct auditor *auditor, const struct audit_event *event);
 void audit_told(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_customer(struct auditor *auditor, const struct audit_event *event);
 
-/* ---- audit_books.c ---- */
+/* ---- books.c ---- */
 #define CHARGE_FACTS_MAX 176 /* bytes of the row */
 void audit_asked(struct auditor *auditor, const struct audit_event *event);
 void audit_heard(struct auditor *auditor, const struct audit_event *event);
@@ -237,15 +261,23 @@ struct str audit_charge_reservation(
 int audit_judge_charge(const struct auditor *auditor, const void *row, const struct facts *facts,
                        bool rests, char *text, size_t size);
 
-/* ---- audit_facts.c ---- */
-
-/* A text of the record; data NULL: it has no such field. */
-struct str audit_text(const struct auditor *auditor, struct record record, struct str name);
+/* ---- reservations.c ---- */
+bool audit_valid_id(struct str id);
 bool audit_is_outcome(enum status status);
-void audit_count_request(struct auditor *auditor, const struct audit_event *event);
+void audit_mark_reservation(struct auditor *auditor, struct str reservation);
 
-/* "topic-partition-offset". False: a timer or an answer caused it, which have no order of their
- * own. */
-bool audit_parse_causation(struct str causation, int64_t *partition, int64_t *offset);
+/* By topic: payment-requests, payment-results, reservation-outcomes, reservation-events (a step,
+ * and a refusal), then what the ledger asks the stock, the provider and the clock for. */
+void audit_given(struct auditor *auditor, const struct audit_event *event);
+void audit_decided(struct auditor *auditor, const struct audit_event *event);
+void audit_outcome_told(struct auditor *auditor, const struct audit_event *event);
+void audit_step_told(struct auditor *auditor, const struct audit_event *event);
+void audit_refusal_told(struct auditor *auditor, const struct audit_event *event);
+void audit_hold_asked(struct auditor *auditor, const struct audit_event *event);
+void audit_charge_asked(struct auditor *auditor, const struct audit_event *event);
+void audit_deadline_set(struct auditor *auditor, const struct audit_event *event);
+
+/* ---- order.c ---- */
+void audit_check_order(struct auditor *auditor, const struct audit_event *event);
 
 #endif

@@ -18,3 +18,8 @@ bool place_parse(struct str place, int64_t *partition, int64_t *offset) {
   *partition = strtoll(last + 1, NULL, 10);
   return true;
 }
+
+bool audit_parse_causation(struct str causation, int64_t *partition, int64_t *offset) {
+  return !str_starts_with(causation, STR("due-")) && !str_starts_with(causation, STR("answer-")) &&
+         place_parse(causation, partition, offset);
+}

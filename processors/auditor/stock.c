@@ -3,7 +3,6 @@
 #include <inttypes.h>
 
 #include "auditor/internal.h"
-#include "runtime/store/store.h"
 
 #define SEATS_MAX 100 /* of a hold */
 
@@ -98,7 +97,36 @@ static void receive_stock(struct auditor *auditor, const struct audit_event *eve
   keep_item(auditor, command->item_id, &item, event);
 }
 
+void audit_level(struct auditor *auditor, const struct audit_event *event) {
+  if (event->value.type != RECORD_STOCK_LEVEL) return;
+  const struct stock_level *level = event->value.value;
+  struct item_facts item;
+  struct str key = item_key(auditor, level->item_id);
+  audit_load(auditor, key, &item, sizeof item);
+  item.level_seen = true;
+  item.level_capacity = level->capacity;
+  item.level_held = level->held;
+  item.level_sold = level->sold;
+  item.level_partition = event->partition;
+  item.level_offset = event->record->offset;
+  audit_save(auditor, key, &item, sizeof item);
+}
+
+void audit_mark_item(struct auditor *auditor, const struct audit_event *event) {
+  struct str id = audit_text(auditor, event->value, STR("item_id"));
+  if (!id.size) return;
+  struct item_facts item = item_of(auditor, id);
+  item.moving = auditor->round;
+  audit_save(auditor, item_key(auditor, id), &item, sizeof item);
+}
+
 /* ---- holds ---- */
+
+static struct str hold_key_of(struct auditor *auditor, struct str item, struct str reservation,
+                              int64_t hash) {
+  struct str parts[] = {item, reservation, {(const char *)&hash, sizeof hash}};
+  return audit_key(auditor, ROW_HOLD, parts, 3);
+}
 
 struct hold_row {
   struct hold_facts facts;
@@ -176,7 +204,7 @@ static void check_refusal(struct auditor *auditor, const struct audit_event *eve
 }
 
 static struct str hold_key(struct auditor *auditor, const struct request_hold *request) {
-  return audit_hold_key(auditor, request->item_id, request->reservation_id, request->content_hash);
+  return hold_key_of(auditor, request->item_id, request->reservation_id, request->content_hash);
 }
 
 static void keep_hold(struct auditor *auditor, struct str key, const struct hold_row *row) {
@@ -241,15 +269,12 @@ void audit_stock(struct auditor *auditor, const struct audit_event *event) {
   switch (event->value.type) {
     case RECORD_REGISTER_ITEM: register_item(auditor, event); return;
     case RECORD_RECEIVE_STOCK: receive_stock(auditor, event); return;
-    case RECORD_REQUEST_HOLD:
-      audit_count_request(auditor, event);
-      request_hold(auditor, event);
-      return;
+    case RECORD_REQUEST_HOLD: request_hold(auditor, event); return;
     case RECORD_CONFIRM_HOLD: {
       const struct confirm_hold *confirm = value;
       settle_hold(
           auditor, event, confirm->item_id,
-          audit_hold_key(auditor, confirm->item_id, confirm->reservation_id, confirm->content_hash),
+          hold_key_of(auditor, confirm->item_id, confirm->reservation_id, confirm->content_hash),
           true);
       return;
     }
@@ -257,7 +282,7 @@ void audit_stock(struct auditor *auditor, const struct audit_event *event) {
       const struct release_hold *release = value;
       settle_hold(
           auditor, event, release->item_id,
-          audit_hold_key(auditor, release->item_id, release->reservation_id, release->content_hash),
+          hold_key_of(auditor, release->item_id, release->reservation_id, release->content_hash),
           false);
       return;
     }

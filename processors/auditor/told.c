@@ -1,11 +1,56 @@
-/* What follows a sale: the tallies of what was sold, and the notices of each step. Both are folded
- * from what tally and notify had read, and compared with what they wrote. */
+/* What follows a step: the history's view of it, the tallies of what was sold, and the notices.
+ * Each is folded from what its filter had read, and compared with what that wrote. */
 #include <inttypes.h>
 #include <xxhash.h>
 
 #include "auditor/internal.h"
 #include "runtime/contract/expiry.h"
 #include "runtime/contract/money.h"
+
+/* ---- views ---- */
+
+static struct str view_key_of(struct auditor *auditor, struct str customer,
+                              struct str reservation) {
+  return audit_key(auditor, ROW_VIEW, (struct str[]){customer, reservation}, 2);
+}
+
+void audit_to_view(struct auditor *auditor, const struct audit_event *event) {
+  if (event->value.type != RECORD_STATUS_CHANGED) return;
+  const struct status_changed *changed = event->value.value;
+  struct view_facts view;
+  struct str key = view_key_of(auditor, changed->customer_id, changed->reservation_id);
+  audit_load(auditor, key, &view, sizeof view);
+  if (!view.in_events || changed->revision > view.events_revision) {
+    view.in_events = true;
+    view.events_revision = changed->revision;
+    view.events_status = changed->status;
+    view.events_at = event->record->timestamp;
+  }
+  audit_save(auditor, key, &view, sizeof view);
+}
+
+void audit_viewed(struct auditor *auditor, const struct audit_event *event) {
+  if (event->value.type != RECORD_RESERVATION_VIEW) return;
+  const struct reservation_view *row = event->value.value;
+  struct view_facts view;
+  struct str key = view_key_of(auditor, row->customer_id, row->reservation_id);
+  audit_load(auditor, key, &view, sizeof view);
+  view.in_view = true;
+  view.refused = row->refused;
+  view.view_revision = row->revision;
+  view.view_status = row->status;
+  audit_save(auditor, key, &view, sizeof view);
+}
+
+void audit_mark_view(struct auditor *auditor, const struct audit_event *event) {
+  if (event->value.type != RECORD_STATUS_CHANGED) return;
+  const struct status_changed *changed = event->value.value;
+  struct view_facts view;
+  struct str key = view_key_of(auditor, changed->customer_id, changed->reservation_id);
+  audit_load(auditor, key, &view, sizeof view);
+  view.moving = auditor->round;
+  audit_save(auditor, key, &view, sizeof view);
+}
 
 /* ---- tallies ---- */
 
