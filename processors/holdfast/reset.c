@@ -6,17 +6,11 @@
 #include "runtime/base/clock.h"
 #include "commands.h"
 #include "runtime/contract/expiry.h"
-#include "fold.h"
 #include "group.h"
-#include "runtime/kafka/admin.h"
-#include "runtime/kafka/rewrite.h"
 #include "positions.h"
-#include "runtime/core/recovery.h"
+#include "reset.h"
 #include "shadow.h"
 #include "spill.h"
-
-#define PARTITIONS_MAX 256
-#define CACHE_BYTES ((size_t)32 << 20)
 
 static const struct option_desc reset_options[] = {
     {.name = "to",
@@ -49,29 +43,6 @@ static const struct usage usage = {
     "  holdfast reset history\n  holdfast reset history --apply\n  holdfast reset stock-check --to "
     "2026-11-21T14:00:00Z --apply\n"
     "  holdfast reset --accept-loss stock-check --apply\n"};
-
-struct reset {
-  const struct options *options;
-  const struct processor *processor;
-  struct kafka_admin *admin;
-  int32_t partitions;
-  bool accept_loss;
-  int64_t to[PARTITIONS_MAX], epoch, first[PARTITIONS_MAX], end[PARTITIONS_MAX];
-  struct log_offset committed[PARTITIONS_MAX];
-  struct commit_metadata metadata[PARTITIONS_MAX]; /* of committed; zero where that is not ours */
-  struct bounds {
-    int64_t first, end;
-  } changelog[PARTITIONS_MAX];  /* zero where there is none */
-  int64_t last[PARTITIONS_MAX]; /* of the changelog: C of the new offsets */
-  int64_t tombstones[PARTITIONS_MAX], written[PARTITIONS_MAX];
-  int64_t remembered[PARTITIONS_MAX]; /* the first record that is within the window */
-  struct kafka_rewrite *rewrite;      /* NULL: only planned */
-  struct store *state, *recorded;
-  char directory[300];
-  int32_t partition; /* in work */
-  bool fine;
-  struct failure failure;
-};
 
 /* ---- what is there ---- */
 
@@ -114,10 +85,10 @@ static bool find_offsets(struct reset *reset) {
   const struct processor *processor = reset->processor;
   reset->partitions = kafka_admin_partitions(reset->admin, processor->input, &reset->failure);
   if (reset->partitions < 0) return false;
-  if (reset->partitions == 0 || reset->partitions > PARTITIONS_MAX)
+  if (reset->partitions == 0 || reset->partitions > RESET_PARTITIONS_MAX)
     return failure_set(&reset->failure, EX_CONFIG,
                        "'%s' does not exist, or has more than %d partitions", processor->input,
-                       PARTITIONS_MAX);
+                       RESET_PARTITIONS_MAX);
   if (!kafka_admin_committed(reset->admin, processor->name, processor->input, reset->committed,
                              reset->partitions, &reset->failure) ||
       !positions_of(reset->admin, processor, options_text(reset->options, "to"), reset->partitions,
@@ -179,102 +150,6 @@ static bool is_possible(struct reset *reset) {
 
 static bool members_have_left(struct reset *reset, int patience_s) {
   return group_has_left(reset->admin, "reset", reset->processor->name, patience_s, &reset->failure);
-}
-
-/* ---- the state of that place ---- */
-
-static void forget_output(void *user, const char *topic, const struct log_output *output) {
-  (void)user;
-  (void)topic;
-  (void)output;
-}
-
-static bool make_state(struct reset *reset, int32_t partition) {
-  if (reset->to[partition] == reset->first[partition]) return true; /* an empty one */
-  const struct shadow shadow = {.options = reset->options,
-                                .processor = reset->processor,
-                                .store = reset->state,
-                                .partition = partition,
-                                .partitions = reset->partitions,
-                                .to = reset->to[partition],
-                                .output = forget_output,
-                                .user = reset};
-  return shadow_run(&shadow, &reset->failure);
-}
-
-static bool fold_changelog(struct reset *reset, int32_t partition) {
-  return fold_topic(reset->options, reset->processor->changelog, partition,
-                    reset->last[partition] + 1, reset->recorded, partition, &reset->failure);
-}
-
-static bool put(struct reset *reset, struct str key, struct str value) {
-  (value.data ? reset->written : reset->tombstones)[reset->partition]++;
-  if (!reset->rewrite) return true;
-  return kafka_rewrite_put(reset->rewrite, reset->processor->changelog, reset->partition, key,
-                           value, &reset->last[reset->partition], &reset->failure);
-}
-
-/* A row of the changelog: what that place did not have goes. */
-static bool take_back(void *user, struct str key, struct str value) {
-  struct reset *reset = user;
-  struct arena arena = {0};
-  struct str wanted = store_get(reset->state, reset->partition, key, &arena);
-  if (!wanted.data || !str_equal(wanted, value)) reset->fine = put(reset, key, wanted);
-  arena_free(&arena);
-  return reset->fine;
-}
-
-/* A row of that place that the changelog has no more. */
-static bool bring_back(void *user, struct str key, struct str value) {
-  struct reset *reset = user;
-  struct arena arena = {0};
-  if (!store_get(reset->recorded, reset->partition, key, &arena).data)
-    reset->fine = put(reset, key, value);
-  arena_free(&arena);
-  return reset->fine;
-}
-
-/* What the world answered stays, and so does what is accepted as it is. */
-static bool is_rewritten(const struct reset *reset) {
-  return reset->processor->changelog && !reset->processor->world && !reset->accept_loss;
-}
-
-static bool rewrite_rows(struct reset *reset) {
-  const struct processor *processor = reset->processor;
-  for (int32_t p = 0; p < reset->partitions; p++) {
-    reset->tombstones[p] = reset->written[p] = 0;
-    if (processor->input_is_changelog) reset->last[p] = reset->to[p] - 1;
-    if (!is_rewritten(reset)) continue;
-    reset->partition = p;
-    reset->fine = true;
-    store_scan(reset->recorded, p, STR(""), (struct str){0}, take_back, reset);
-    if (reset->fine) store_scan(reset->state, p, STR(""), (struct str){0}, bring_back, reset);
-    if (!reset->fine) return false;
-  }
-  return true;
-}
-
-static bool prepare(struct reset *reset) {
-  if (!is_rewritten(reset)) return true;
-  char path[400], error[400];
-  int code;
-  if (!spill_make(options_text(reset->options, "spill-dir"), reset->directory,
-                  sizeof reset->directory))
-    return failure_set(&reset->failure, EX_CANTCREAT,
-                       "cannot make a folder in '%s': see --spill-dir",
-                       options_text(reset->options, "spill-dir"));
-  snprintf(path, sizeof path, "%s/state", reset->directory);
-  reset->state = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
-                            sizeof error, &code);
-  snprintf(path, sizeof path, "%s/recorded", reset->directory);
-  if (reset->state)
-    reset->recorded = store_open(path, NULL, (struct store_memory){.cache = CACHE_BYTES}, error,
-                                 sizeof error, &code);
-  if (!reset->recorded) return failure_set(&reset->failure, code, "%s", error);
-  for (int32_t p = 0; p < reset->partitions; p++) {
-    if (!make_state(reset, p) || !fold_changelog(reset, p)) return false;
-  }
-  return true;
 }
 
 /* ---- doing it ---- */
@@ -348,10 +223,10 @@ static bool apply(struct reset *reset) {
   int64_t records = 0;
   for (int32_t p = 0; p < reset->partitions; p++)
     records += reset->tombstones[p] + reset->written[p];
-  if (!begin_rewrite(reset, records) || !rewrite_rows(reset) ||
+  if (!begin_rewrite(reset, records) || !reset_rewrite_rows(reset) ||
       !kafka_rewrite_settle(reset->rewrite, &reset->failure))
     return false;
-  struct log_offset offsets[PARTITIONS_MAX];
+  struct log_offset offsets[RESET_PARTITIONS_MAX];
   for (int32_t p = 0; p < reset->partitions; p++) {
     const struct commit_metadata metadata = {.epoch = reset->epoch + 1,
                                              .intent_id = "-",
@@ -374,7 +249,7 @@ static bool run(struct reset *reset) {
   int patience_s = (int)options_number(reset->options, "wait");
   if (applying && !members_have_left(reset, patience_s)) return false;
   if (applying && !find_offsets(reset)) return false; /* as the last member left them */
-  if (!prepare(reset) || !rewrite_rows(reset)) return false;
+  if (!reset_make_state(reset) || !reset_rewrite_rows(reset)) return false;
   print_plan(reset);
   if (!applying) {
     int members = kafka_admin_members(reset->admin, reset->processor->name, &reset->failure);
