@@ -1,5 +1,17 @@
-/* Shared by the files of the runtime: runtime.c (the loop), commit.c (the protocol), partition.c
- * (recovery), context.c (decisions). */
+/* Shared by the files of the core:
+ *
+ *   open.c        a runtime's beginning and end
+ *   loop.c        a turn: what is polled, due and answered becomes a batch
+ *   commit.c      the commit protocol of a batch
+ *   decide.c      the events of a batch, and their decisions
+ *   context.c     what a decision may do
+ *   fault.c       records that cannot be processed
+ *   row.c         a row between its bytes and its struct
+ *   partition.c   assignment, and recovery by the table of recovery.c
+ *   stall.c       partitions that stand still
+ *
+ * expiry.h, recovery.h and staging.h have their own; view.c is the views'.
+ */
 #ifndef HOLDFAST_CORE_INTERNAL_H
 #define HOLDFAST_CORE_INTERNAL_H
 
@@ -119,6 +131,10 @@ bool runtime_fail(struct runtime *runtime, int exit_code, const char *format, ..
 /* True if a failpoint ends the process here. */
 bool runtime_reached(struct runtime *runtime, enum step step);
 
+/* ---- loop.c ---- */
+bool runtime_has_due_rows(const struct processor *processor);
+void runtime_release_batch(struct runtime *runtime);
+
 /* ---- partition.c ---- */
 void partitions_assign(struct runtime *runtime, const int32_t *ids, size_t count);
 void partitions_revoke(struct runtime *runtime);
@@ -128,7 +144,7 @@ struct partition *partition_find(struct runtime *runtime, int32_t id);
  * done. */
 bool partitions_recover(struct runtime *runtime, bool *busy);
 
-/* ---- context.c ---- */
+/* ---- decide.c ---- */
 
 /* Decodes the batch's records into events (by place; those that cannot be read stay empty, with a
  * NULL value) and reads the rows that the processor wants for them. Does nothing where it names
@@ -139,15 +155,27 @@ void prefetch_batch(struct runtime *runtime, struct event *events);
 void context_take_headers(struct log_record *record);
 
 /* Decides a record, whose event is made here unless prefetch_batch has made it. */
-/* Reads the rows of due and answered events and lets the processor decide each; stages and produces
- * what comes of it. */
 enum log_status decide_record(struct runtime *runtime, struct partition *partition,
                               const struct log_record *record, struct event *event);
+
+/* Reads the row of a due or answered event and lets the processor decide it; stages and produces
+ * what comes of it. */
 enum log_status decide_due(struct runtime *runtime, struct partition *partition, struct str key,
                            int64_t due_at);
 enum log_status decide_answer(struct runtime *runtime, struct partition *partition, struct str key,
                               int answer);
+
+/* ---- context.c ---- */
+
+/* Produces an output of the event, numbered and with its headers. */
+void context_produce(struct context *context, struct log_output *output);
+
+/* ---- row.c ---- */
 const struct row_kind *row_kind_of(const struct processor *processor, struct str key);
+
+/* NULL: the kind has no such field. */
+const void *row_field(struct runtime *runtime, const struct row_kind *kind, const void *row,
+                      const char *name);
 
 /* What the kind's field says of the row; 0 where it names none. */
 int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const void *row);
@@ -157,8 +185,8 @@ int64_t row_settled_at(struct runtime *runtime, const struct row_kind *kind, con
  */
 bool row_bytes_due(struct runtime *runtime, struct str key, struct str value, int64_t *due_at);
 
-/* Produces an output of the event, numbered and with its headers. */
-void context_produce(struct context *context, struct log_output *output);
+/* Ends the process where the bytes are damaged. */
+const void *row_must_decode(struct runtime *runtime, const struct row_kind *kind, struct str bytes);
 
 /* ---- fault.c ---- */
 

@@ -1,15 +1,12 @@
 #include "runtime/http/server.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
-#include <unistd.h>
 
 #include "runtime/contract/calls.h"
+#include "runtime/http/address.h"
 #include "runtime/http/fan_out.h"
 #include "runtime/http/listener.h"
 #include "runtime/base/report.h"
@@ -231,54 +228,6 @@ static enum MHD_Result answer_peer(void *user, const char *path, struct http_req
 
 /* ---- beginning and end ---- */
 
-/* Of this machine, as the broker sees it: whoever uses the same broker reaches this one there, or
- * is on the same machine where that is a loopback address. A UDP socket that is connected sends
- * nothing; the kernel chooses the address that it would send from. False: there is no way. */
-static bool address_towards(const char *host, const char *port, char out[INET_ADDRSTRLEN]) {
-  const struct addrinfo wanted = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};
-  struct addrinfo *found = NULL;
-  struct sockaddr_in own;
-  socklen_t size = sizeof own;
-  if (getaddrinfo(host, port, &wanted, &found) != 0) return false;
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  bool fine = fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
-              getsockname(fd, (struct sockaddr *)&own, &size) == 0 &&
-              inet_ntop(AF_INET, &own.sin_addr, out, INET_ADDRSTRLEN);
-  if (fd >= 0) close(fd);
-  freeaddrinfo(found);
-  return fine;
-}
-
-static const char *brokers_of(const struct options *options) {
-  for (size_t i = 0; i < options->kafka_count; i++) {
-    const struct kafka_property *property = &options->kafka[i];
-    if (strcmp(property->name, "bootstrap.servers") == 0 ||
-        strcmp(property->name, "metadata.broker.list") == 0)
-      return property->value;
-  }
-  return options_text(options, "brokers");
-}
-
-/* 0.0.0.0 is where this instance listens, and nowhere that another one can go to. */
-static bool reachable_host(const struct http_server *server, const struct options *options,
-                           char out[INET_ADDRSTRLEN], struct failure *failure) {
-  const char *brokers = brokers_of(options);
-  snprintf(out, INET_ADDRSTRLEN, "%s", listener_host(server->peers));
-  if (strcmp(out, "0.0.0.0") != 0) return true;
-  char *copy = xstrdup(brokers), *rest = NULL;
-  bool found = false;
-  for (char *one = strtok_r(copy, ", ", &rest); one && !found; one = strtok_r(NULL, ", ", &rest)) {
-    char *host = strstr(one, "://") ? strstr(one, "://") + 3 : one, *colon = strrchr(host, ':');
-    if (colon) *colon = '\0';
-    found = address_towards(host, colon ? colon + 1 : "9092", out);
-  }
-  free(copy);
-  return found || failure_set(failure, EX_UNAVAILABLE,
-                              "cannot find the address at which other instances reach this one, as "
-                              "there is no way to the brokers '%s': name it with --peers ADDR:PORT",
-                              brokers);
-}
-
 static struct http_server *server_new(const char *option, const char *address,
                                       struct runtime *runtime, const struct processor *processor,
                                       struct failure *failure) {
@@ -309,11 +258,12 @@ struct http_server *http_start(const char *option, const char *address, struct r
 
 static bool share(struct http_server *server, const struct options *options,
                   struct failure *failure) {
-  char near[128], host[INET_ADDRSTRLEN], url[OWNER_URL_MAX];
+  char near[128], host[ADDRESS_TEXT_MAX], url[OWNER_URL_MAX];
   const char *peers = options_text(options, "peers");
   snprintf(near, sizeof near, "%s:0", listener_host(server->listener));
   server->peers = listener_open("peers", peers ? peers : near, failure);
-  if (!server->peers || !reachable_host(server, options, host, failure)) return false;
+  if (!server->peers || !address_of_this(listener_host(server->peers), options, host, failure))
+    return false;
   snprintf(url, sizeof url, "http://%s:%" PRIu16, host, listener_port(server->peers));
   server->owners = owners_open(options, server->processor, server->runtime, url, failure);
   if (!server->owners) return false;

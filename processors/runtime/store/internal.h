@@ -1,4 +1,5 @@
-/* The store between its opening (store_open.c) and its use (store.c). */
+/* Shared by the files of the store: open.c opens and copies it, store.c reads and writes rows,
+ * intent.c has the bytes of meta records and intents. */
 #ifndef HOLDFAST_STORE_INTERNAL_H
 #define HOLDFAST_STORE_INTERNAL_H
 
@@ -6,6 +7,9 @@
 #include <rocksdb/c.h>
 
 #include "runtime/store/store.h"
+
+/* Keys: partition (4 bytes, big-endian), one of these, and the rest. */
+enum section { SECTION_DUE = 'd', SECTION_INTENT = 'i', SECTION_META = 'm', SECTION_ROW = 'r' };
 
 struct store {
   rocksdb_t *db;
@@ -34,5 +38,11 @@ void store_must(char *error, const char *what);
 /* Switches RocksDB's counters of the calling thread off. They are variables of the thread, dear to
  * reach from a shared library: 4 % of a filter's time, and nobody reads them. */
 void store_count_nothing(void);
+
+/* ---- store.c ---- */
+
+/* In the scratch of the writing thread, until the next key. */
+struct str store_key(struct store *store, int32_t partition, enum section section, struct str rest);
+struct str store_get_by_key(struct store *store, struct str key, struct arena *arena);
 
 #endif

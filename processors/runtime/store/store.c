@@ -1,4 +1,4 @@
-/* Rows, intents and meta records of the partitions, as keys and values of RocksDB. */
+/* Rows and due rows of the partitions, as keys and values of RocksDB. */
 #include <endian.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -9,11 +9,7 @@
 #include "runtime/base/mutant.h"
 #include "runtime/store/internal.h"
 
-/* Keys: partition (4 bytes, big-endian), one of these, and the rest. */
-enum section { SECTION_DUE = 'd', SECTION_INTENT = 'i', SECTION_META = 'm', SECTION_ROW = 'r' };
-
 #define KEY_HEAD 5
-#define FORMAT_VERSION 1
 #define GET_MANY 256 /* keys at once: their blocks are pinned together */
 #define DUE_HEAD (KEY_HEAD + 8)
 
@@ -33,8 +29,8 @@ static void key_head(char *key, int32_t partition, enum section section) {
   key[4] = (char)section;
 }
 
-static struct str make_key(struct store *store, int32_t partition, enum section section,
-                           struct str rest) {
+struct str store_key(struct store *store, int32_t partition, enum section section,
+                     struct str rest) {
   store->key = xgrow(store->key, &store->key_capacity, KEY_HEAD + rest.size, 1);
   key_head(store->key, partition, section);
   if (rest.size) memcpy(store->key + KEY_HEAD, rest.data, rest.size);
@@ -86,7 +82,7 @@ static bool was_read(struct store *store, char *error, const char *what) {
   return true;
 }
 
-static struct str get(struct store *store, struct str key, struct arena *arena) {
+struct str store_get_by_key(struct store *store, struct str key, struct arena *arena) {
   char *failed = NULL;
   see_own_writes(store);
   rocksdb_pinnableslice_t *slice =
@@ -106,7 +102,7 @@ struct str store_get(struct store *store, int32_t partition, struct str key, str
       arena_alloc(arena, KEY_HEAD + key.size); /* not the scratch key: any thread may read */
   key_head(full, partition, SECTION_ROW);
   memcpy(full + KEY_HEAD, key.data, key.size);
-  return get(store, (struct str){full, KEY_HEAD + key.size}, arena);
+  return store_get_by_key(store, (struct str){full, KEY_HEAD + key.size}, arena);
 }
 
 static void get_some(struct store *store, const struct store_place *places, size_t count,
@@ -187,87 +183,6 @@ void store_scan(struct store *store, int32_t partition, struct str prefix, struc
   free(start);
 }
 
-/* Numbers stand one after another, each 8 bytes little-endian, behind a byte of format. */
-static void append(char **at, const void *data, size_t size) {
-  memcpy(*at, data, size);
-  *at += size;
-}
-
-struct reader {
-  const char *at, *end;
-};
-
-static struct str take_bytes(struct reader *reader, size_t size) {
-  if ((size_t)(reader->end - reader->at) < size) {
-    report_error(
-        "store: a record of the store ends too early: the state directory is damaged; remove it, "
-        "it is rebuilt from the changelog");
-    _exit(EX_DATAERR);
-  }
-  struct str bytes = {reader->at, size};
-  reader->at += size;
-  return bytes;
-}
-
-static void take(struct reader *reader, void *out, size_t size) {
-  memcpy(out, take_bytes(reader, size).data, size);
-}
-
-static void take_format(struct reader *reader, const char *what) {
-  char format;
-  take(reader, &format, 1);
-  if (format == FORMAT_VERSION) return;
-  report_error(
-      "store: the %s has format %d, and this version reads %d: remove the state directory, it is "
-      "rebuilt from the changelog",
-      what, format, FORMAT_VERSION);
-  _exit(EX_CONFIG);
-}
-
-bool store_meta(struct store *store, int32_t partition, struct store_meta *out) {
-  struct arena arena = {0};
-  struct str bytes = get(store, make_key(store, partition, SECTION_META, STR("")), &arena);
-  if (bytes.data) {
-    struct reader reader = {bytes.data, bytes.data + bytes.size};
-    char rebuilding;
-    take_format(&reader, "meta record");
-    take(&reader, &out->epoch, 8);
-    take(&reader, &out->next_input, 8);
-    take(&reader, &out->next_changelog, 8);
-    take(&reader, &out->written_at, 8);
-    take(&reader, &rebuilding, 1);
-    out->rebuilding = rebuilding != 0;
-  }
-  bool found = bytes.data != NULL;
-  arena_free(&arena);
-  return found;
-}
-
-bool store_intent(struct store *store, int32_t partition, struct arena *arena, struct intent *out) {
-  struct str bytes = get(store, make_key(store, partition, SECTION_INTENT, STR("")), arena);
-  if (!bytes.data) return false;
-  struct reader reader = {bytes.data, bytes.data + bytes.size};
-  uint64_t count;
-  take_format(&reader, "intent");
-  take(&reader, out->id, sizeof out->id);
-  take(&reader, &out->epoch, 8);
-  take(&reader, &out->next_input, 8);
-  take(&reader, &out->last_changelog, 8);
-  take(&reader, &count, 8);
-  struct change *changes = arena_alloc(arena, count * sizeof *changes);
-  for (uint64_t i = 0; i < count; i++) {
-    uint32_t key_size, value_size;
-    take(&reader, &key_size, 4);
-    take(&reader, &value_size, 4);
-    take(&reader, &changes[i].due_at, 8);
-    changes[i].key = take_bytes(&reader, key_size);
-    changes[i].value = value_size == UINT32_MAX ? (struct str){0} : take_bytes(&reader, value_size);
-  }
-  out->changes = changes;
-  out->change_count = count;
-  return true;
-}
-
 int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *, struct str, int64_t), void *user) {
   int64_t next = INT64_MAX;
@@ -302,34 +217,6 @@ void store_set_failpoint(struct store *store, const struct store_failpoint *fail
   rocksdb_writebatch_clear(store->batch);
 }
 
-void store_put_intent(struct store *store, int32_t partition, const struct intent *intent) {
-  size_t size = 1 + sizeof intent->id + 4 * 8;
-  for (size_t i = 0; i < intent->change_count; i++)
-    size += 16 + intent->changes[i].key.size + intent->changes[i].value.size;
-  char *bytes = xmalloc(size), *at = bytes;
-  char format = FORMAT_VERSION;
-  uint64_t count = intent->change_count;
-  append(&at, &format, 1);
-  append(&at, intent->id, sizeof intent->id);
-  append(&at, &intent->epoch, 8);
-  append(&at, &intent->next_input, 8);
-  append(&at, &intent->last_changelog, 8);
-  append(&at, &count, 8);
-  for (size_t i = 0; i < intent->change_count; i++) {
-    const struct change *change = &intent->changes[i];
-    uint32_t key_size = (uint32_t)change->key.size,
-             value_size = change->value.data ? (uint32_t)change->value.size : UINT32_MAX;
-    append(&at, &key_size, 4);
-    append(&at, &value_size, 4);
-    append(&at, &change->due_at, 8);
-    append(&at, change->key.data, change->key.size);
-    if (change->value.data) append(&at, change->value.data, change->value.size);
-  }
-  struct str key = make_key(store, partition, SECTION_INTENT, STR(""));
-  rocksdb_writebatch_put(store->batch, key.data, key.size, bytes, size);
-  free(bytes);
-}
-
 static int by_key_then_order(const void *a, const void *b) {
   const struct change *const *x = a, *const *y = b;
   int order = str_compare((*x)->key, (*y)->key);
@@ -348,7 +235,7 @@ void store_put_changes(struct store *store, int32_t partition, const struct chan
   for (size_t i = 0; i < count; i++) {
     const struct change *change = store->sorted[i];
     if (i + 1 < count && str_equal(change->key, store->sorted[i + 1]->key)) continue;
-    struct str key = make_key(store, partition, SECTION_ROW, change->key);
+    struct str key = store_key(store, partition, SECTION_ROW, change->key);
     if (!change->value.data) {
       rocksdb_writebatch_delete(store->batch, key.data, key.size);
       continue;
@@ -359,25 +246,6 @@ void store_put_changes(struct store *store, int32_t partition, const struct chan
     struct str due = due_key(store, partition, change->key, change->due_at);
     rocksdb_writebatch_put(store->batch, due.data, due.size, "", 0);
   }
-}
-
-void store_put_meta(struct store *store, int32_t partition, const struct store_meta *meta) {
-  char bytes[1 + 4 * 8 + 1], *at = bytes;
-  char format = FORMAT_VERSION, rebuilding = meta->rebuilding;
-  append(&at, &format, 1);
-  append(&at, &meta->epoch, 8);
-  append(&at, &meta->next_input, 8);
-  append(&at, &meta->next_changelog, 8);
-  append(&at, &meta->written_at, 8);
-  append(&at, &rebuilding, 1);
-  struct str key = make_key(store, partition, SECTION_META, STR(""));
-  rocksdb_writebatch_put(store->batch, key.data, key.size, bytes, sizeof bytes);
-  store_drop_intent(store, partition);
-}
-
-void store_drop_intent(struct store *store, int32_t partition) {
-  struct str key = make_key(store, partition, SECTION_INTENT, STR(""));
-  rocksdb_writebatch_delete(store->batch, key.data, key.size);
 }
 
 void store_drop_due(struct store *store, int32_t partition, struct str key, int64_t due_at) {
