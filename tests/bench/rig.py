@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 
@@ -17,7 +18,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / "build/bin"
 HERE = ROOT / "build/bench"
-VIEWS = ["history", "catalog", "tally"]
+sys.path.insert(0, str(ROOT / "tests/lib"))
+from described import described, stateful, views
+
+FILTERS = described(BIN)
+VIEWS, STATEFUL = views(FILTERS), stateful(FILTERS)
 # A broker gets faster for a dozen runs: BENCH_KAFKA=DIR uses the one that runs there (scripts/kafka start --dir DIR) and leaves it running.
 KAFKA = pathlib.Path(os.environ.get("BENCH_KAFKA", HERE / "kafka"))
 

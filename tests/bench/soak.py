@@ -14,13 +14,11 @@ import subprocess
 import sys
 import time
 
-from rig import BIN, HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics
+from rig import BIN, FILTERS, HERE, ROOT, STATEFUL, Run, broker, bulk_producer, encode_value, metrics
 
 PER_DAY, STEP, WINDOW = 100, 100, 500
 ITEMS, CUSTOMERS = 20, 1000
 DAY_MS = 86400 * 1000
-STATEFUL = ["stock-check", "payment", "charge", "deadline", "history", "catalog", "notify", "tally"]
-STATELESS = ["reserve-requested", "approved-failed"]
 
 
 def topics():
@@ -106,7 +104,7 @@ def main():
         receiver, receiver_url = child(ROOT / "tests/lib/receiver.py", "--forget")
         try:
             run.environment.update(HOLDFAST_PROVIDER_URL=provider_url, HOLDFAST_WEBHOOK_URL=receiver_url, HOLDFAST_WEBHOOK_SECRET="soak")
-            for name in STATEFUL + STATELESS:
+            for name in FILTERS:
                 run.start(name)
             run_days(run, days)
         finally:

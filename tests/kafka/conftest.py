@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -17,11 +18,12 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / os.environ.get("HOLDFAST_BIN", "build/test/bin")
-FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog", "notify", "tally"]
-VIEWS = ["history", "catalog", "tally"]
+sys.path.insert(0, str(ROOT / "tests/lib"))
+from described import described, replayed, stateful, views
+
+DESCRIBED = described(BIN)
+FILTERS, VIEWS, STATEFUL, REPLAYED = list(DESCRIBED), views(DESCRIBED), stateful(DESCRIBED), replayed(DESCRIBED)
 PROBES = ["/livez", "/readyz", "/metrics"]
-STATEFUL = ["stock-check", "payment", "charge", "deadline", "history", "catalog", "notify", "tally"]
-REPLAYED = ["reserve-requested", "stock-check", "payment", "approved-failed", "history", "catalog", "tally"]
 SECRET = "not so secret"
 DEADLINE = 90  # seconds: other work shares the cores
 SESSION_TIMEOUT_MS = 6000

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """The topic files say what the filters declare: every topic has a file, and its writers and readers are the ones who do."""
-import json
 import os
 import pathlib
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / os.environ.get("HOLDFAST_BIN", "build/bin")
-FILTERS = sorted(path.parent.name for path in (ROOT / "processors").glob("*/main.c") if path.parent.name != "holdfast")
+sys.path.insert(0, str(ROOT / "tests/lib"))
+from described import described as filters_of
+
+filters = filters_of(BIN)
 problems = []
 topics = {}
 for path in sorted((ROOT / "topics").glob("*.topic")):
@@ -20,8 +21,7 @@ for name, topic in topics.items():
             problems.append("%s.topic has no %s" % (name, field))
 
 writers, readers = {}, {}
-for filter_ in FILTERS:
-    described = json.loads(subprocess.run([BIN / filter_, "--describe"], capture_output=True, text=True, check=True).stdout)
+for filter_, described in filters.items():
     readers.setdefault(described["input"], set()).add(filter_)
     for output in described["outputs"]:
         writers.setdefault(output["topic"], set()).add(filter_)
@@ -48,5 +48,5 @@ for name in sorted(set(topics) | set(writers) | set(readers)):
             problems.append("%s.topic says %s %s, the filters say %s" % (name, role, sorted(said), sorted(declared.get(name, set()))))
 for problem in problems:
     print("FAILED: " + problem)
-print("%d topics, %d filters, %d problems" % (len(topics), len(FILTERS), len(problems)))
+print("%d topics, %d filters, %d problems" % (len(topics), len(filters), len(problems)))
 sys.exit(1 if problems else 0)
