@@ -1,10 +1,10 @@
 /* The ledger, cell by cell: every state and every input, against what the rules say. */
 #include <stdio.h>
 
-#include "../lib/harness.h"
+#include "../lib/ledger_inputs.h"
 #include "payment/payment.h"
 
-#define T0 INT64_C(1000000)
+#define T0 LEDGER_TIME
 #define DAY INT64_C(86400000)
 
 /* How to bring a reservation "r" of customer "c" into a state: inputs in their order. */
@@ -47,64 +47,8 @@ static const char *const inputs[INPUT_COUNT] = {"open",
                                                 "retry",
                                                 "watchdog"};
 
-static const char *give_to(struct harness *h, const char *id, const char *input) {
-  int64_t t = T0;
-  bool other = strstr(input, "other") != NULL && strstr(input, "another") == NULL;
-  struct str r = str_of(id), customer = strstr(input, "of another") ? STR("x") : STR("c");
-  int64_t hash = other ? 8 : 7;
-  if (strncmp(input, "open", 4) == 0) {
-    struct open_reservation v = {.reservation_id = r,
-                                 .customer_id = STR("c"),
-                                 .item_id = STR("i"),
-                                 .content_hash = hash,
-                                 .quantity = 2};
-    return harness_send(h, t, id, RECORD_OPEN_RESERVATION, &v);
-  }
-  if (strncmp(input, "pay", 3) == 0)
-    return harness_send(h, t, id, RECORD_PAY, &(struct pay){r, customer});
-  if (strncmp(input, "cancel", 6) == 0)
-    return harness_send(h, t, id, RECORD_CANCEL, &(struct cancel){r, customer});
-  if (strncmp(input, "held", 4) == 0) {
-    enum payment_due due = strstr(input, "BY_CUSTOMER") ? PAYMENT_DUE_BY_CUSTOMER
-                           : strstr(input, "NONE")      ? PAYMENT_DUE_NONE
-                                                        : PAYMENT_DUE_AT_ONCE;
-    struct stock_held v = {.reservation_id = r,
-                           .item_id = STR("i"),
-                           .content_hash = hash,
-                           .quantity = 2,
-                           .amount = 20,
-                           .payment = due,
-                           .hold_seconds = 60};
-    return harness_send(h, t, id, RECORD_STOCK_HELD, &v);
-  }
-  if (strncmp(input, "refused", 7) == 0) {
-    struct stock_refused v = {
-        .reservation_id = r, .item_id = STR("i"), .content_hash = hash, .reason = REASON_SOLD_OUT};
-    return harness_send(h, t, id, RECORD_STOCK_REFUSED, &v);
-  }
-  enum charge_kind kind =
-      strncmp(input, "refund", 6) == 0 ? CHARGE_KIND_REFUND : CHARGE_KIND_CHARGE;
-  if (strstr(input, "deferred")) {
-    struct charge_deferred v = {
-        .reservation_id = r, .charge_key = STR("k"), .kind = kind, .retry_at = T0 + 500};
-    return harness_send(h, t, id, RECORD_CHARGE_DEFERRED, &v);
-  }
-  if (strstr(input, "approved") || strstr(input, "declined")) {
-    struct charge_settled v = {.reservation_id = r,
-                               .charge_key = STR("k"),
-                               .kind = kind,
-                               .approved = strstr(input, "approved") != NULL};
-    return harness_send(h, t, id, RECORD_CHARGE_SETTLED, &v);
-  }
-  enum deadline_kind due = strcmp(input, "hold end") == 0 ? DEADLINE_KIND_HOLD_END
-                           : strcmp(input, "retry") == 0  ? DEADLINE_KIND_RETRY
-                                                          : DEADLINE_KIND_WATCHDOG;
-  return harness_send(h, t, id, RECORD_DEADLINE_PASSED,
-                      &(struct deadline_passed){.reservation_id = r, .kind = due, .due_at = t});
-}
-
 static const char *give(struct harness *h, const char *input) {
-  return give_to(h, "r", input);
+  return ledger_give(h, "r", input);
 }
 
 static enum ledger_state state_now(struct harness *h) {
@@ -398,114 +342,7 @@ static void the_ledger_remembers_the_place_and_the_time_of_the_last_command(void
       "rttrrt");
 }
 
-/* ---- every order of arrival ---- */
-
-#define ORDERS_MAX 5
-
-/* What can still happen to a reservation, beside the answers to what the ledger asks for. */
-static const char *const happenings[ORDERS_MAX] = {"held BY_CUSTOMER", "pay", "cancel", "hold end",
-                                                   "watchdog"};
-static const char *const charge_answers[] = {"charge approved", "charge declined"};
-
-struct orders {
-  struct harness h;
-  int count;
-};
-
-struct course { /* of one reservation through one order */
-  char id[16];
-  bool charge_out, refund_out;
-  int approved, failed, cancelled, charges, refunds, held;
-};
-
-static int occurrences(const char *text, const char *word) {
-  int count = 0;
-  for (; (text = strstr(text, word)); text++) count++;
-  return count;
-}
-
-static void take(struct orders *orders, struct course *course, const char *input) {
-  const char *out = give_to(&orders->h, course->id, input);
-  course->approved += occurrences(out, "StatusChanged(APPROVED");
-  course->failed += occurrences(out, "StatusChanged(FAILED");
-  course->cancelled += occurrences(out, "StatusChanged(CANCELLED");
-  course->held += occurrences(out, "StatusChanged(HELD)") - occurrences(out, "RELEASE)");
-  if (strstr(out, "RequestCharge(CHARGE)")) course->charge_out = true, course->charges++;
-  if (strstr(out, "RequestCharge(REFUND)")) course->refund_out = true, course->refunds++;
-}
-
-static void check_course(const struct course *course, const char *order) {
-  int first = course->approved + course->failed + course->cancelled;
-  bool one_outcome =
-      first == 1 || (course->approved == 1 && course->cancelled == 1 && course->failed == 0);
-  bool money = course->charges <= 1 && course->refunds == (course->approved && course->cancelled);
-  bool units = course->held == (course->approved && !course->cancelled);
-  if (!one_outcome || !money || !units) {
-    fail_msg(
-        "after %s: approved %d, failed %d, cancelled %d, charges %d, refunds %d, holds left %d",
-        order, course->approved, course->failed, course->cancelled, course->charges,
-        course->refunds, course->held);
-  }
-}
-
-/* Plays the order that the numbers name: the n-th of what is left, answers of the provider among
- * it. */
-static void play_order(struct orders *orders, const char *const *order, size_t count) {
-  struct course course = {0};
-  char names[512] = "";
-  snprintf(course.id, sizeof course.id, "r%d", orders->count++);
-  take(orders, &course, "open");
-  for (size_t i = 0; i < count; i++) {
-    if (strncmp(order[i], "charge", 6) == 0) {
-      if (!course.charge_out) return; /* nobody asked: not an order that can be */
-      course.charge_out = false;
-    }
-    size_t used = strlen(names);
-    snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", order[i]);
-    take(orders, &course, order[i]);
-  }
-  if (course.charge_out) take(orders, &course, "charge approved"); /* every call ends some time */
-  if (course.refund_out) take(orders, &course, "refund approved");
-  check_course(&course, names);
-}
-
-static void permute(struct orders *orders, const char **order, size_t fixed, size_t count) {
-  if (fixed == count) {
-    play_order(orders, order, count);
-    return;
-  }
-  for (size_t i = fixed; i < count; i++) {
-    const char *first = order[fixed];
-    order[fixed] = order[i];
-    order[i] = first;
-    permute(orders, order, fixed + 1, count);
-    order[i] = order[fixed];
-    order[fixed] = first;
-  }
-}
-
-static void in_every_order_of_arrival_there_is_one_outcome_one_charge_and_no_unit_lost(
-    void **unused) {
-  (void)unused;
-  struct orders orders = {0};
-  harness_open(&orders.h, "payment");
-  for (int with = 0; with < 1 << 3;
-       with++) { /* with and without a cancel, a hold's end, a watchdog */
-    for (size_t answer = 0; answer < 2; answer++) {
-      const char *order[ORDERS_MAX + 1];
-      size_t count = 0;
-      for (size_t i = 0; i < ORDERS_MAX; i++) {
-        bool left_out = i >= 2 && !(with >> (i - 2) & 1);
-        if (!left_out) order[count++] = happenings[i];
-      }
-      order[count++] = charge_answers[answer];
-      if (with == 0) order[count++] = "hold end"; /* without any end nothing has to end */
-      permute(&orders, order, 0, count);
-    }
-  }
-  assert_true(orders.count > 2000);
-  harness_close(&orders.h);
-}
+/* ---- what it says of a record ---- */
 
 static void a_record_that_the_ledger_does_not_take_stops_it_with_the_place(void **unused) {
   (void)unused;
@@ -565,7 +402,6 @@ int main(void) {
       cmocka_unit_test(
           a_command_is_a_repeat_where_it_lies_in_the_same_partition_not_behind_and_not_later),
       cmocka_unit_test(the_ledger_remembers_the_place_and_the_time_of_the_last_command),
-      cmocka_unit_test(in_every_order_of_arrival_there_is_one_outcome_one_charge_and_no_unit_lost),
       cmocka_unit_test(a_record_that_the_ledger_does_not_take_stops_it_with_the_place),
       cmocka_unit_test(a_refused_pay_names_its_own_place_also_when_it_waited_for_its_hold),
   };
