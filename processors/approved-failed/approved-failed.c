@@ -25,16 +25,16 @@ static void settle_hold(struct context *context, const struct status_changed *ch
   switch (changed->hold) {
     case HOLD_EFFECT_KEEP: return;
     case HOLD_EFFECT_CONFIRM:
-      emit(context, TO_STOCK, changed->item_id, RECORD_CONFIRM_HOLD, &confirm);
+      emit(context, TO_STOCK_REQUESTS, changed->item_id, RECORD_CONFIRM_HOLD, &confirm);
       return;
     case HOLD_EFFECT_RELEASE:
-      emit(context, TO_STOCK, changed->item_id, RECORD_RELEASE_HOLD, &release);
+      emit(context, TO_STOCK_REQUESTS, changed->item_id, RECORD_RELEASE_HOLD, &release);
       return;
   }
 }
 
 static void tell(struct context *context, const struct status_changed *changed) {
-  emit(context, TO_EVENTS, changed->customer_id, RECORD_STATUS_CHANGED, changed);
+  emit(context, TO_RESERVATION_EVENTS, changed->customer_id, RECORD_STATUS_CHANGED, changed);
   settle_hold(context, changed);
   if (!is_outcome(changed->status)) return;
   struct reservation_outcome outcome = {.reservation_id = changed->reservation_id,
@@ -49,15 +49,16 @@ static void tell(struct context *context, const struct status_changed *changed) 
                                         .screen = changed->screen,
                                         .opened_at = changed->opened_at};
   outcome.seats = changed->seats;
-  emit(context, TO_OUTCOMES, changed->item_id, RECORD_RESERVATION_OUTCOME, &outcome);
+  emit(context, TO_RESERVATION_OUTCOMES, changed->item_id, RECORD_RESERVATION_OUTCOME, &outcome);
 }
 
 void approved_failed_decide(struct context *context, const struct event *event) {
   if (event->type == RECORD_STATUS_CHANGED) {
     tell(context, as_status_changed(event));
   } else if (event->type == RECORD_COMMAND_REFUSED) {
-    emit(context, TO_EVENTS, as_command_refused(event)->sender_id, event->type, event->value);
+    emit(context, TO_RESERVATION_EVENTS, as_command_refused(event)->sender_id, event->type,
+         event->value);
   } else {
-    emit(context, TO_STOCK, as_release_hold(event)->item_id, event->type, event->value);
+    emit(context, TO_STOCK_REQUESTS, as_release_hold(event)->item_id, event->type, event->value);
   }
 }

@@ -4,7 +4,7 @@
 #include "runtime/contract/processor.h"
 #include "gen/events.h"
 
-enum { TO_OUTCOMES, TO_STOCK, TO_EVENTS };
+enum { TO_RESERVATION_OUTCOMES, TO_STOCK_REQUESTS, TO_RESERVATION_EVENTS };
 
 void approved_failed_decide(struct context *context, const struct event *event);
 

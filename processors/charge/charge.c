@@ -44,7 +44,7 @@ static void tell_settled(struct context *context, struct str key, const struct c
                                          .charge_key = charge_key_of(key),
                                          .kind = row->kind,
                                          .approved = row->state == CHARGE_STATE_APPROVED};
-  emit(context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_SETTLED, &settled);
+  emit(context, TO_PAYMENT_REQUESTS, row->reservation_id, RECORD_CHARGE_SETTLED, &settled);
 }
 
 static void defer(struct context *context, struct str key, struct charge *row, int64_t now,
@@ -54,7 +54,7 @@ static void defer(struct context *context, struct str key, struct charge *row, i
                                            .charge_key = charge_key_of(key),
                                            .kind = row->kind,
                                            .retry_at = retry_at};
-  emit(context, TO_LEDGER, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
+  emit(context, TO_PAYMENT_REQUESTS, row->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
 /* Its row may have gone, so nothing is done by this request; and as it may be new, and a clock
@@ -66,7 +66,7 @@ static void put_off(struct context *context, const struct event *event) {
                                            .charge_key = request->charge_key,
                                            .kind = request->kind,
                                            .retry_at = event->now + CHARGE_TOO_OLD_RETRY_MS};
-  emit(context, TO_LEDGER, request->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
+  emit(context, TO_PAYMENT_REQUESTS, request->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
 /* An earlier version charged under a key without the opening's name. Where a reset ledger asks for

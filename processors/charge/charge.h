@@ -23,7 +23,7 @@ enum call_result {
 #define CHARGE_TOO_OLD_RETRY_MS INT64_C(60000)
 
 enum { ROW_CHARGE, ROW_BREAKER };
-enum { TO_LEDGER, TO_BREAKER_EVENTS };
+enum { TO_PAYMENT_REQUESTS, TO_BREAKER_EVENTS };
 
 extern const struct row_kind charge_rows[];
 extern const struct world provider_world;

@@ -2,8 +2,9 @@
 #include "charge.h"
 
 static const int accepts[] = {RECORD_REQUEST_CHARGE, -1};
-static const struct output outputs[] = {
-    {.topic = "payment-requests"}, {.topic = "breaker-events"}, {0}};
+static const struct output outputs[] = {[TO_PAYMENT_REQUESTS] = {.topic = "payment-requests"},
+                                        [TO_BREAKER_EVENTS] = {.topic = "breaker-events"},
+                                        {0}};
 
 const struct row_kind charge_rows[] = {[ROW_CHARGE] = {.name = "charge",
                                                        .prefix = 'c',

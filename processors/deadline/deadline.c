@@ -4,7 +4,7 @@
 static struct str key_of(struct context *context, struct str reservation_id,
                          enum deadline_kind kind) {
   struct str parts[] = {reservation_id, str_of(deadline_kind_enum.symbols[kind])};
-  return row_key(context, &deadline_rows[0], parts, 2);
+  return row_key(context, &deadline_rows[ROW_DEADLINE], parts, 2);
 }
 
 static void set(struct context *context, const struct event *event) {
@@ -14,13 +14,15 @@ static void set(struct context *context, const struct event *event) {
                                .due_at = set->due_at,
                                .traceparent = event->traceparent,
                                .correlation_id = event->correlation_id};
-  row_put(context, &deadline_rows[0], key_of(context, set->reservation_id, set->kind), &row);
+  row_put(context, &deadline_rows[ROW_DEADLINE], key_of(context, set->reservation_id, set->kind),
+          &row);
 }
 
 static void clear(struct context *context, const struct clear_deadlines *clear) {
   for (int kind = 0; kind < DEADLINE_KIND_COUNT; kind++) {
     struct str key = key_of(context, clear->reservation_id, (enum deadline_kind)kind);
-    if (row_get(context, &deadline_rows[0], key)) row_delete(context, &deadline_rows[0], key);
+    if (row_get(context, &deadline_rows[ROW_DEADLINE], key))
+      row_delete(context, &deadline_rows[ROW_DEADLINE], key);
   }
 }
 
@@ -28,8 +30,8 @@ static void fire(struct context *context, const struct event *event) {
   const struct deadline *row = as_deadline(event);
   const struct deadline_passed passed = {
       .reservation_id = row->reservation_id, .kind = row->kind, .due_at = row->due_at};
-  emit(context, 0, row->reservation_id, RECORD_DEADLINE_PASSED, &passed);
-  row_delete(context, &deadline_rows[0], event->key);
+  emit(context, TO_PAYMENT_REQUESTS, row->reservation_id, RECORD_DEADLINE_PASSED, &passed);
+  row_delete(context, &deadline_rows[ROW_DEADLINE], event->key);
 }
 
 void deadline_prefetch(struct context *context, const struct event *event) {

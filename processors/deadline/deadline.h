@@ -4,6 +4,9 @@
 #include "runtime/contract/processor.h"
 #include "gen/events.h"
 
+enum { ROW_DEADLINE };
+enum { TO_PAYMENT_REQUESTS };
+
 extern const struct row_kind deadline_rows[];
 
 void deadline_decide(struct context *context, const struct event *event);

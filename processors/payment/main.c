@@ -9,9 +9,9 @@ static const int accepts[] = {RECORD_OPEN_RESERVATION,
                               RECORD_CHARGE_DEFERRED,
                               RECORD_DEADLINE_PASSED,
                               -1};
-static const struct output outputs[] = {[TO_CHARGE] = {.topic = "charge-requests"},
+static const struct output outputs[] = {[TO_CHARGE_REQUESTS] = {.topic = "charge-requests"},
                                         [TO_DEADLINES] = {.topic = "deadlines"},
-                                        [TO_RESULTS] = {.topic = "payment-results"},
+                                        [TO_PAYMENT_RESULTS] = {.topic = "payment-results"},
                                         {0}};
 
 const struct row_kind payment_rows[] = {[ROW_LEDGER] = {.name = "reservation",

@@ -72,7 +72,7 @@ static void say(struct turn *turn, enum status status, enum reason reason, int64
                                    .hold = hold,
                                    .opened_at = row->opened_at};
   changed.seats = row->seats;
-  emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_STATUS_CHANGED, &changed);
+  emit(turn->context, TO_PAYMENT_RESULTS, turn->reservation_id, RECORD_STATUS_CHANGED, &changed);
 }
 
 static void set_deadline(struct turn *turn, enum deadline_kind kind, int64_t due_at) {
@@ -117,7 +117,7 @@ static void request_charge(struct turn *turn, enum charge_kind kind) {
                                          .amount = turn->row.amount,
                                          .attempt = ++turn->row.charges_asked,
                                          .opened_at = turn->row.opened_at};
-  emit(turn->context, TO_CHARGE, turn->reservation_id, RECORD_REQUEST_CHARGE, &request);
+  emit(turn->context, TO_CHARGE_REQUESTS, turn->reservation_id, RECORD_REQUEST_CHARGE, &request);
 }
 
 /* place: of the command. */
@@ -131,7 +131,7 @@ static void refuse(struct turn *turn, const char *command, struct str sender, st
                                           .refusal = refusal,
                                           .detail = str_of(detail),
                                           .place = place};
-  emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_COMMAND_REFUSED, &refused);
+  emit(turn->context, TO_PAYMENT_RESULTS, turn->reservation_id, RECORD_COMMAND_REFUSED, &refused);
 }
 
 /* Pay and Cancel have the same fields. */
@@ -207,7 +207,7 @@ static void release_stray(struct turn *turn) {
   const struct release_hold release = {.reservation_id = held->reservation_id,
                                        .item_id = held->item_id,
                                        .content_hash = held->content_hash};
-  emit(turn->context, TO_RESULTS, turn->reservation_id, RECORD_RELEASE_HOLD, &release);
+  emit(turn->context, TO_PAYMENT_RESULTS, turn->reservation_id, RECORD_RELEASE_HOLD, &release);
 }
 
 static void start_refund(struct turn *turn) {

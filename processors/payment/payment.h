@@ -5,7 +5,7 @@
 #include "gen/events.h"
 
 enum { ROW_LEDGER };
-enum { TO_CHARGE, TO_DEADLINES, TO_RESULTS };
+enum { TO_CHARGE_REQUESTS, TO_DEADLINES, TO_PAYMENT_RESULTS };
 
 extern const struct row_kind payment_rows[];
 

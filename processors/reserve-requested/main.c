@@ -8,9 +8,9 @@ static const int accepts[] = {RECORD_RESERVE,
                               RECORD_CLOSE_ITEM,
                               RECORD_REGISTER_CUSTOMER,
                               -1};
-static const struct output outputs[] = {[TO_LEDGER] = {.topic = "payment-requests"},
-                                        [TO_STOCK] = {.topic = "stock-requests"},
-                                        [TO_EVENTS] = {.topic = "reservation-events"},
+static const struct output outputs[] = {[TO_PAYMENT_REQUESTS] = {.topic = "payment-requests"},
+                                        [TO_STOCK_REQUESTS] = {.topic = "stock-requests"},
+                                        [TO_RESERVATION_EVENTS] = {.topic = "reservation-events"},
                                         {0}};
 
 const struct processor reserve_requested = {

@@ -209,7 +209,7 @@ static void refuse(struct context *context, const struct event *event,
                                           .refusal = REFUSAL_INVALID,
                                           .detail = str_of(command->wrong),
                                           .place = event->place};
-  emit(context, TO_EVENTS, command->sender, RECORD_COMMAND_REFUSED, &refused);
+  emit(context, TO_RESERVATION_EVENTS, command->sender, RECORD_COMMAND_REFUSED, &refused);
 }
 
 /* ---- Reserve ---- */
@@ -252,7 +252,7 @@ static void open_reservation(struct context *context, const struct event *event)
                                   .option = reserve->option,
                                   .amount = reserve->amount};
   open.seats = reserve->seats;
-  emit(context, TO_LEDGER, reserve->reservation_id, RECORD_OPEN_RESERVATION, &open);
+  emit(context, TO_PAYMENT_REQUESTS, reserve->reservation_id, RECORD_OPEN_RESERVATION, &open);
   struct request_hold hold = {.reservation_id = reserve->reservation_id,
                               .customer_id = reserve->customer_id,
                               .item_id = reserve->item_id,
@@ -261,7 +261,7 @@ static void open_reservation(struct context *context, const struct event *event)
                               .option = reserve->option,
                               .amount = reserve->amount};
   hold.seats = reserve->seats;
-  emit(context, TO_STOCK, reserve->item_id, RECORD_REQUEST_HOLD, &hold);
+  emit(context, TO_STOCK_REQUESTS, reserve->item_id, RECORD_REQUEST_HOLD, &hold);
   struct status_changed requested = {.reservation_id = reserve->reservation_id,
                                      .customer_id = reserve->customer_id,
                                      .item_id = reserve->item_id,
@@ -272,7 +272,7 @@ static void open_reservation(struct context *context, const struct event *event)
                                      .amount = reserve->amount,
                                      .opened_at = event->time};
   requested.seats = reserve->seats;
-  emit(context, TO_EVENTS, reserve->customer_id, RECORD_STATUS_CHANGED, &requested);
+  emit(context, TO_RESERVATION_EVENTS, reserve->customer_id, RECORD_STATUS_CHANGED, &requested);
 }
 
 /* What keeps the order of the commands about one thing: one key, and one partition for it. */
@@ -295,9 +295,10 @@ void reserve_requested_decide(struct context *context, const struct event *event
   } else if (event->type == RECORD_RESERVE) {
     open_reservation(context, event);
   } else if (event->type == RECORD_REGISTER_CUSTOMER) {
-    emit(context, TO_EVENTS, command.key, event->type, event->value);
+    emit(context, TO_RESERVATION_EVENTS, command.key, event->type, event->value);
   } else {
     bool about_item = command.reservation_id.size == 0;
-    emit(context, about_item ? TO_STOCK : TO_LEDGER, command.key, event->type, event->value);
+    emit(context, about_item ? TO_STOCK_REQUESTS : TO_PAYMENT_REQUESTS, command.key, event->type,
+         event->value);
   }
 }

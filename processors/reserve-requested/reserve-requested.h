@@ -4,7 +4,7 @@
 #include "runtime/contract/processor.h"
 #include "gen/events.h"
 
-enum { TO_LEDGER, TO_STOCK, TO_EVENTS };
+enum { TO_PAYMENT_REQUESTS, TO_STOCK_REQUESTS, TO_RESERVATION_EVENTS };
 
 void reserve_requested_decide(struct context *context, const struct event *event);
 

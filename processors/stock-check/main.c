@@ -7,10 +7,11 @@ static const int accepts[] = {RECORD_REQUEST_HOLD,
                               RECORD_RECEIVE_STOCK,
                               RECORD_CLOSE_ITEM,
                               -1};
-static const struct output outputs[] = {[TO_LEDGER] = {.topic = "payment-requests"},
-                                        [TO_LEVELS] = {.topic = "stock-levels", .table = true},
-                                        [TO_EVENTS] = {.topic = "reservation-events"},
-                                        {0}};
+static const struct output outputs[] = {
+    [TO_PAYMENT_REQUESTS] = {.topic = "payment-requests"},
+    [TO_STOCK_LEVELS] = {.topic = "stock-levels", .table = true},
+    [TO_RESERVATION_EVENTS] = {.topic = "reservation-events"},
+    {0}};
 
 const struct row_kind stock_check_rows[] = {
     [ROW_ITEM] = {.name = "item", .prefix = 'i', .type = RECORD_STOCK_LEVEL, .key = "item"},

@@ -11,7 +11,7 @@ void seats_put(struct context *context, const struct seat_row *seats) {
   char *key = scratch(context, size);
   memcpy(key, parts[0].data, parts[0].size);
   memcpy(key + parts[0].size + 1, parts[1].data, parts[1].size);
-  emit(context, TO_LEVELS, (struct str){key, size}, RECORD_SEAT_ROW, seats);
+  emit(context, TO_STOCK_LEVELS, (struct str){key, size}, RECORD_SEAT_ROW, seats);
 }
 
 /* A seat's row and its place in it; false if the item has no such seat. */

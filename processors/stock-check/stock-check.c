@@ -20,7 +20,7 @@ static struct str item_key(struct context *context, struct str item_id) {
 /* The row and what others see of it are the same record. */
 static void put_item(struct context *context, const struct stock_level *item) {
   row_put(context, &stock_check_rows[ROW_ITEM], item_key(context, item->item_id), item);
-  emit(context, TO_LEVELS, item->item_id, RECORD_STOCK_LEVEL, item);
+  emit(context, TO_STOCK_LEVELS, item->item_id, RECORD_STOCK_LEVEL, item);
 }
 
 /* ---- holds ---- */
@@ -64,7 +64,7 @@ static void refuse_hold(struct context *context, const struct request_hold *requ
                                        .item_id = request->item_id,
                                        .content_hash = request->content_hash,
                                        .reason = reason};
-  emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_REFUSED, &answer);
+  emit(context, TO_PAYMENT_REQUESTS, request->reservation_id, RECORD_STOCK_REFUSED, &answer);
 }
 
 static void request_hold(struct context *context, const struct event *event) {
@@ -116,7 +116,7 @@ static void request_hold(struct context *context, const struct event *event) {
                               .screen = item->screen};
   answer.seats.count = seats.count;
   answer.seats.items = seats.items;
-  emit(context, TO_LEDGER, request->reservation_id, RECORD_STOCK_HELD, &answer);
+  emit(context, TO_PAYMENT_REQUESTS, request->reservation_id, RECORD_STOCK_HELD, &answer);
 }
 
 /* Confirms and releases of a hold that has ended were said before, and are ignored. One whose row
@@ -173,7 +173,7 @@ static void refuse_command(struct context *context, const struct event *event, c
                                           .refusal = refusal,
                                           .detail = str_of(detail),
                                           .place = event->cause};
-  emit(context, TO_EVENTS, sender, RECORD_COMMAND_REFUSED, &refused);
+  emit(context, TO_RESERVATION_EVENTS, sender, RECORD_COMMAND_REFUSED, &refused);
 }
 
 static bool same_rows(const struct stock_level *item, const struct register_item *command) {

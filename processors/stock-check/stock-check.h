@@ -4,7 +4,7 @@
 #include "runtime/contract/expiry.h"
 #include "gen/events.h"
 
-enum { TO_LEDGER, TO_LEVELS, TO_EVENTS };
+enum { TO_PAYMENT_REQUESTS, TO_STOCK_LEVELS, TO_RESERVATION_EVENTS };
 enum { ROW_ITEM, ROW_SEATS, ROW_HOLD, ROW_RECEIPT };
 
 extern const struct row_kind stock_check_rows[];

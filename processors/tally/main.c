@@ -1,9 +1,10 @@
 #include "tally.h"
 
 static const int accepts[] = {RECORD_RESERVATION_OUTCOME, -1};
-static const struct output outputs[] = {[TO_TALLIES] = {.topic = "option-tallies", .table = true},
-                                        [TO_EVENTS] = {.topic = "reservation-events"},
-                                        {0}};
+static const struct output outputs[] = {
+    [TO_OPTION_TALLIES] = {.topic = "option-tallies", .table = true},
+    [TO_RESERVATION_EVENTS] = {.topic = "reservation-events"},
+    {0}};
 
 const struct row_kind tally_rows[] = {[ROW_TALLY] = {.name = "tally",
                                                      .prefix = 't',

@@ -16,7 +16,7 @@ static void add(struct context *context, const struct reservation_outcome *outco
   money_add(&tally.sum_e18, &tally.sum, sign * outcome->amount);
   row_put(context, &tally_rows[ROW_TALLY], key, &tally);
   struct str table_key = {key.data + 1, key.size - 1}; /* behind the prefix */
-  emit(context, TO_TALLIES, table_key, RECORD_OPTION_TALLY, &tally);
+  emit(context, TO_OPTION_TALLIES, table_key, RECORD_OPTION_TALLY, &tally);
 }
 
 static void take(struct context *context, const struct event *event) {
@@ -41,7 +41,7 @@ static void take(struct context *context, const struct event *event) {
                                   .item_id = outcome->item_id,
                                   .revision = outcome->revision,
                                   .counted = counts};
-  emit(context, TO_EVENTS, outcome->customer_id, RECORD_TALLIED, &tallied);
+  emit(context, TO_RESERVATION_EVENTS, outcome->customer_id, RECORD_TALLIED, &tallied);
 }
 
 int64_t tally_opening(const struct event *event) {

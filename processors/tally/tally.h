@@ -5,7 +5,7 @@
 #include "gen/events.h"
 
 enum { ROW_TALLY, ROW_ENTRY };
-enum { TO_TALLIES, TO_EVENTS };
+enum { TO_OPTION_TALLIES, TO_RESERVATION_EVENTS };
 
 extern const struct row_kind tally_rows[];
 extern const struct route tally_routes[];
