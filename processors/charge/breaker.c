@@ -126,3 +126,15 @@ void breaker_due(struct context *context, int64_t now) {
   struct breaker row = get(context);
   wake(context, &row, now);
 }
+
+static int64_t breaker_state(const void *row) {
+  return ((const struct breaker *)row)->state;
+}
+
+const struct gauge breaker_gauges[] = {
+    {.name = "breaker_state",
+     .help = "Of the breaker before the provider: 0 closed, 1 open, 2 half-open.",
+     .row = ROW_BREAKER,
+     .key = BREAKER_NAME,
+     .value = breaker_state},
+    {0}};

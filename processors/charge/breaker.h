@@ -28,6 +28,8 @@
 /* Those that are held back come again one each millisecond: more than this many share theirs. */
 #define BREAKER_QUEUE_MS_MAX INT64_C(600000)
 
+extern const struct gauge breaker_gauges[];
+
 /* True: no call may be made now, and *retry_at is when to ask again. It looks at the time itself:
  * an open breaker needs no turn of its own row to end. */
 bool breaker_holds_back(struct context *context, int64_t now, int64_t *retry_at);

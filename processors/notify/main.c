@@ -6,25 +6,6 @@ static const struct output outputs[] = {[TO_NOTIFICATIONS] = {.topic = "notifica
                                         [TO_DEAD_LETTERS] = {.topic = "dead-letters"},
                                         {0}};
 
-const struct row_kind notify_rows[] = {
-    [ROW_RECIPIENT] = {.name = "recipient",
-                       .prefix = 'c',
-                       .type = RECORD_RECIPIENT,
-                       .key = "customer",
-                       .settled_field = "last_at",
-                       .leave = notify_recipient_leave},
-    [ROW_NOTICE] = {.name = "notice",
-                    .prefix = 'n',
-                    .type = RECORD_NOTICE,
-                    .key = "customer, number",
-                    .due_field = "due_at"},
-    [ROW_SENT] = {.name = "sent",
-                  .prefix = 's',
-                  .type = RECORD_NOTICE_SENT,
-                  .key = "reservation, customer; or \"\", customer, place and time of a command",
-                  .settled_field = "settled_at"},
-    {0}};
-
 const struct processor notify = {
     .name = "notify",
     .summary = "tells customers each step, by webhook",

@@ -14,14 +14,6 @@ static const struct output outputs[] = {[TO_CHARGE_REQUESTS] = {.topic = "charge
                                         [TO_PAYMENT_RESULTS] = {.topic = "payment-results"},
                                         {0}};
 
-const struct row_kind payment_rows[] = {[ROW_LEDGER] = {.name = "reservation",
-                                                        .prefix = 'l',
-                                                        .type = RECORD_LEDGER,
-                                                        .key = "reservation",
-                                                        .settled_field = "settled_at",
-                                                        .leave = payment_leave},
-                                        {0}};
-
 const struct processor payment = {
     .name = "payment",
     .summary = "the ledger: decides every status of a reservation",

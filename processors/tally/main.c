@@ -6,17 +6,6 @@ static const struct output outputs[] = {
     [TO_RESERVATION_EVENTS] = {.topic = "reservation-events"},
     {0}};
 
-const struct row_kind tally_rows[] = {[ROW_TALLY] = {.name = "tally",
-                                                     .prefix = 't',
-                                                     .type = RECORD_OPTION_TALLY,
-                                                     .key = "item, option"},
-                                      [ROW_ENTRY] = {.name = "entry",
-                                                     .prefix = 'e',
-                                                     .type = RECORD_TALLY_ENTRY,
-                                                     .key = "item, reservation",
-                                                     .settled_field = "settled_at"},
-                                      {0}};
-
 const struct processor tally = {
     .name = "tally",
     .summary = "counts what was sold, option by option",
