@@ -2,18 +2,7 @@
  * the hold's fate. */
 #include "approved-failed.h"
 
-static bool is_outcome(enum status status) {
-  switch (status) {
-    case STATUS_APPROVED:
-    case STATUS_CANCELLED:
-    case STATUS_FAILED: return true;
-    case STATUS_REQUESTED:
-    case STATUS_HELD:
-    case STATUS_PAYMENT_DEFERRED:
-    case STATUS_REFUNDING: return false;
-  }
-  return false;
-}
+#include "runtime/contract/status.h"
 
 static void settle_hold(struct context *context, const struct status_changed *changed) {
   const struct confirm_hold confirm = {.reservation_id = changed->reservation_id,
@@ -36,7 +25,7 @@ static void settle_hold(struct context *context, const struct status_changed *ch
 static void tell(struct context *context, const struct status_changed *changed) {
   emit(context, TO_RESERVATION_EVENTS, changed->customer_id, RECORD_STATUS_CHANGED, changed);
   settle_hold(context, changed);
-  if (!is_outcome(changed->status)) return;
+  if (!status_is_outcome(changed->status)) return;
   struct reservation_outcome outcome = {.reservation_id = changed->reservation_id,
                                         .customer_id = changed->customer_id,
                                         .item_id = changed->item_id,

@@ -2,6 +2,8 @@
  * is not above is not new. */
 #include "history.h"
 
+#include "runtime/contract/status.h"
+
 #define STEPS_MAX \
   100 /* of a timeline: what a provider's long outage adds must not grow a row without end */
 #define REFUSALS_MAX 20
@@ -22,14 +24,9 @@ static void add_step(struct context *context, struct reservation_view *view,
   view->timeline.count = kept + 1;
 }
 
-static bool is_outcome(enum status status) {
-  return status == STATUS_APPROVED || status == STATUS_CANCELLED || status == STATUS_FAILED;
-}
-
-/* Another reservation under an id that was used before: it was opened after this one settled, and
- * the ledger has taken it, as it goes on. At its opening nobody has. */
-static bool is_another(int64_t settled_at, const struct status_changed *changed) {
-  return changed->revision > 0 && settled_at != 0 && changed->opened_at > settled_at;
+/* The deliberately broken version. */
+static bool mutated(bool was_shown) {
+  return was_shown && !MUTANT("view-ignores-revisions");
 }
 
 static void status_changed(struct context *context, const struct event *event) {
@@ -37,12 +34,12 @@ static void status_changed(struct context *context, const struct event *event) {
   struct str key =
       two_part_key(context, ROW_RESERVATION, changed->customer_id, changed->reservation_id);
   const struct reservation_view *known = row_get(context, &history_rows[ROW_RESERVATION], key);
-  if (known && is_another(known->settled_at, changed)) known = NULL;
-  if (known && changed->revision <= known->revision && !MUTANT("view-ignores-revisions")) return;
+  if (known && status_is_of_another(known->settled_at, changed)) known = NULL;
+  if (mutated(known && changed->revision <= known->revision)) return;
   if (!known && expiry_has_gone(context, event->time, changed->opened_at))
     return; /* it was shown, and its row has gone */
   struct reservation_view view = {0};
-  if (is_outcome(changed->status))
+  if (status_is_outcome(changed->status))
     view.settled_at = expiry_step_time(event->time, changed->opened_at);
   if (known) {
     view.timeline = known->timeline;

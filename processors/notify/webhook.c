@@ -104,13 +104,18 @@ static void hash_notice(const struct notice *notice, char text[HASH_BYTES * 2 + 
   for (size_t i = 0; i < HASH_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", digest[i]);
 }
 
+/* The deliberately broken version. */
+static bool mutated(bool earlier) {
+  return earlier || MUTANT("notice-id-shared");
+}
+
 void notice_id(const struct notice *notice, char id[NOTICE_ID_SIZE]) {
   char reservation[3 * 64 + 1], step[16] = "refused", hash[HASH_BYTES * 2 + 1];
   calls_escape(notice->reservation_id, reservation, sizeof reservation);
   bool refused = notice->command.size > 0, earlier = !refused && !notice->content_hash;
   if (!refused) snprintf(step, sizeof step, "%d", (int)notice->revision);
   hash_notice(notice, hash);
-  if (earlier || MUTANT("notice-id-shared")) { /* a row of an earlier version was called with it */
+  if (mutated(earlier)) { /* a row of an earlier version was called with it */
     snprintf(id, NOTICE_ID_SIZE, "%s:%s", reservation, step);
   } else {
     snprintf(id, NOTICE_ID_SIZE, "%s:%s:%s", reservation, step, hash);

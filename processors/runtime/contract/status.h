@@ -1,0 +1,19 @@
+/* What a status says, to every filter that is told of it. */
+#ifndef HOLDFAST_CONTRACT_STATUS_H
+#define HOLDFAST_CONTRACT_STATUS_H
+
+#include "runtime/contract/processor.h"
+#include "gen/events.h"
+
+/* Nothing more happens by itself: only a Cancel of what was approved may follow. */
+static inline bool status_is_outcome(enum status status) {
+  return status == STATUS_APPROVED || status == STATUS_CANCELLED || status == STATUS_FAILED;
+}
+
+/* Of another reservation than the row's, under an id that was used before: it was opened after the
+ * row's settled, and the ledger has taken it, as it goes on. At its opening nobody has. */
+static inline bool status_is_of_another(int64_t settled_at, const struct status_changed *changed) {
+  return changed->revision > 0 && settled_at != 0 && changed->opened_at > settled_at;
+}
+
+#endif
