@@ -87,6 +87,15 @@ static struct str key_of(struct context *context, const struct request_charge *r
   return same ? former_key : key;
 }
 
+/* The deliberately broken versions: no request of before is remembered, and no call that may have
+ * counted. */
+static struct charge mutated(struct charge row) {
+  if (MUTANT("repeated-request-charged")) row.attempt = -1;
+  if (MUTANT("unknown-charge-given-up") && row.state == CHARGE_STATE_UNKNOWN)
+    row.state = CHARGE_STATE_CALLING;
+  return row;
+}
+
 static void request(struct context *context, const struct event *event) {
   const struct request_charge *request = as_request_charge(event);
   struct str key = key_of(context, request);
@@ -98,15 +107,14 @@ static void request(struct context *context, const struct event *event) {
                        .state = CHARGE_STATE_DEFERRED,
                        .traceparent = event->traceparent,
                        .correlation_id = event->correlation_id};
-  if (known) row = *known;
+  if (known) row = mutated(*known);
   if (!known && expiry_has_gone(context, event->time, request->opened_at)) {
     put_off(context, event);
     return;
   }
   /* Said again, because a filter was reset: nothing is begun by that, not even what was given up.
    */
-  bool again = known && request->attempt > 0 && request->attempt <= row.attempt &&
-               !MUTANT("repeated-request-charged");
+  bool again = known && request->attempt > 0 && request->attempt <= row.attempt;
   row.attempt = request->attempt;
   int64_t retry_at;
   switch (row.state) {
@@ -128,7 +136,7 @@ static void request(struct context *context, const struct event *event) {
 }
 
 static void answer(struct context *context, const struct event *event) {
-  struct charge row = *as_charge(event);
+  struct charge row = mutated(*as_charge(event));
   enum call_result result = event->answer & CALL_RESULT;
   bool answered = result == CALL_APPROVED || result == CALL_DECLINED;
   breaker_took(context, row.phase, event->now, answered && !(event->answer & CALL_SLOW));
@@ -139,8 +147,7 @@ static void answer(struct context *context, const struct event *event) {
     rest(context, event->key, &row,
          result == CALL_APPROVED ? CHARGE_STATE_APPROVED : CHARGE_STATE_DECLINED, event->now);
     tell_settled(context, event->key, &row);
-  } else if (result == CALL_NOT_MADE &&
-             (row.state == CHARGE_STATE_CALLING || MUTANT("unknown-charge-given-up"))) {
+  } else if (result == CALL_NOT_MADE && row.state == CHARGE_STATE_CALLING) {
     defer(context, event->key, &row, event->now, retry_at);
   } else { /* this call, or an earlier one, may have counted */
     put(context, event->key, &row, CHARGE_STATE_UNKNOWN, retry_at);

@@ -22,11 +22,18 @@ static bool refused(long status) {
   return false;
 }
 
-enum call_result charge_judge(const struct call_answer *answer) {
-  if (!answer->tries || (MUTANT("silence-taken-for-not-made") && !answer->status))
-    return CALL_NOT_MADE;
+/* The deliberately broken versions: silence says that no try was made, and an answer that it is
+ * that of the only one. */
+static struct call_answer mutated(struct call_answer answer) {
+  if (MUTANT("silence-taken-for-not-made") && !answer.status) answer.tries = 0;
+  if (MUTANT("resend-taken-for-not-made") && answer.tries > 1) answer.tries = 1;
+  return answer;
+}
+
+enum call_result charge_judge(const struct call_answer *said) {
+  const struct call_answer ended = mutated(*said), *answer = &ended;
+  if (!answer->tries) return CALL_NOT_MADE;
   if (answer->status == 200) return final_answer(answer->body);
   /* The answer to a resend says nothing of the try before it. */
-  bool only_try = answer->tries == 1 || MUTANT("resend-taken-for-not-made");
-  return refused(answer->status) && only_try ? CALL_NOT_MADE : CALL_LOST;
+  return refused(answer->status) && answer->tries == 1 ? CALL_NOT_MADE : CALL_LOST;
 }

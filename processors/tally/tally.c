@@ -19,18 +19,28 @@ static void add(struct context *context, const struct reservation_outcome *outco
   emit(context, TO_OPTION_TALLIES, table_key, RECORD_OPTION_TALLY, &tally);
 }
 
+/* The deliberately broken versions: an outcome that is said again seems to be the next step, and
+ * what is cancelled never counted. */
+static struct tally_entry mutated(struct tally_entry known, bool counts) {
+  if (MUTANT("tally-counts-repeats"))
+    known = (struct tally_entry){.revision = -1, .counted = !counts};
+  if (MUTANT("tally-keeps-cancelled") && !counts) known.counted = false;
+  return known;
+}
+
 static void take(struct context *context, const struct event *event) {
   const struct reservation_outcome *outcome = as_reservation_outcome(event);
   struct str parts[] = {outcome->item_id, outcome->reservation_id};
   struct str key = row_key(context, &tally_rows[ROW_ENTRY], parts, 2);
-  const struct tally_entry *known = row_get(context, &tally_rows[ROW_ENTRY], key);
-  if (known && outcome->opened_at > known->settled_at) known = NULL; /* its id is used again */
-  if (known && outcome->revision <= known->revision && !MUTANT("tally-counts-repeats")) return;
-  if (!known && expiry_has_gone(context, event->time, outcome->opened_at))
-    return; /* it was counted, and its row has gone */
-  bool was_counted = known && known->counted, counts = outcome->status == STATUS_APPROVED;
-  if (MUTANT("tally-keeps-cancelled")) counts |= was_counted;
-  if (counts == was_counted && !MUTANT("tally-counts-repeats")) return; /* never counted */
+  const struct tally_entry *row = row_get(context, &tally_rows[ROW_ENTRY], key);
+  if (row && outcome->opened_at > row->settled_at) row = NULL; /* its id is used again */
+  bool counts = outcome->status == STATUS_APPROVED;
+  struct tally_entry known = {0};
+  if (row) known = mutated(*row, counts);
+  if (row && outcome->revision <= known.revision) return;
+  if (!row && expiry_has_gone(context, event->time, outcome->opened_at))
+    return;                            /* it was counted, and its row has gone */
+  if (counts == known.counted) return; /* never counted */
   add(context, outcome, counts ? 1 : -1);
   const int64_t time = expiry_step_time(event->time, outcome->opened_at);
   const struct tally_entry entry = {
