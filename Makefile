@@ -124,8 +124,8 @@ TSAN_BUILD = $(MAKE) BUILD=build/tsan CFLAGS="-O1 -g" EXTRA_CFLAGS="-fsanitize=t
 TSAN_RUN := TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan/suppressions exitcode=66"
 tsan: ## look for data races with ThreadSanitizer
 	+$(TSAN_BUILD) $(TSAN_OBJECT)
-	+$(TSAN_BUILD) EXTRA_OBJECTS=$(TSAN_OBJECT) all build/tsan/tests/test_parts
-	$(TSAN_RUN) build/tsan/tests/test_parts
+	+$(TSAN_BUILD) EXTRA_OBJECTS=$(TSAN_OBJECT) all build/tsan/tests/test_store
+	$(TSAN_RUN) build/tsan/tests/test_store
 	$(TSAN_RUN) HOLDFAST_BIN=build/tsan/bin $(BUILD)/venv/bin/python -m pytest -q --tb=short -p no:cacheprovider tests/kafka/test_views.py tests/kafka/test_stories.py
 
 # make sim SEED=4711 tells the story of one seed; make sim SEEDS=100000 FROM=1 JOBS=2 runs many. MUTANT=name breaks it first.
