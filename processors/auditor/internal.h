@@ -126,8 +126,8 @@ struct view_facts {
 };
 
 struct tally_facts {
-  int64_t sold[4], table[4]; /* reservations, units, sum and its whole 10^18: as the outcomes have
-                                it, and as told */
+  /* Reservations, units, sum and its whole 10^18: as the outcomes have it, and as told */
+  int64_t sold[4], table[4];
   int64_t offset;
   int32_t partition, moving;
 };
@@ -253,8 +253,8 @@ void audit_mark_customer(struct auditor *auditor, const struct audit_event *even
 void audit_asked(struct auditor *auditor, const struct audit_event *event);
 void audit_heard(struct auditor *auditor, const struct audit_event *event);
 void audit_mark_charge(struct auditor *auditor, const struct audit_event *event);
-struct str audit_charge_reservation(
-    const void *row); /* empty: nobody asked. Borrows from the row */
+/* Empty: nobody asked. Borrows from the row */
+struct str audit_charge_reservation(const void *row);
 
 /* facts: of its reservation. rests: nothing is on its way that would move that on. Returns the rule
  * that is broken, with the text of how, or -1. */

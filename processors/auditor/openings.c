@@ -46,10 +46,8 @@ static int64_t time_of(const struct audit_event *event) {
     case RECORD_REQUEST_CHARGE: time = ((const struct request_charge *)value)->opened_at; break;
     case RECORD_DEADLINE_PASSED: time = ((const struct deadline_passed *)value)->due_at; break;
     case RECORD_CHARGE_SETTLED:
-    case RECORD_CHARGE_DEFERRED: /* a host's clock may lag; nothing of the one before comes so late
-                                  */
-      time = event->record->timestamp + EXPIRY_WINDOW_MS;
-      break;
+    /* A host's clock may lag; nothing of the one before comes so late */
+    case RECORD_CHARGE_DEFERRED: time = event->record->timestamp + EXPIRY_WINDOW_MS; break;
     case RECORD_RESERVATION_VIEW: {
       const struct reservation_view *view = value;
       if (view->timeline.count) time = view->timeline.items[view->timeline.count - 1].at;

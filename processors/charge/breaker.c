@@ -62,8 +62,8 @@ static void wake(struct context *context, struct breaker *row, int64_t now) {
 }
 
 /* Each that waits gets a millisecond of its own, behind all that wait already: however many they
- * are, they come back evenly. After the longest queue, or a clock that was wrong, it begins anew.
- */
+ * are, they come back evenly. After the longest queue, or a clock that was wrong, it begins
+ * anew. */
 static int64_t queue(struct breaker *row, int64_t earliest, int64_t now) {
   int64_t next = row->held_until + 1;
   if (next < earliest || next > now + BREAKER_QUEUE_MS_MAX) next = earliest;

@@ -112,8 +112,8 @@ static void request(struct context *context, const struct event *event) {
     put_off(context, event);
     return;
   }
-  /* Said again, because a filter was reset: nothing is begun by that, not even what was given up.
-   */
+  /* Said again, because a filter was reset: nothing is begun by that, not even what was given
+   * up. */
   bool again = known && request->attempt > 0 && request->attempt <= row.attempt;
   row.attempt = request->attempt;
   int64_t retry_at;

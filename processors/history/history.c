@@ -4,8 +4,8 @@
 
 #include "runtime/contract/status.h"
 
-#define STEPS_MAX \
-  100 /* of a timeline: what a provider's long outage adds must not grow a row without end */
+/* Of a timeline: what a provider's long outage adds must not grow a row without end */
+#define STEPS_MAX 100
 #define REFUSALS_MAX 20
 
 static struct str two_part_key(struct context *context, int kind, struct str a, struct str b) {
@@ -102,8 +102,7 @@ static void mark_refused(struct context *context, const struct event *event) {
 
 /* A filter that was reset says its refusals again. A place alone does not tell: where the topic of
  * commands was made again, another command lies there, later. Beyond the last few, their time
- * tells.
- */
+ * tells. */
 static bool was_told(const struct customer_view *view, const struct command_refused *refused,
                      int64_t at) {
   if (!refused->place.size) return false;

@@ -30,8 +30,8 @@ static struct str table_key(struct arena *arena, const char *topic, int32_t part
   return (struct str){bytes, head.size + key.size};
 }
 
-/* The key of another row about the same: of its recorded twin ('r'), of its having been seen ('s').
- */
+/* The key of another row about the same: of its recorded twin ('r'), of its having been seen
+ * ('s'). */
 static struct str prefixed(struct arena *arena, char prefix, struct str key) {
   char *bytes = arena_alloc(arena, key.size + 1);
   bytes[0] = prefix;

@@ -1,5 +1,5 @@
-/* Shared by the files of `holdfast reset`: reset.c plans and does it, reset_rows.c sets rows back.
- */
+/* Shared by the files of `holdfast reset`: reset.c plans and does it, reset_rows.c sets rows
+ * back. */
 #ifndef HOLDFAST_RESET_H
 #define HOLDFAST_RESET_H
 
@@ -19,8 +19,8 @@ struct reset {
   bool accept_loss;
   int64_t to[RESET_PARTITIONS_MAX], epoch, first[RESET_PARTITIONS_MAX], end[RESET_PARTITIONS_MAX];
   struct log_offset committed[RESET_PARTITIONS_MAX];
-  struct commit_metadata
-      metadata[RESET_PARTITIONS_MAX]; /* of committed; zero where that is not ours */
+  /* Of committed; zero where that is not ours */
+  struct commit_metadata metadata[RESET_PARTITIONS_MAX];
   struct bounds {
     int64_t first, end;
   } changelog[RESET_PARTITIONS_MAX];  /* zero where there is none */

@@ -1,5 +1,5 @@
-/* holdfast run --local: the whole pipeline with its cycles, in this process, on the log in memory.
- */
+/* holdfast run --local: the whole pipeline with its cycles, in this process, on the log in
+ * memory. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -178,8 +178,8 @@ void ledger_act(struct turn *turn, enum ledger_action action) {
     case FINISH_REFUND:
       end(turn, LEDGER_STATE_CANCELLED, STATUS_CANCELLED, REASON_NONE, HOLD_EFFECT_RELEASE);
       return;
-    case REFUND_DECLINED: /* another key: this one has its answer. The status with a next try is the
-                             alarm. */
+    /* Another key: this one has its answer. The status with a next try is the alarm. */
+    case REFUND_DECLINED:
       turn->row.refunds_declined++;
       defer(turn, LEDGER_STATE_REFUNDING, STATUS_REFUNDING, event->time + REFUND_RETRY_MS);
       return;

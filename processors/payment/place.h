@@ -17,8 +17,8 @@ struct command_place command_place_of(const struct event *event);
 /* Whether a command of that place was decided for the reservation before: the entrance was reset,
  * and reads it again. It was if it lies in the partition of the last one, not behind it, and came
  * not later. A topic that was made again begins its offsets anew and its times go on; a clock that
- * was set back leaves the offsets. What a row of an earlier version does not say is not compared.
- */
+ * was set back leaves the offsets. What a row of an earlier version does not say is not
+ * compared. */
 bool ledger_has_decided(const struct ledger *row, const struct command_place *command);
 
 /* Keeps the command as the last one. While offsets go on the highest time stays, so that a clock

@@ -21,8 +21,8 @@ enum reason seats_check(struct context *context, const struct stock_level *item,
 
 /* The best `count` adjacent seats: of the first row (as they were registered) that has so many
  * beside each other, those nearest to its middle. Those that *seats names, which are free, are
- * among them; it becomes the whole list. NONE, NOT_ADJACENT where no row has them, or OVER_LIMIT.
- */
+ * among them; it becomes the whole list. NONE, NOT_ADJACENT where no row has them, or
+ * OVER_LIMIT. */
 enum reason seats_choose(struct context *context, const struct stock_level *item, int32_t count,
                          struct seat_list *seats);
 

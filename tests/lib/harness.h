@@ -31,8 +31,8 @@ struct harness {
 const struct processor *find_processor(const char *name);
 
 void harness_open(struct harness *harness, const char *processor);
-void harness_open_processor(struct harness *harness,
-                            const struct processor *processor); /* borrowed */
+/* Borrowed */
+void harness_open_processor(struct harness *harness, const struct processor *processor);
 void harness_open_on(struct harness *harness, const char *processor, int32_t partitions);
 void harness_close(struct harness *harness);
 
@@ -46,8 +46,8 @@ const char *harness_send(struct harness *harness, int64_t time, const char *key,
 /* The same from JSON, keyed as a command is. */
 const char *harness_json(struct harness *harness, int64_t time, const char *json);
 
-/* The same into a partition; the others go to partition 0, the only one if nobody asked for more.
- */
+/* The same into a partition; the others go to partition 0, the only one if nobody asked for
+ * more. */
 const char *harness_send_to(struct harness *harness, int32_t partition, int64_t time,
                             const char *key, int type, const void *value);
 

@@ -217,8 +217,8 @@ static enum MHD_Result reply_half(struct MHD_Connection *connection, json_t *jso
                   MHD_create_response_from_callback(strlen(text), BODY_MAX, half_of, text, free));
 }
 
-/* The answer to a key: the first one for ever. A new reference; NULL: the key is another amount's.
- */
+/* The answer to a key: the first one for ever. A new reference; NULL: the key is another
+ * amount's. */
 static json_t *answer_key(const char *path, const json_t *body) {
   json_t *amount = json_object_get(body, "amount"), *entry = json_object_get(provider.known, path);
   const char *customer = json_string_value(json_object_get(body, "customer"));

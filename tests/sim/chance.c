@@ -5,8 +5,8 @@
 
 #include "sim.h"
 
-/* ---- chance: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators) ----
- */
+/* ---- chance: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators)
+ * ---- */
 
 uint64_t chance_next(struct chance *chance) {
   uint64_t z = chance->state += 0x9e3779b97f4a7c15;

@@ -129,8 +129,8 @@ static bool all_done(const struct call *call) {
   return call->done == call->try_count;
 }
 
-/* Its caller hears no more of it: what is out may arrive all the same, and nothing is sent again.
- */
+/* Its caller hears no more of it: what is out may arrive all the same, and nothing is sent
+ * again. */
 static void leave(struct call *call) {
   call->caller = NULL;
   if (call->done < call->try_count) call->try_count = call->done + 1;

@@ -194,8 +194,8 @@ static void send_again(struct workload *workload) {
   if (sent) send_command(workload->sim, RECORD_RESERVE, &sent->reserve);
 }
 
-/* A client that numbers its reservations anew, long after: the same again, or another under its id.
- */
+/* A client that numbers its reservations anew, long after: the same again, or another under its
+ * id. */
 static void send_long_after(struct workload *workload) {
   struct sim *sim = workload->sim;
   struct sent *sent = any_sent(workload);

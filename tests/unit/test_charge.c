@@ -74,8 +74,8 @@ static void silence_is_unknown_and_asked_by_the_key_until_the_provider_answers(v
   assert_string_equal(request(&h, 1000, CALL_LOST), "-");
   assert_state(&h, "UNKNOWN");
   assert_string_equal(wait_for(&h, 2000, CALL_LOST), "-");
-  assert_string_equal(wait_for(&h, 10000, CALL_NOT_MADE),
-                      "-"); /* this call was not made: an earlier one may have counted */
+  /* This call was not made: an earlier one may have counted */
+  assert_string_equal(wait_for(&h, 10000, CALL_NOT_MADE), "-");
   assert_state(&h, "UNKNOWN");
   assert_string_equal(wait_for(&h, 20000, CALL_APPROVED), "ChargeSettled(CHARGE,yes)");
   assert_int_equal(fake_world_state.calls, 4);
@@ -86,13 +86,13 @@ static void a_process_that_dies_while_calling_leaves_word_and_the_next_one_asks(
   (void)unused;
   struct harness h;
   open_charge(&h);
-  assert_string_equal(request(&h, 1000, -1),
-                      "-"); /* the call goes out, and its caller dies with the answer */
+  /* The call goes out, and its caller dies with the answer */
+  assert_string_equal(request(&h, 1000, -1), "-");
   assert_state(&h, "CALLING");
   assert_string_equal(wait_for(&h, 1000 + CALL_LIMIT_MS - 1, CALL_NOT_MADE), "-");
   assert_int_equal(fake_world_state.calls, 1);
-  assert_string_equal(wait_for(&h, 1000 + CALL_LIMIT_MS, CALL_NOT_MADE),
-                      "-"); /* not deferred: the lost call may have counted */
+  /* Not deferred: the lost call may have counted */
+  assert_string_equal(wait_for(&h, 1000 + CALL_LIMIT_MS, CALL_NOT_MADE), "-");
   assert_state(&h, "UNKNOWN");
   assert_string_equal(wait_for(&h, 100000, CALL_DECLINED), "ChargeSettled(CHARGE,no)");
   harness_close(&h);

@@ -51,8 +51,8 @@ static void an_id_that_was_reused_shows_in_the_senders_list_and_not_in_the_owner
   assert_int_equal(number(&h, "vowner/r", "timeline"), 2);
   assert_int_equal(number(&h, "cowner", "refusals"), 1);
   assert_int_equal(number(&h, "vthief/r", "refused"), 1);
-  assert_int_equal(number(&h, "or/thief", "customer_id"),
-                   -1); /* found by its id it is the owner's */
+  /* Found by its id it is the owner's */
+  assert_int_equal(number(&h, "or/thief", "customer_id"), -1);
   assert_int_equal(number(&h, "or/owner", "customer_id"), 0);
   harness_close(&h);
 }

@@ -15,8 +15,8 @@ struct arena {
   size_t total; /* bytes handed out since the last reset */
 };
 
-/* Never NULL: a process without memory ends here. Aligned for every type. The bytes are not zeroed.
- */
+/* Never NULL: a process without memory ends here. Aligned for every type. The bytes are not
+ * zeroed. */
 void *arena_alloc(struct arena *arena, size_t size);
 void *arena_zalloc(struct arena *arena, size_t size);
 

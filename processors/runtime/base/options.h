@@ -52,15 +52,15 @@ void options_free(struct options *options);
 /* The name must be in the table. */
 const char *options_text(const struct options *options, const char *name);
 int64_t options_number(const struct options *options, const char *name);
-bool options_given(const struct options *options,
-                   const char *name); /* by anybody: not the default */
+/* By anybody: not the default */
+bool options_given(const struct options *options, const char *name);
 bool options_flag(const struct options *options, const char *name);
 
 /* A line of help per option. */
 void options_help(const struct options *options, FILE *out);
 
 extern const struct option_desc help_options[]; /* --help */
-extern const struct option_desc
-    kafka_options[]; /* -b, -F, -X and --prefix: what everything that talks to Kafka has */
+/* -b, -F, -X and --prefix: what everything that talks to Kafka has */
+extern const struct option_desc kafka_options[];
 
 #endif

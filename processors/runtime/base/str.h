@@ -1,5 +1,5 @@
-/* A piece of text or bytes: a pointer and a size, borrowed from somebody else, not ended by a NUL.
- */
+/* A piece of text or bytes: a pointer and a size, borrowed from somebody else, not ended by a
+ * NUL. */
 #ifndef HOLDFAST_BASE_STR_H
 #define HOLDFAST_BASE_STR_H
 

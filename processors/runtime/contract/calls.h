@@ -2,8 +2,8 @@
  * interface), each with a deadline, each named by the row that asked for it.
  *
  * A thread of its own drives them, so that what an answer took is the other end's time and not that
- * of whoever asks for it: a commit would count as slowness. What is called here, one thread calls.
- */
+ * of whoever asks for it: a commit would count as slowness. What is called here, one thread
+ * calls. */
 #ifndef HOLDFAST_CONTRACT_CALLS_H
 #define HOLDFAST_CONTRACT_CALLS_H
 
@@ -25,9 +25,10 @@ struct call_request {
 
 /* Says nothing of libcurl, so that a simulated connection can make one. */
 struct call_answer {
-  int tries;   /* how often the request began to go out over a connection; 0: no byte of it left, so
-                  nothing was done at the other end. More than 1: a kept connection died before the
-                  first byte of an answer, and libcurl sent the request again over another */
+  /* How often the request began to go out over a connection; 0: no byte of it left, so nothing was
+   * done at the other end. More than 1: a kept connection died before the first byte of an answer,
+   * and libcurl sent the request again over another */
+  int tries;
   long status; /* of the last try's head, which counts however its body ends; 0: no head came */
   bool cut; /* body is the beginning only: more came than answer_max, or it did not end in time */
   struct str body;

@@ -17,8 +17,8 @@ struct context; /* one event's view of the batch; valid during decide() */
 enum event_source {
   EVENT_RECORD, /* a record of the input topic */
   EVENT_DUE,    /* a row whose due time has come: type and value are the row's */
-  EVENT_ANSWER  /* a call of the world has ended: type and value are the row's as it stands, answer
-                   is set */
+  /* A call of the world has ended: type and value are the row's as it stands, answer is set */
+  EVENT_ANSWER
 };
 
 struct event {
@@ -26,17 +26,21 @@ struct event {
   int type;          /* enum record_type */
   const void *value; /* struct of that type */
   struct str key;    /* of the record, or of the row */
-  int64_t time;      /* EVENT_RECORD: the record's timestamp; else the time of firing or answer.
-                        Milliseconds since 1970 */
-  int64_t now;       /* the clock, for filters that touch the world; 0 for all others */
-  int answer;        /* EVENT_ANSWER: what the world said, in the filter's own terms */
-  bool misplaced;    /* a record of an open input that lies in another partition than its key's:
-                        whoever    wrote it has another partitioner than the rest of us */
+  /* EVENT_RECORD: the record's timestamp; else the time of firing or answer. Milliseconds since
+   * 1970 */
+  int64_t time;
+  int64_t now; /* the clock, for filters that touch the world; 0 for all others */
+  int answer;  /* EVENT_ANSWER: what the world said, in the filter's own terms */
+  /* A record of an open input that lies in another partition than its key's: whoever wrote it has
+   * another partitioner than the rest of us */
+  bool misplaced;
   struct str traceparent;
-  struct str correlation_id; /* empty: the key is. A row that waits keeps both in fields of these
-                                names, and what comes of it later has them too */
-  struct str place; /* of the record, "topic-partition-offset", as `causation` of what it causes; of
-                       other sources: what stands there for them */
+  /* Empty: the key is. A row that waits keeps both in fields of these names, and what comes of it
+   * later has them too */
+  struct str correlation_id;
+  /* Of the record, "topic-partition-offset", as `causation` of what it causes; of other sources:
+   * what stands there for them */
+  struct str place;
   struct str cause; /* the place of the record that caused this one; empty: nobody says */
 };
 
@@ -44,14 +48,14 @@ struct event {
 struct row_kind {
   const char *name;
   char prefix;
-  int type;              /* enum record_type */
-  const char *key;       /* what its parts are, for people */
-  const char *due_field; /* a long: when the row wants to be looked at, 0 for never. NULL: this kind
-                            is never due */
-  const char *settled_field; /* a long: the event's time when nothing more was expected of the row;
-                                0: something is. The row leaves the store long after (expiry.h), and
-                                the field is raised to the partition's time where that is later.
-                                NULL: rows of this kind stay */
+  int type;        /* enum record_type */
+  const char *key; /* what its parts are, for people */
+  /* A long: when the row wants to be looked at, 0 for never. NULL: this kind is never due */
+  const char *due_field;
+  /* A long: the event's time when nothing more was expected of the row; 0: something is. The row
+   * leaves the store long after (expiry.h), and the field is raised to the partition's time where
+   * that is later. NULL: rows of this kind stay */
+  const char *settled_field;
   /* Asked when the row is about to leave. Deletes what belongs to it; false: it stays. NULL:
    * nothing belongs to it. */
   bool (*leave)(struct context *context, const void *row);
@@ -59,22 +63,24 @@ struct row_kind {
 
 struct output {
   const char *topic;
-  bool table; /* compacted, keyed as the input: written once per changed key and transaction, to the
-                 partition of the input */
+  /* Compacted, keyed as the input: written once per changed key and transaction, to the partition
+   * of the input */
+  bool table;
 };
 
 struct view;
 struct http_request;
 
-/* A question that a view answers over HTTP. Runs on the HTTP thread and reads committed rows only.
- */
+/* A question that a view answers over HTTP. Runs on the HTTP thread and reads committed rows
+ * only. */
 struct route {
   const char *path; /* {} takes any text, at most once: request->part */
   void (*answer)(const struct view *view, struct http_request *request);
   const char *summary;
-  const char *list; /* the field of the answer that view_page filled: over several instances lists
-                       are merged. NULL: one instance has the whole answer, or nobody has */
-  bool by_key;      /* {} is a key of the input: the rows of the key's partition are all there is */
+  /* The field of the answer that view_page filled: over several instances lists are merged. NULL:
+   * one instance has the whole answer, or nobody has */
+  const char *list;
+  bool by_key; /* {} is a key of the input: the rows of the key's partition are all there is */
 };
 
 /* A number that /metrics shows of each ready partition, from the one row of a kind: its committed
@@ -92,8 +98,8 @@ struct gauge {
 struct world {
   void *(*open)(const struct options *options, char *error, size_t size); /* NULL: error says why */
   void (*close)(void *world);
-  size_t (*room)(
-      void *world); /* calls that may be started now: the runtime takes no more records than this */
+  /* Calls that may be started now: the runtime takes no more records than this */
+  size_t (*room)(void *world);
   void (*start)(void *world, int32_t partition, struct str key, const void *row);
   /* Waits up to timeout_ms for a call to end. False: none did. key is valid until the next call. */
   bool (*next)(void *world, int timeout_ms, int32_t *partition, struct str *key, int *answer);
@@ -104,18 +110,18 @@ struct processor {
   const char *name; /* folder = binary = consumer group = client.id */
   const char *summary;
   const char *input;
-  bool open_input;    /* others write the topic: what cannot be processed is a dead letter. Else it
-                         stops the filter */
-  const int *accepts; /* record types of the input, ended by -1 */
+  /* Others write the topic: what cannot be processed is a dead letter. Else it stops the filter */
+  bool open_input;
+  const int *accepts;           /* record types of the input, ended by -1 */
   const struct output *outputs; /* ended by a NULL topic */
   const struct row_kind *rows;  /* ended by a NULL name; NULL: no state */
   const char *changelog;        /* NULL: no state, or the input is the changelog */
-  bool input_is_changelog; /* a compacted input whose records are the rows: decide only puts key and
-                              value as they come */
-  bool wants_now;          /* event.now is set: for filters that touch the world */
-  int64_t
-      due_within_ms; /* no row is due later than this from now: one that is was put there by a
-                        clock that was wrong, and is due at once. 0: rows may be due at any time */
+  /* A compacted input whose records are the rows: decide only puts key and value as they come */
+  bool input_is_changelog;
+  bool wants_now; /* event.now is set: for filters that touch the world */
+  /* No row is due later than this from now: one that is was put there by a clock that was wrong,
+   * and is due at once. 0: rows may be due at any time */
+  int64_t due_within_ms;
   /* The time of the opening that a record is or names, milliseconds since 1970; 0: none. The
    * partition's time follows it (expiry.h). NULL: no row of this filter settles. */
   int64_t (*opening)(const struct event *event);

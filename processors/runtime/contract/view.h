@@ -32,8 +32,8 @@ const void *view_get(const struct view *view, const struct row_kind *kind, struc
  * the next page; null at the end). Rows whose key starts with prefix, over all partitions; show
  * returns NULL for a row that is not wanted. A page stays correct while rows change: it goes by
  * key, so that a row that stays is seen once. It can hold less than the limit and still have a next
- * one, since a page reads a bounded number of rows. NULL: the request was answered with a problem.
- */
+ * one, since a page reads a bounded number of rows. NULL: the request was answered with a
+ * problem. */
 json_t *view_page(const struct view *view, struct http_request *request,
                   const struct row_kind *kind, struct str prefix,
                   json_t *(*show)(const struct view *view, void *user, struct str key,

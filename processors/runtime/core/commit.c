@@ -36,8 +36,8 @@ static enum log_status decide_timers(struct runtime *runtime, const struct timer
         timer->answered ? decide_answer(runtime, timer->partition, timer->key, timer->answer)
                         : decide_due(runtime, timer->partition, timer->key, timer->due_at);
     if (status != LOG_OK) return status;
-    touch(timer->partition,
-          timer->partition->next_input); /* a transaction without offsets would not be fenced */
+    /* A transaction without offsets would not be fenced */
+    touch(timer->partition, timer->partition->next_input);
     if (!runtime->places_used) continue;
     for (size_t j = i; j < *timer_count; j++) wake_at(timers[j].partition, timers[j].due_at);
     *timer_count = i;

@@ -248,8 +248,8 @@ static enum fate fate_of(const struct expiry_turn *turn, const struct expiry_ent
   return has_gone(turn, entry->at) ? GOES : WAITS_AGAIN;
 }
 
-/* As if it were noted now; or when its step was, where the partition's time has come there since.
- */
+/* As if it were noted now; or when its step was, where the partition's time has come there
+ * since. */
 static void put_again(struct expiry_turn *turn, struct expiry_entry entry) {
   int64_t latest = turn->row.latest;
   entry.noted = entry.noted <= latest && entry.at <= latest ? entry.at : latest;

@@ -92,8 +92,8 @@ struct runtime {
 
   struct partition *partitions; /* owned, by order of assignment */
   size_t partition_count;
-  pthread_mutex_t partitions_lock; /* held while the array or a phase changes, and by other threads
-                                      that read it */
+  /* Held while the array or a phase changes, and by other threads that read it */
+  pthread_mutex_t partitions_lock;
   bool assigned;
 
   struct arena arena; /* of the batch */
@@ -104,8 +104,9 @@ struct runtime {
   size_t call_count, call_capacity;
   size_t places;    /* for calls that the batch may start */
   bool places_used; /* a due row of the batch found none: it and those behind it stay due */
-  unsigned turn;    /* counts steps: a single place is for records and due rows in turn, and the
-                       partition that is asked first changes with every second one */
+  /* Counts steps: a single place is for records and due rows in turn, and the partition that is
+   * asked first changes with every second one */
+  unsigned turn;
   struct timer_event
       *timers;        /* room for due rows and as many answers; NULL: it has neither. Owned */
   int64_t batch_time; /* the clock at the batch's start */
@@ -181,8 +182,8 @@ const void *row_field(struct runtime *runtime, const struct row_kind *kind, cons
 int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const void *row);
 int64_t row_settled_at(struct runtime *runtime, const struct row_kind *kind, const void *row);
 
-/* The row's due time from its bytes; 0 where its kind is never due. False: the bytes are damaged.
- */
+/* The row's due time from its bytes; 0 where its kind is never due. False: the bytes are
+ * damaged. */
 bool row_bytes_due(struct runtime *runtime, struct str key, struct str value, int64_t *due_at);
 
 /* Ends the process where the bytes are damaged. */

@@ -69,8 +69,8 @@ static bool handle_event(struct runtime *runtime, struct log_event *event, size_
       runtime_release_batch(runtime);
       partitions_assign(runtime, event->partitions, event->partition_count);
       return true;
-    case LOG_REVOKED: /* nothing is open now: what was polled and not begun belongs to the next
-                         owner */
+    /* Nothing is open now: what was polled and not begun belongs to the next owner */
+    case LOG_REVOKED:
       runtime_release_batch(runtime);
       partitions_revoke(runtime);
       return true;

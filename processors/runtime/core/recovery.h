@@ -11,14 +11,13 @@
 #define OFFSET_METADATA_VERSION 1
 
 /* What travels with a committed offset: "version;epoch;slot;intent id;C", and ";B" where B is not
- * 0.
- */
+ * 0. */
 struct commit_metadata {
   int64_t epoch;
   int slot;
   char intent_id[40]; /* "-" where no intent belongs to it: the genesis commit */
-  int64_t
-      last_changelog; /* C: the last changelog record that the committed state needs; -1: none */
+  /* C: the last changelog record that the committed state needs; -1: none */
+  int64_t last_changelog;
   int64_t first_changelog; /* B: where the changelog began when its rows were complete */
 };
 
@@ -30,11 +29,11 @@ enum intent_fate { INTENT_NONE, INTENT_PROMOTE, INTENT_DROP };
 
 enum recovery_action {
   RECOVERY_READY,
-  RECOVERY_CATCH_UP,     /* read the changelog from meta.next_changelog until past C */
-  RECOVERY_REBUILD,      /* wipe, then read the changelog from its first record until past C */
-  RECOVERY_REFUSE_AHEAD, /* the store is ahead of the committed offset: somebody moved the offsets
-                          */
-  RECOVERY_REFUSE_INPUT, /* the committed offset is not one of the input's */
+  RECOVERY_CATCH_UP, /* read the changelog from meta.next_changelog until past C */
+  RECOVERY_REBUILD,  /* wipe, then read the changelog from its first record until past C */
+  /* The store is ahead of the committed offset: somebody moved the offsets */
+  RECOVERY_REFUSE_AHEAD,
+  RECOVERY_REFUSE_INPUT,     /* the committed offset is not one of the input's */
   RECOVERY_REFUSE_CHANGELOG, /* the changelog does not have what was committed */
   RECOVERY_REFUSE_NO_OFFSET, /* no committed offset: `holdfast topics apply` makes the first */
   RECOVERY_REFUSE_METADATA   /* an offset that somebody else committed */

@@ -6,8 +6,8 @@
 #include "runtime/base/report.h"
 #include "runtime/core/internal.h"
 
-/* Longer than a fetch may be delayed, a broker replaced, or other partitions be worked off first.
- */
+/* Longer than a fetch may be delayed, a broker replaced, or other partitions be worked off
+ * first. */
 #define STALL_MS 30000
 
 /* True once nothing has come for so long; while no broker answers nothing can. */

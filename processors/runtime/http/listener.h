@@ -6,8 +6,7 @@
  * kept. Where one more comes, the address that has the most of them loses its oldest: so one
  * address cannot keep out another, and behind a proxy, where all come from one address, a client
  * that waits cannot keep out one that asks. A request has HEADERS_MAX bytes at most, and no body
- * worth reading.
- */
+ * worth reading. */
 #ifndef HOLDFAST_HTTP_LISTENER_H
 #define HOLDFAST_HTTP_LISTENER_H
 

@@ -151,8 +151,8 @@ static enum MHD_Result add_argument(void *user, enum MHD_ValueKind kind, const c
   return MHD_YES;
 }
 
-/* The question once more, for others. False: it does not fit, and what was cut is another question.
- */
+/* The question once more, for others. False: it does not fit, and what was cut is another
+ * question. */
 static bool say_again(const char *path, const struct http_request *request, char *text,
                       size_t size) {
   struct words words = {.text = text, .size = size};

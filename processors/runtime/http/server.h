@@ -9,8 +9,8 @@
 struct http_server;
 
 /* Answers at `address` ("HOST:PORT", port 0 takes a free one; `option` names it in messages), from
- * the rows of this instance alone. The runtime must outlive the server. NULL with the failure set.
- */
+ * the rows of this instance alone. The runtime must outlive the server. NULL with the failure
+ * set. */
 struct http_server *http_start(const char *option, const char *address, struct runtime *runtime,
                                const struct processor *processor, struct failure *failure);
 

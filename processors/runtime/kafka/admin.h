@@ -29,8 +29,8 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
 bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
                        const struct kafka_setting *settings, struct failure *failure);
 
-/* What is asked of a group is asked again for half a minute while its coordinator is just starting.
- */
+/* What is asked of a group is asked again for half a minute while its coordinator is just
+ * starting. */
 
 /* The offsets (count of them, by partition) that a group has committed on a topic; -1: none. Stable
  * ones: waits for a transaction that would change them. */

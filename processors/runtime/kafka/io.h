@@ -36,8 +36,8 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
 
 /* Goes on with another topic: all its partitions, each from its own offset (as many as the topic
  * has partitions; KAFKA_READ_BEGINNING is taken too). Never start a partition at its end and then
- * turn to the same one: the end that librdkafka told of first can come late, as that of the second.
- */
+ * turn to the same one: the end that librdkafka told of first can come late, as that of the
+ * second. */
 bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
                           struct failure *failure);
 

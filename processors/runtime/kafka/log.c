@@ -235,8 +235,8 @@ static size_t queue_messages(rd_kafka_t *consumer) {
 }
 
 /* One fetch. Compressed, anything can become 30,000 times as large, and librdkafka unpacks a whole
- * answer at once: where anybody may write, it asks for little. A batch that is larger comes alone.
- */
+ * answer at once: where anybody may write, it asks for little. A batch that is larger comes
+ * alone. */
 #define OPEN_FETCH_BYTES "16384"
 
 static bool open_consumer(struct log_kafka *self, const struct processor *processor,

@@ -11,8 +11,8 @@
 
 #define CALL_TIMEOUT_MS 5000
 #define GIVE_UP_S 60
-/* Of the transaction, which holds up its readers if this process dies: a little more than it takes.
- */
+/* Of the transaction, which holds up its readers if this process dies: a little more than it
+ * takes. */
 #define OPEN_AT_LEAST_MS 30000
 #define OPEN_AT_MOST_MS 900000 /* the broker's own limit, where nobody changed it */
 #define RECORDS_PER_MS 10

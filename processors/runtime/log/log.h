@@ -32,17 +32,18 @@ struct log_record {
   int64_t timestamp;     /* milliseconds since 1970 */
   struct str key, value; /* data is NULL for null: a null value is a tombstone */
   struct str correlation_id, causation, traceparent;
-  const char *fault; /* why its bytes cannot be had: partition and offset are all that is known.
-                        Static; NULL: they are there */
-  size_t size;       /* bytes of key, value and all headers: what it holds in memory */
-  void *owner;       /* of what the record borrows; log_release gives it back */
+  /* Why its bytes cannot be had: partition and offset are all that is known. Static; NULL: they are
+   * there */
+  const char *fault;
+  size_t size; /* bytes of key, value and all headers: what it holds in memory */
+  void *owner; /* of what the record borrows; log_release gives it back */
 };
 
 struct log_event {
   enum log_event_kind kind;
-  struct log_record record;  /* LOG_RECORD: hand to log_release */
-  const int32_t *partitions; /* LOG_ASSIGNED: valid until the next poll. They are paused: resume
-                                each when it is ready */
+  struct log_record record; /* LOG_RECORD: hand to log_release */
+  /* LOG_ASSIGNED: valid until the next poll. They are paused: resume each when it is ready */
+  const int32_t *partitions;
   size_t partition_count;
 };
 
@@ -74,9 +75,9 @@ struct log_output {
   struct str key, value;
   int64_t timestamp;
   struct str correlation_id, causation, source, traceparent, error, whole_key,
-      whole_value;           /* headers; without data: left out */
-  struct log_landed *landed; /* widened by the record's offset when the log has it; NULL: not
-                                wanted */
+      whole_value; /* headers; without data: left out */
+  /* Widened by the record's offset when the log has it; NULL: not wanted */
+  struct log_landed *landed;
 };
 
 struct log;
@@ -122,17 +123,18 @@ struct log_class {
   /* A number by which outputs name their topic; -1 with a failure if it does not exist. */
   int (*topic)(struct log *log, const char *name);
   int32_t (*partition_count)(struct log *log, int topic);
-  int64_t (*lag)(struct log *log,
-                 int32_t partition); /* records not yet polled, as last heard; -1: unknown */
-  bool (*answers)(struct log *log);  /* asks a broker, for seconds at most. NULL: always */
-  int64_t (*now)(struct log *log);   /* milliseconds since 1970 */
+  /* Records not yet polled, as last heard; -1: unknown */
+  int64_t (*lag)(struct log *log, int32_t partition);
+  bool (*answers)(struct log *log); /* asks a broker, for seconds at most. NULL: always */
+  int64_t (*now)(struct log *log);  /* milliseconds since 1970 */
 };
 
 struct log {
   const struct log_class *class;
   struct failure failure; /* of the last LOG_ABORT or LOG_FATAL */
-  char hindrance[200];    /* what stands behind the last LOG_AGAIN of committed, bounds or
-                             changelog_next; "": nothing, it is only not yet so */
+  /* What stands behind the last LOG_AGAIN of committed, bounds or changelog_next; "": nothing, it
+   * is only not yet so */
+  char hindrance[200];
 };
 
 /* ---- calls, thin: each is the class's own ---- */

@@ -213,8 +213,8 @@ static int run(const struct processor *processor, const struct options *options)
   struct failure failure = {0};
   char cluster[128], directory[512];
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ,
-         SIG_IGN); /* a file that may not grow is an error of its write, as a full disk is */
+  /* A file that may not grow is an error of its write, as a full disk is */
+  signal(SIGXFSZ, SIG_IGN);
   struct runtime_config config = {.processor = processor, .options = options, .cluster = cluster};
   config.log =
       log_kafka_open(processor, options, &config.tombstone_retention_ms, cluster, &failure);

@@ -6,8 +6,8 @@
 
 extern const struct option_desc filter_options[];
 
-/* Runs until SIGTERM or SIGINT and returns a code of sysexits(3). A second signal leaves at once.
- */
+/* Runs until SIGTERM or SIGINT and returns a code of sysexits(3). A second signal leaves at
+ * once. */
 int filter_main(const struct processor *processor, int argc, char **argv);
 
 #endif

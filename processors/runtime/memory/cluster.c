@@ -218,8 +218,8 @@ int cluster_group(struct memory_cluster *cluster, const char *name, int topic) {
 
 void memory_commit_offset(struct memory_cluster *cluster, const char *group, const char *topic,
                           int32_t partition, int64_t offset, const char *metadata) {
-  int number = cluster_group(cluster, group,
-                             cluster_find_topic(cluster, topic)); /* first: it may move the array */
+  /* First: it may move the array */
+  int number = cluster_group(cluster, group, cluster_find_topic(cluster, topic));
   struct group *of = &cluster->groups[number];
   of->offsets[partition].committed.offset = offset;
   snprintf(of->offsets[partition].committed.metadata,

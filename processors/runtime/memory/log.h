@@ -16,8 +16,8 @@ void memory_cluster_free(struct memory_cluster *cluster);
 void memory_cluster_set_time(struct memory_cluster *cluster, int64_t now);
 
 void memory_topic_create(struct memory_cluster *cluster, const char *name, int32_t partitions);
-int32_t memory_topic_partitions(const struct memory_cluster *cluster,
-                                const char *name); /* 0: no such topic */
+/* 0: no such topic */
+int32_t memory_topic_partitions(const struct memory_cluster *cluster, const char *name);
 
 /* The first offset of an empty partition: a pipe goes on where its store stands. */
 void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int32_t partition,
@@ -54,13 +54,13 @@ int64_t memory_committed(const struct memory_cluster *cluster, const char *group
                          int32_t partition);
 
 /* A member of the group that consumes `input`. slot names its transactional id and its static
- * membership: opening a slot again fences the former owner. changelog NULL: none. Names are copied.
- */
+ * membership: opening a slot again fences the former owner. changelog NULL: none. Names are
+ * copied. */
 struct log *memory_log_open(struct memory_cluster *cluster, const char *group, const char *input,
                             const char *changelog, int slot);
 
-/* Takes the member out of the group as a session time-out would: its partitions go to the others.
- */
+/* Takes the member out of the group as a session time-out would: its partitions go to the
+ * others. */
 void memory_expire_member(struct memory_cluster *cluster, const char *group, int slot);
 
 /* Ends the open transaction of a slot as its time-out would. */

@@ -98,8 +98,8 @@ struct pipe {
   int64_t now;
 };
 
-/* The log begins where the store stands, since what was read in former runs is not kept anywhere.
- */
+/* The log begins where the store stands, since what was read in former runs is not kept
+ * anywhere. */
 static void begin_at(struct pipe *pipe, struct store *store) {
   struct store_meta meta;
   if (!store_meta(store, 0, &meta)) return;

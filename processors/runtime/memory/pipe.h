@@ -11,8 +11,8 @@
  * with EX_DATAERR, named by its number. */
 int pipe_main(const struct processor *processor, const struct options *options);
 
-/* Creates the topics of a processor (partitions of each) and makes the genesis commit of its group.
- */
+/* Creates the topics of a processor (partitions of each) and makes the genesis commit of its
+ * group. */
 void pipe_prepare(struct memory_cluster *cluster, const struct processor *processor,
                   int32_t partitions);
 

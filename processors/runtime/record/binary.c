@@ -54,9 +54,8 @@ bool utf8_valid(struct str text) {
     size_t more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
     if (lead < 0xc2 || lead > 0xf4 || (size_t)(end - at) < more) return false;
     uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80; /* no overlong forms */
-    uint8_t high = lead == 0xed   ? 0x9f
-                   : lead == 0xf4 ? 0x8f
-                                  : 0xbf; /* no surrogates, nothing past U+10FFFF */
+    /* No surrogates, nothing past U+10FFFF */
+    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
     if (*at < low || *at > high) return false;
     for (at++; more > 1; more--, at++) {
       if ((*at & 0xc0) != 0x80) return false;

@@ -23,8 +23,8 @@ bool binary_read(const struct avro_type *type, const struct record_desc *record,
  * does not fit `room` bytes. */
 size_t binary_write(const struct avro_type *type, const void *from, char *out, size_t room);
 
-/* True if the bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms, nothing past U+10FFFF).
- */
+/* True if the bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms, nothing past
+ * U+10FFFF). */
 bool utf8_valid(struct str text);
 
 #endif

@@ -11,8 +11,8 @@ struct message {
   struct str key, value;
   struct str correlation_id, causation, source, traceparent, error, whole_key, whole_value;
   const char *fault; /* as that of a log_record */
-  struct str
-      produced_at; /* the clock of who produced it, on Kafka; milliseconds since 1970, as text */
+  /* The clock of who produced it, on Kafka; milliseconds since 1970, as text */
+  struct str produced_at;
 };
 
 #endif

@@ -98,8 +98,8 @@ struct str store_get_by_key(struct store *store, struct str key, struct arena *a
 }
 
 struct str store_get(struct store *store, int32_t partition, struct str key, struct arena *arena) {
-  char *full =
-      arena_alloc(arena, KEY_HEAD + key.size); /* not the scratch key: any thread may read */
+  /* Not the scratch key: any thread may read */
+  char *full = arena_alloc(arena, KEY_HEAD + key.size);
   key_head(full, partition, SECTION_ROW);
   memcpy(full + KEY_HEAD, key.data, key.size);
   return store_get_by_key(store, (struct str){full, KEY_HEAD + key.size}, arena);

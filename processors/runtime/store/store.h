@@ -35,8 +35,8 @@ struct intent {
   size_t change_count;
 };
 
-/* Bytes. write_buffer: what is collected before it becomes a file, two of them at most; 0: 8 MiB.
- */
+/* Bytes. write_buffer: what is collected before it becomes a file, two of them at most; 0: 8
+ * MiB. */
 struct store_memory {
   size_t cache, write_buffer;
 };
@@ -64,8 +64,8 @@ struct str store_get(struct store *store, int32_t partition, struct str key, str
 void store_scan(struct store *store, int32_t partition, struct str prefix, struct str after,
                 bool (*visit)(void *user, struct str key, struct str value), void *user);
 
-bool store_meta(struct store *store, int32_t partition,
-                struct store_meta *out); /* false: the partition has never been here */
+/* False: the partition has never been here */
+bool store_meta(struct store *store, int32_t partition, struct store_meta *out);
 bool store_intent(struct store *store, int32_t partition, struct arena *arena, struct intent *out);
 
 struct store_place {
@@ -110,8 +110,8 @@ void store_set_failpoint(struct store *store, const struct store_failpoint *fail
 void store_put_intent(struct store *store, int32_t partition, const struct intent *intent);
 void store_put_changes(struct store *store, int32_t partition, const struct change *changes,
                        size_t count);
-void store_put_meta(struct store *store, int32_t partition,
-                    const struct store_meta *meta); /* and removes the intent */
+/* And removes the intent */
+void store_put_meta(struct store *store, int32_t partition, const struct store_meta *meta);
 void store_drop_intent(struct store *store, int32_t partition);
 void store_drop_due(struct store *store, int32_t partition, struct str key, int64_t due_at);
 void store_wipe(struct store *store, int32_t partition); /* everything of the partition */
