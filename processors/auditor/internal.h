@@ -226,6 +226,9 @@ const char *audit_command_wrong(const struct auditor *auditor, const struct fact
 /* ---- openings.c ---- */
 void audit_note_opening(struct auditor *auditor, const struct audit_event *event);
 
+/* The name of the reservation that had that id then. */
+struct str audit_opening_at(struct auditor *auditor, struct str id, int64_t time);
+
 /* Puts the name of its reservation in the place of the id that the record says. */
 void audit_name_opening(struct auditor *auditor, struct audit_event *event);
 struct str audit_id_of(struct str reservation);

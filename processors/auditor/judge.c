@@ -82,6 +82,7 @@ static void judge_command(struct judgement *judgement, const struct command_fact
   bool gone = has_gone(judgement, command);
   struct auditor *auditor = judgement->auditor;
   struct str id = {command->id, command->id_size};
+  if (!command->standing) id = audit_opening_at(auditor, id, command->time); /* else it is named */
   struct facts facts = {0};
   /* Most are these: their reservation is judged by itself. */
   if (command->standing == STANDING_OPENS && command->sent && command->effects == 1) return;

@@ -58,16 +58,20 @@ static int64_t time_of(const struct audit_event *event) {
   return time ? time : event->record->timestamp;
 }
 
+struct str audit_opening_at(struct auditor *auditor, struct str id, int64_t time) {
+  struct openings openings;
+  size_t count = load(auditor, id, &openings), number = 1;
+  while (number < count && openings.at[number] <= time) number++;
+  if (count < 2 || number == 1) return id;
+  return arena_format(&auditor->scratch, "%.*s\t%d", STR_ARGS(id), (int)number);
+}
+
 void audit_name_opening(struct auditor *auditor, struct audit_event *event) {
   const struct field *field = schema_field(
       codec_schemas(auditor->codec)->records[event->value.type], STR("reservation_id"));
   if (!field) return;
   struct str *id = (struct str *)((char *)(uintptr_t)event->value.value + field->offset);
-  struct openings openings;
-  size_t count = load(auditor, *id, &openings), number = 1;
-  if (count < 2) return;
-  for (int64_t time = time_of(event); number < count && openings.at[number] <= time;) number++;
-  if (number > 1) *id = arena_format(&auditor->scratch, "%.*s\t%d", STR_ARGS(*id), (int)number);
+  *id = audit_opening_at(auditor, *id, time_of(event));
 }
 
 struct str audit_id_of(struct str reservation) {
