@@ -55,7 +55,10 @@ static void held(struct facts *facts, const struct stock_held *answer) {
 static void settled(struct auditor *auditor, struct facts *facts, const struct audit_event *event,
                     const struct charge_settled *answer) {
   bool charge = answer->kind == CHARGE_KIND_CHARGE;
-  ++*(charge ? &facts->charges_answered : &facts->refunds_answered);
+  if (charge)
+    facts->charges_answered++;
+  else
+    facts->refunds_answered++;
   if (!answer->approved) return;
   int32_t *approved = charge ? &facts->charges_approved : &facts->refunds_approved;
   if (++*approved == 1) return;
@@ -228,7 +231,10 @@ void audit_hold_asked(struct auditor *auditor, const struct audit_event *event) 
 void audit_charge_asked(struct auditor *auditor, const struct audit_event *event) {
   const struct request_charge *request = event->value.value;
   struct facts facts = facts_of(auditor, request->reservation_id);
-  ++*(request->kind == CHARGE_KIND_CHARGE ? &facts.charges_asked : &facts.refunds_asked);
+  if (request->kind == CHARGE_KIND_CHARGE)
+    facts.charges_asked++;
+  else
+    facts.refunds_asked++;
   keep_facts(auditor, request->reservation_id, &facts, event);
   audit_asked(auditor, event);
 }

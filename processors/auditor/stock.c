@@ -256,7 +256,8 @@ static void settle_hold(struct auditor *auditor, const struct audit_event *event
   bool held = row.facts.state == HOLD_STATE_HELD, sold = row.facts.state == HOLD_STATE_SOLD;
   if (!held && (confirm || !sold)) return; /* it has ended, or never was: nothing to do */
   struct item_facts item = item_of(auditor, item_id);
-  *(held ? &item.held : &item.sold) -= row.facts.quantity;
+  if (held) item.held -= row.facts.quantity;
+  if (sold) item.sold -= row.facts.quantity;
   if (confirm) item.sold += row.facts.quantity;
   if (!confirm) free_seats(auditor, item_id, &row);
   row.facts.state = confirm ? HOLD_STATE_SOLD : HOLD_STATE_ENDED;

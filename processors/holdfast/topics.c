@@ -45,15 +45,16 @@ static const struct usage usage = {
 static bool read_topic(struct catalogue *catalogue, const char *directory, const char *name) {
   char path[1024];
   snprintf(path, sizeof path, "%s/%s", directory, name);
-  if (catalogue->count == TOPICS_MAX)
-    return snprintf(catalogue->error, sizeof catalogue->error, "more than %d topic files",
-                    TOPICS_MAX),
-           false;
+  if (catalogue->count == TOPICS_MAX) {
+    snprintf(catalogue->error, sizeof catalogue->error, "more than %d topic files", TOPICS_MAX);
+    return false;
+  }
   FILE *file = fopen(path, "r");
-  if (!file)
-    return snprintf(catalogue->error, sizeof catalogue->error, "'%.200s' cannot be read: %s", path,
-                    strerror(errno)),
-           false;
+  if (!file) {
+    snprintf(catalogue->error, sizeof catalogue->error, "'%.200s' cannot be read: %s", path,
+             strerror(errno));
+    return false;
+  }
   bool fine = topic_file_read(file, path, &catalogue->topics[catalogue->count++], catalogue->error);
   fclose(file);
   return fine;

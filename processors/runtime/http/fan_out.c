@@ -344,7 +344,10 @@ static bool enqueue(struct fan_out *self, struct question *question) {
   pthread_mutex_lock(&self->lock);
   bool room = !self->ended && self->count < QUESTIONS_MAX;
   if (room) {
-    *(self->first ? &self->last->next : &self->first) = question;
+    if (self->first)
+      self->last->next = question;
+    else
+      self->first = question;
     self->last = question;
     self->count++;
     pthread_cond_signal(&self->changed);

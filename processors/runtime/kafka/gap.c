@@ -66,7 +66,10 @@ static int64_t batch_end(const struct probe *probe, int64_t base, int64_t first)
   if (in + step < out) out = in + step;
   while (out - in > 1) {
     int64_t middle = in + (out - in) / 2;
-    *(batch_at(probe, middle, &why) == base ? &in : &out) = middle;
+    if (batch_at(probe, middle, &why) == base)
+      in = middle;
+    else
+      out = middle;
   }
   return in;
 }

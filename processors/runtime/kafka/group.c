@@ -245,7 +245,10 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
     event->kind = self->revoked ? LOG_REVOKED : fits(self) ? LOG_ASSIGNED : LOG_FAILED;
     event->partitions = self->assignment;
     event->partition_count = self->assignment_count;
-    *(self->revoked ? &self->revoked : &self->assigned) = false;
+    if (self->revoked)
+      self->revoked = false;
+    else
+      self->assigned = false;
     return;
   }
   if (!message) {
