@@ -26,6 +26,7 @@ FILTERS, VIEWS, STATEFUL, REPLAYED = list(DESCRIBED), views(DESCRIBED), stateful
 PROBES = ["/livez", "/readyz", "/metrics"]
 SECRET = "not so secret"
 DEADLINE = 90  # seconds: other work shares the cores
+READING = 300 + 2 * float(os.environ.get("CHAOS_SECONDS", "0"))  # seconds: a command reads all that a test has sent, with sanitizers
 SESSION_TIMEOUT_MS = 6000
 _numbers = itertools.count(1)
 
@@ -169,7 +170,7 @@ class Pipeline:
     def holdfast(self, *arguments, stdin=None, check=True):
         result = subprocess.run([BIN / "holdfast", arguments[0], "-b", self.broker.address, "--prefix", self.prefix, *arguments[1:]]
                                 if arguments[0] in ("topics", "send", "read", "skip", "audit", "explain", "replay", "reset", "clock") else [BIN / "holdfast", *arguments],
-                                input=stdin, capture_output=True, text=True, timeout=300)
+                                input=stdin, capture_output=True, text=True, timeout=READING)
         assert not check or result.returncode == 0, result.stderr + result.stdout
         return result
 

@@ -18,6 +18,7 @@ from conftest import FILTERS, SESSION_TIMEOUT_MS, STATEFUL, one_outcome_each, te
 from hostile import throw_round
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "25"))
+LONGER = float(os.environ.get("CHAOS_SECONDS", "0"))
 RESERVATIONS = int(100 * SECONDS)
 TABLE = []  # what was done and found, printed at the end
 
@@ -100,7 +101,7 @@ def wait_settled(pipeline, sent, seconds=240):
         supervise(pipeline)
         summary = pipeline.settled()
         return summary and summary["reservations"] == sent
-    wait_until(settled, "every reservation to be settled", seconds)
+    wait_until(settled, "every reservation to be settled", seconds + 3 * LONGER)  # each look at them is an audit
 
 
 def settle(pipeline, sent, seconds=240):
