@@ -14,7 +14,7 @@ import time
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
-from conftest import FILTERS, SESSION_TIMEOUT_MS, STATEFUL, one_outcome_each, tell, wait_until
+from conftest import DEADLINE, FILTERS, SESSION_TIMEOUT_MS, STATEFUL, one_outcome_each, tell, wait_until
 from hostile import throw_round
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "25"))
@@ -306,3 +306,32 @@ def test_an_empty_disk_an_old_one_and_a_full_one(pipeline, seed):
         old = pipeline.start("history")
     assert "has never had this partition" in empty.text() and "older than the changelog's tombstones" in old.text()
     enter("empty, old and full disks", 3, settle(pipeline, load.sent))
+
+
+def stopped(process):
+    return open("/proc/%d/stat" % process.pid).read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+@pytest.mark.parametrize("step", ["decided", "settled"])
+def test_sigterm_while_a_transaction_waits_for_a_dead_broker_ends_the_filter_in_seconds(pipeline, broker, step):
+    pipeline.apply()
+    entrance = pipeline.start("reserve-requested", environment={"HOLDFAST_FAILPOINT": step + ":1:stop"})
+    pipeline.send(*[{"type": "Reserve", "reservation_id": "r-%d" % i, "customer_id": "c", "item_id": "book", "quantity": 1} for i in range(20)])
+    wait_until(lambda: stopped(entrance.process), "a transaction to be open")
+    kafka = int((broker.folder / "broker.pid").read_text())
+    os.kill(kafka, signal.SIGSTOP)
+    try:
+        entrance.process.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        assert entrance.process.poll() is None
+        begun = time.monotonic()
+        entrance.process.send_signal(signal.SIGTERM)
+        assert entrance.process.wait(timeout=DEADLINE) == 0, entrance.text()
+        took = time.monotonic() - begun
+        tell("SIGTERM after %s, the broker dead: ended after %.1f s" % (step, took))
+        assert took < 15, entrance.text()
+    finally:
+        os.kill(kafka, signal.SIGCONT)
+    pipeline.start("reserve-requested")
+    wait_until(lambda: len(pipeline.read("payment-requests")) >= 20, "what was not committed to be done again")
+    assert sorted(line["key"] for line in pipeline.read("payment-requests")) == sorted("r-%d" % i for i in range(20))

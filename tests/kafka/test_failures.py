@@ -1,12 +1,11 @@
 """Whatever dies and whenever: one outcome for each Reserve, and never a unit sold twice."""
-import os
 import shutil
 import signal
 import subprocess
 import time
 
 import pytest
-from conftest import BIN, DEADLINE, FILTERS, STATEFUL, one_outcome_each, tell, wait_until
+from conftest import BIN, FILTERS, STATEFUL, one_outcome_each, wait_until
 
 STEPS = ["polled", "decided", "settled", "state-written", "offsets-sent", "committed", "promoted"]
 
@@ -69,35 +68,6 @@ def test_each_filter_stops_on_sigterm_and_goes_on_after_it(shared):
     for name in FILTERS:
         wait_until(shared.filters[name, 0].ready, name)
     sold(shared, "term", 50, 20 * len(FILTERS))
-
-
-def stopped(process):
-    return open("/proc/%d/stat" % process.pid).read().rsplit(")", 1)[1].split()[0] == "T"
-
-
-@pytest.mark.parametrize("step", ["decided", "settled"])
-def test_sigterm_while_a_transaction_waits_for_a_dead_broker_ends_the_filter_in_seconds(pipeline, broker, step):
-    pipeline.apply()
-    entrance = pipeline.start("reserve-requested", environment={"HOLDFAST_FAILPOINT": step + ":1:stop"})
-    pipeline.send(*reservations("book", 20, "r"))
-    wait_until(lambda: stopped(entrance.process), "a transaction to be open")
-    kafka = int((broker.folder / "broker.pid").read_text())
-    os.kill(kafka, signal.SIGSTOP)
-    try:
-        entrance.process.send_signal(signal.SIGCONT)
-        time.sleep(1)
-        assert entrance.process.poll() is None
-        begun = time.monotonic()
-        entrance.process.send_signal(signal.SIGTERM)
-        assert entrance.process.wait(timeout=DEADLINE) == 0, entrance.text()
-        took = time.monotonic() - begun
-        tell("SIGTERM after %s, the broker dead: ended after %.1f s" % (step, took))
-        assert took < 15, entrance.text()
-    finally:
-        os.kill(kafka, signal.SIGCONT)
-    pipeline.start("reserve-requested")
-    wait_until(lambda: len(pipeline.read("payment-requests")) >= 20, "what was not committed to be done again")
-    assert sorted(line["key"] for line in pipeline.read("payment-requests")) == sorted("r-%d" % i for i in range(20))
 
 
 def show(item_id, **more):
