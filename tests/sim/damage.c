@@ -169,14 +169,21 @@ bool damage_is_unseen(const struct sim *sim) {
   return sim->damage.lost && !sim->filters[sim->damage.filter].seen;
 }
 
-/* What a dead process left in the new topic reaches as far as the lost one did: offsets say nothing
- * of that, and the operator, who knows, takes the way out. */
+void damage_meets_fault(struct node *node) {
+  struct damage *damage = &node->sim->damage;
+  damage->blurred |= damage->done && node->filter == damage->filter;
+}
+
+/* The first records that landed in the new topic were of a transaction that another fault ended,
+ * and reach as far as the lost ones did: offsets say nothing of that, and the operator, who knows,
+ * takes the way out. */
 bool damage_is_hidden(struct sim *sim) {
   struct damage *damage = &sim->damage;
   const char *topic = sim->filters[damage->filter].processor.changelog;
   bool hidden = false;
-  for (int32_t p = 0; p < sim->partitions; p++)
+  for (int32_t p = 0; damage->blurred && p < sim->partitions; p++) {
     hidden |= damage->ends[p] && memory_end(sim->cluster, topic, p) >= damage->ends[p];
+  }
   if (hidden) damage_ends(sim, damage->filter);
   return hidden;
 }

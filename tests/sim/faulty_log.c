@@ -51,6 +51,7 @@ static bool call_fails(struct log *log, const char *name) {
   struct node *node = self_of(log)->node;
   if (!happens(log, node->sim->faults.call_fails)) return false;
   node->sim->counts[COUNT_FAILED_CALLS]++;
+  damage_meets_fault(node);
   sim_tell(node->sim, "%s: %s fails for good", node_name(node), name);
   fail(log, LOG_FATAL, "a call failed for good");
   return true;
@@ -134,6 +135,7 @@ static enum log_status faulty_committed(struct log *log, int32_t partition,
 static enum log_status loses(struct log *log, const char *text) {
   struct node *node = self_of(log)->node;
   node->sim->counts[COUNT_ABORTS]++;
+  damage_meets_fault(node);
   sim_tell(node->sim, "%s: %s", node_name(node), text);
   return fail(log, LOG_ABORT, text);
 }

@@ -11,6 +11,7 @@ void node_die(struct node *node, const char *where) {
   if (node->dead) return;
   node->dead = true;
   node->sim->counts[COUNT_KILLS]++;
+  damage_meets_fault(node);
   sim_tell(node->sim, "%s dies %s", node_name(node), where);
 }
 

@@ -114,6 +114,7 @@ struct damage { /* of a run */
   int64_t at;      /* tick */
   bool done;       /* it has happened */
   bool lost;       /* and what was committed went with it: the filter must end */
+  bool blurred;    /* another fault met its filter before it could notice */
   int64_t ends[8]; /* of the partitions of the changelog that was lost */
 };
 
@@ -207,6 +208,7 @@ bool damage_turn(struct sim *sim); /* true: the operator did something */
 bool damage_ends(struct sim *sim, int filter);
 bool damage_is_unseen(const struct sim *sim);
 bool damage_is_hidden(struct sim *sim);
+void damage_meets_fault(struct node *node);
 
 /* Records are gone that are in no other topic. */
 bool damage_is_for_ever(const struct sim *sim);
