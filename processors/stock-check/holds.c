@@ -56,13 +56,13 @@ static bool has_option(const struct stock_level *item, struct str option) {
 /* Seats that are named are checked, and where the item has seats and fewer are named than wanted,
  * the best are found: *seats is what the hold takes. */
 static enum reason check_hold(struct context *context, const struct stock_level *item,
-                              const struct request_hold *request, struct seat_list *seats) {
+                              const struct request_hold *request, struct str_list *seats) {
   if (!item) return REASON_UNKNOWN_ITEM;
   if (item->closed) return REASON_CLOSED;
   if (!has_option(item, request->option)) return REASON_UNKNOWN_OPTION;
   if (request->seats.count && !item->rows.count) return REASON_UNKNOWN_SEAT;
   if (request->quantity > item->max_per_reservation) return REASON_OVER_LIMIT;
-  *seats = (struct seat_list){request->seats.count, request->seats.items};
+  *seats = request->seats;
   enum reason wrong = seats_check(context, item, seats);
   if (wrong != REASON_NONE || seats->count == (size_t)request->quantity) return wrong;
   if (request->quantity > units_left(item)) return REASON_SOLD_OUT;
@@ -91,30 +91,27 @@ static int64_t amount_of(const struct stock_level *item, const struct request_ho
   return item->price ? item->price * request->quantity : request->amount;
 }
 
-static void take(struct context *context, const struct event *event, const struct stock_level *item,
-                 const struct seat_list *seats) {
+static void take(struct context *context, const struct event *event, struct str key,
+                 const struct stock_level *item, const struct str_list *seats) {
   const struct request_hold *request = as_request_hold(event);
   struct stock_level changed = *item;
   changed.held += request->quantity;
   seats_mark(context, item, seats, 'x');
   item_put(context, &changed);
-  struct hold hold = {
-      .state = HOLD_STATE_HELD, .quantity = request->quantity, .requested_at = event->time};
-  hold.seats.count = seats->count;
-  hold.seats.items = seats->items;
-  put_hold(context,
-           hold_key(context, request->item_id, request->reservation_id, request->content_hash),
-           &hold, event->time);
-  struct stock_held answer = {.reservation_id = request->reservation_id,
-                              .item_id = request->item_id,
-                              .content_hash = request->content_hash,
-                              .quantity = request->quantity,
-                              .amount = amount_of(item, request),
-                              .payment = item->payment,
-                              .hold_seconds = item->hold_seconds,
-                              .screen = item->screen};
-  answer.seats.count = seats->count;
-  answer.seats.items = seats->items;
+  struct hold hold = {.state = HOLD_STATE_HELD,
+                      .quantity = request->quantity,
+                      .seats = *seats,
+                      .requested_at = event->time};
+  put_hold(context, key, &hold, event->time);
+  const struct stock_held answer = {.reservation_id = request->reservation_id,
+                                    .item_id = request->item_id,
+                                    .content_hash = request->content_hash,
+                                    .quantity = request->quantity,
+                                    .amount = amount_of(item, request),
+                                    .payment = item->payment,
+                                    .hold_seconds = item->hold_seconds,
+                                    .screen = item->screen,
+                                    .seats = *seats};
   emit(context, TO_PAYMENT_REQUESTS, request->reservation_id, RECORD_STOCK_HELD, &answer);
 }
 
@@ -134,7 +131,7 @@ void hold_request(struct context *context, const struct event *event) {
     return;
   }
   const struct stock_level *item = item_get(context, request->item_id);
-  struct seat_list seats;
+  struct str_list seats;
   enum reason reason = check_hold(context, item, request, &seats);
   if (reason != REASON_NONE) {
     struct hold refused = {
@@ -143,7 +140,7 @@ void hold_request(struct context *context, const struct event *event) {
     refuse_hold(context, request, reason);
     return;
   }
-  take(context, event, item, &seats);
+  take(context, event, key, item, &seats);
 }
 
 /* Confirms and releases of a hold that has ended were said before, and are ignored. One whose row
@@ -178,7 +175,7 @@ void hold_release(struct context *context, const struct event *event) {
   } else {
     item.sold -= hold->quantity;
   }
-  seats_mark(context, &item, &(struct seat_list){hold->seats.count, hold->seats.items}, '.');
+  seats_mark(context, &item, &hold->seats, '.');
   item_put(context, &item);
   struct hold ended = *hold;
   ended.state = HOLD_STATE_ENDED;

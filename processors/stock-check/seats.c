@@ -44,7 +44,7 @@ static const struct seat_row *seats_of(struct context *context, struct str item_
 }
 
 enum reason seats_check(struct context *context, const struct stock_level *item,
-                        const struct seat_list *seats) {
+                        const struct str_list *seats) {
   struct str row;
   size_t place;
   for (size_t i = 0; i < seats->count; i++) {
@@ -64,7 +64,7 @@ struct named {
 };
 
 /* False: they are of more than one row. */
-static bool find_named(const struct stock_level *item, const struct seat_list *seats,
+static bool find_named(const struct stock_level *item, const struct str_list *seats,
                        struct named *named) {
   *named = (struct named){.first = SIZE_MAX};
   for (size_t i = 0; i < seats->count; i++) {
@@ -98,16 +98,16 @@ static bool best_run(struct str marks, size_t count, const struct named *named, 
 }
 
 static void name_run(struct context *context, const struct seat_row_plan *plan, size_t start,
-                     size_t count, struct seat_list *seats) {
+                     size_t count, struct str_list *seats) {
   struct str *chosen = scratch(context, count * sizeof *chosen);
   for (size_t i = 0; i < count; i++)
     chosen[i] = scratch_format(context, STR_FORMAT "-%zu", STR_ARGS(plan->row),
                                (size_t)plan->first + start + i);
-  *seats = (struct seat_list){count, chosen};
+  *seats = (struct str_list){count, chosen};
 }
 
 enum reason seats_choose(struct context *context, const struct stock_level *item, int32_t count,
-                         struct seat_list *seats) {
+                         struct str_list *seats) {
   struct named named;
   size_t start;
   if (count > SEATS_CHOSEN_MAX) return REASON_OVER_LIMIT;
@@ -125,7 +125,7 @@ enum reason seats_choose(struct context *context, const struct stock_level *item
 }
 
 void seats_mark(struct context *context, const struct stock_level *item,
-                const struct seat_list *seats, char mark) {
+                const struct str_list *seats, char mark) {
   if (mark == '.' && MUTANT("seats-not-freed")) return;
   for (size_t i = 0; i < seats->count; i++) {
     struct str row;
