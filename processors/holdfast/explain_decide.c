@@ -53,12 +53,6 @@ void explain_ledger(struct story *story) {
 
 /* ---- what stock-check saw: its state is made again up to the request ---- */
 
-static void forget_output(void *user, const char *topic, const struct log_output *output) {
-  (void)user;
-  (void)topic;
-  (void)output;
-}
-
 static json_t *stock_at(struct story *story, struct store *store, const struct happening *step,
                         int64_t offset) {
   const struct processor *stock_check = shadow_filter("stock-check");
@@ -67,8 +61,7 @@ static json_t *stock_at(struct story *story, struct store *store, const struct h
                                 .store = store,
                                 .partition = step->partition,
                                 .partitions = step->partition + 1,
-                                .to = offset,
-                                .output = forget_output};
+                                .to = offset};
   if (!shadow_run(&shadow, &story->failure)) return NULL;
   struct str item = explain_text(story->codec, step->value, STR("item_id")), bytes;
   struct arena scratch = {0};

@@ -9,12 +9,6 @@
 
 #define CACHE_BYTES ((size_t)32 << 20)
 
-static void forget_output(void *user, const char *topic, const struct log_output *output) {
-  (void)user;
-  (void)topic;
-  (void)output;
-}
-
 static bool make_state(struct reset *reset, int32_t partition) {
   if (reset->to[partition] == reset->first[partition]) return true; /* an empty one */
   const struct shadow shadow = {.options = reset->options,
@@ -23,7 +17,6 @@ static bool make_state(struct reset *reset, int32_t partition) {
                                 .partition = partition,
                                 .partitions = reset->partitions,
                                 .to = reset->to[partition],
-                                .output = forget_output,
                                 .user = reset};
   return shadow_run(&shadow, &reset->failure);
 }

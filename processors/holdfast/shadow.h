@@ -15,6 +15,7 @@ struct shadow {
   struct store *store; /* as it is: empty, or a snapshot; NULL for a filter without state */
   int32_t partition, partitions;
   int64_t to; /* the input's offset to stop before */
+  /* NULL: not wanted */
   void (*output)(void *user, const char *topic, const struct log_output *output);
   void (*progress)(void *user, int64_t offset); /* NULL: not wanted */
   void *user;
