@@ -231,7 +231,7 @@ def test_a_damaged_topic_is_refused_with_a_way_out_that_works(pipeline, topic, w
         assert code == 0 or (topic not in COMPACTED and not anew and damage != "policy" and "store-differs" not in text), text
 
 
-@pytest.mark.parametrize("topic,writer,limit,commands", [("payment-requests", "reserve-requested", "10000", 1000),
+@pytest.mark.parametrize("topic,writer,limit,commands", [("payment-requests", "reserve-requested", "1500", 1000),
                                                          ("stock-check-changelog", "stock-check", "100", 1)])
 def test_a_topic_that_takes_no_batch_or_no_record_of_usual_size_is_named_with_its_limit(pipeline, topic, writer, limit, commands):
     damaged = Damaged(pipeline)
