@@ -3,12 +3,13 @@
 static const int accepts[] = {RECORD_SET_DEADLINE, RECORD_CLEAR_DEADLINES, -1};
 static const struct output outputs[] = {[TO_PAYMENT_REQUESTS] = {.topic = "payment-requests"}, {0}};
 
-const struct row_kind deadline_rows[] = {[ROW_DEADLINE] = {.name = "deadline",
-                                                           .prefix = 'd',
-                                                           .type = RECORD_DEADLINE,
-                                                           .key = "reservation, kind",
-                                                           .due_field = "due_at"},
-                                         {0}};
+const struct row_kind deadline_rows[] = {
+    [ROW_DEADLINE] = {.name = "deadline",
+                      .prefix = 'd',
+                      .type = RECORD_DEADLINE,
+                      .key = "reservation, kind",
+                      .due_field = LONG_FIELD(struct deadline, due_at)},
+    {0}};
 
 const struct processor deadline = {
     .name = "deadline",

@@ -7,10 +7,10 @@ const struct row_kind stock_check_rows[] = {
                   .prefix = 'h',
                   .type = RECORD_HOLD,
                   .key = "item, reservation, content hash",
-                  .settled_field = "settled_at"},
+                  .settled_field = LONG_FIELD(struct hold, settled_at)},
     [ROW_RECEIPT] = {.name = "receipt",
                      .prefix = 'r',
                      .type = RECORD_RECEIPT,
                      .key = "item, receipt",
-                     .settled_field = "settled_at"},
+                     .settled_field = LONG_FIELD(struct receipt, settled_at)},
     {0}};

@@ -156,11 +156,9 @@ static bool may_stay(const struct row_kind *kind) {
 
 static void check_row_goes(struct comparison *c, const struct row_kind *kind,
                            const struct change *change, const struct staging *queue) {
-  const struct field *field =
-      schema_field(codec_schemas(c->sim->codec)->records[kind->type], str_of(kind->settled_field));
   const char *row = row_of(c, change->value, kind->type);
   if (!row) return;
-  int64_t settled_at = *(const int64_t *)(const void *)(row + field->offset);
+  int64_t settled_at = *(const int64_t *)(const void *)(row + kind->settled_field.offset);
   if (settled_at == 0 && may_stay(kind)) return;
   if (!staging_find(queue, 0, 0, note_key(c, change->key, settled_at)))
     sim_fail(c->sim, "%s: its %s '%.*s' (settled at %" PRId64 ") is not among what goes",
@@ -176,7 +174,7 @@ static void check_queue(struct comparison *c, const struct row_kind *rows) {
     const struct change *change = &c->last.entries[i].change;
     const struct row_kind *kind = rows;
     while (kind->name && kind->prefix != change->key.data[0]) kind++;
-    if (kind->name && kind->settled_field) check_row_goes(c, kind, change, &queue);
+    if (kind->name && kind->settled_field.is) check_row_goes(c, kind, change, &queue);
   }
   staging_free(&queue);
 }

@@ -44,18 +44,28 @@ struct event {
   struct str cause; /* the place of the record that caused this one; empty: nobody says */
 };
 
+/* A field of a row that the runtime reads: a long of its record. */
+struct long_field {
+  bool is; /* false: the kind has none */
+  size_t offset;
+};
+
+/* Refuses to compile where the member is no long. */
+#define LONG_FIELD(row, member) \
+  { true, offsetof(row, member) / _Generic(((row *)0)->member, int64_t : 1) }
+
 /* A kind of row. Its key is the prefix, then its parts with a NUL between them. */
 struct row_kind {
   const char *name;
   char prefix;
   int type;        /* enum record_type */
   const char *key; /* what its parts are, for people */
-  /* A long: when the row wants to be looked at, 0 for never. NULL: this kind is never due */
-  const char *due_field;
-  /* A long: the event's time when nothing more was expected of the row; 0: something is. The row
+  /* When the row wants to be looked at, 0 for never. Without it this kind is never due */
+  struct long_field due_field;
+  /* The event's time when nothing more was expected of the row; 0: something is. The row
    * leaves the store long after (expiry.h), and the field is raised to the partition's time where
    * that is later. NULL: rows of this kind stay */
-  const char *settled_field;
+  struct long_field settled_field;
   /* Asked when the row is about to leave. Deletes what belongs to it; false: it stays. NULL:
    * nothing belongs to it. */
   bool (*leave)(struct context *context, const void *row);

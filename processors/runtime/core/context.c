@@ -108,25 +108,22 @@ static struct staged *stage(struct context *context, int group, struct str key, 
 static const void *with_settled(struct context *context, const struct row_kind *kind,
                                 struct str key, const void *row) {
   struct runtime *runtime = context->runtime;
-  int64_t settled_at = row_settled_at(runtime, kind, row), said = settled_at;
+  int64_t settled_at = row_settled_at(kind, row), said = settled_at;
   if (settled_at == 0) return row;
-  expiry_settle(context, key, row_settled_at(runtime, kind, row_get(context, kind, key)),
-                &settled_at);
+  expiry_settle(context, key, row_settled_at(kind, row_get(context, kind, key)), &settled_at);
   if (settled_at == said) return row;
   size_t size = codec_schemas(runtime->codec)->records[kind->type]->size;
   char *raised = memcpy(scratch(context, size), row, size);
-  ptrdiff_t offset =
-      (const char *)row_field(runtime, kind, row, kind->settled_field) - (const char *)row;
-  memcpy(raised + offset, &settled_at, sizeof settled_at);
+  memcpy(raised + kind->settled_field.offset, &settled_at, sizeof settled_at);
   return raised;
 }
 
 void row_put(struct context *context, const struct row_kind *kind, struct str key,
              const void *row) {
   struct runtime *runtime = context->runtime;
-  if (kind->settled_field) row = with_settled(context, kind, key, row);
+  if (kind->settled_field.is) row = with_settled(context, kind, key, row);
   struct staged *entry = stage(context, ROWS_GROUP, key, kind->type, row);
-  entry->change.due_at = row_due_at(runtime, kind, row);
+  entry->change.due_at = row_due_at(kind, row);
   if (runtime->processor->input_is_changelog) /* as it came: a restore makes the same rows */
     entry->change.value = arena_copy(&runtime->arena, context->record->value);
 }

@@ -162,8 +162,11 @@ enum log_status decide_record(struct runtime *runtime, struct partition *partiti
 /* What a row that waits has kept of what made it wait. */
 static struct str kept_text(struct runtime *runtime, const struct row_kind *kind, const void *row,
                             const char *name) {
-  const struct str *text = row_field(runtime, kind, row, name);
-  return text && text->size ? *text : (struct str){0};
+  const struct record_desc *record = codec_schemas(runtime->codec)->records[kind->type];
+  const struct field *field = schema_field(record, str_of(name));
+  if (!field) return (struct str){0};
+  const struct str *text = (const void *)((const char *)row + field->offset);
+  return text->size ? *text : (struct str){0};
 }
 
 /* The row of an event that no record caused, as it stands now: NULL if it has gone. */
@@ -187,7 +190,7 @@ enum log_status decide_due(struct runtime *runtime, struct partition *partition,
       arena_format(&runtime->arena, "due-%" PRId32 "-%" PRId64, partition->id, due_at);
   event.place = context.causation;
   const void *row = event_row(runtime, &context, &event);
-  if (!row || (row_due_at(runtime, row_kind_of(runtime->processor, key), row) != due_at &&
+  if (!row || (row_due_at(row_kind_of(runtime->processor, key), row) != due_at &&
                !MUTANT("due-index-trusted")))
     return LOG_OK; /* the index is older than the row */
   atomic_fetch_add_explicit(&runtime->metrics.due_rows, 1, memory_order_relaxed);

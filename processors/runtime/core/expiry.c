@@ -50,7 +50,7 @@ const struct gauge expiry_gauges[] = {
 
 bool expiry_is_used(const struct processor *processor) {
   for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
-    if (kind->settled_field) return true;
+    if (kind->settled_field.is) return true;
   }
   return false;
 }
@@ -260,8 +260,8 @@ static void put_again(struct expiry_turn *turn, struct expiry_entry entry) {
 static void take_leave(struct context *context, const struct expiry_entry *entry) {
   struct str key = entry->key;
   const struct row_kind *kind = row_kind_of(context->runtime->processor, key);
-  const void *row = kind && kind->settled_field ? row_get(context, kind, key) : NULL;
-  if (!row || row_settled_at(context->runtime, kind, row) != entry->at) return;
+  const void *row = kind && kind->settled_field.is ? row_get(context, kind, key) : NULL;
+  if (!row || row_settled_at(kind, row) != entry->at) return;
   if (kind->leave && !kind->leave(context, row)) return;
   row_delete(context, kind, key);
 }

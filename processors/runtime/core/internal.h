@@ -174,13 +174,9 @@ void context_produce(struct context *context, struct log_output *output);
 /* ---- row.c ---- */
 const struct row_kind *row_kind_of(const struct processor *processor, struct str key);
 
-/* NULL: the kind has no such field. */
-const void *row_field(struct runtime *runtime, const struct row_kind *kind, const void *row,
-                      const char *name);
-
-/* What the kind's field says of the row; 0 where it names none. */
-int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const void *row);
-int64_t row_settled_at(struct runtime *runtime, const struct row_kind *kind, const void *row);
+/* The kind's field of the row; 0 where the kind has none, or the row is NULL. */
+int64_t row_due_at(const struct row_kind *kind, const void *row);
+int64_t row_settled_at(const struct row_kind *kind, const void *row);
 
 /* The row's due time from its bytes; 0 where its kind is never due. False: the bytes are
  * damaged. */

@@ -34,7 +34,7 @@ bool runtime_reached(struct runtime *runtime, enum step step) {
 
 bool runtime_has_due_rows(const struct processor *processor) {
   for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
-    if (kind->due_field) return true;
+    if (kind->due_field.is) return true;
   }
   return false;
 }

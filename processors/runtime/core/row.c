@@ -17,27 +17,16 @@ const struct row_kind *row_kind_of(const struct processor *processor, struct str
   return NULL;
 }
 
-const void *row_field(struct runtime *runtime, const struct row_kind *kind, const void *row,
-                      const char *name) {
-  const struct record_desc *record = codec_schemas(runtime->codec)->records[kind->type];
-  const struct field *field = schema_field(record, str_of(name));
-  return field ? (const char *)row + field->offset : NULL;
+static int64_t long_of(struct long_field field, const void *row) {
+  return field.is ? *(const int64_t *)((const char *)row + field.offset) : 0;
 }
 
-static int64_t long_field(struct runtime *runtime, const struct row_kind *kind, const void *row,
-                          const char *name) {
-  if (!name || !row) return 0;
-  const int64_t *value = row_field(runtime, kind, row, name);
-  if (!value) abort(); /* a declaration that names no field */
-  return *value;
+int64_t row_due_at(const struct row_kind *kind, const void *row) {
+  return row ? long_of(kind->due_field, row) : 0;
 }
 
-int64_t row_due_at(struct runtime *runtime, const struct row_kind *kind, const void *row) {
-  return long_field(runtime, kind, row, kind->due_field);
-}
-
-int64_t row_settled_at(struct runtime *runtime, const struct row_kind *kind, const void *row) {
-  return long_field(runtime, kind, row, kind->settled_field);
+int64_t row_settled_at(const struct row_kind *kind, const void *row) {
+  return row ? long_of(kind->settled_field, row) : 0;
 }
 
 /* A damaged row is not an input to be refused: the store or the changelog is broken. */
@@ -53,11 +42,11 @@ static const void *row_decode(struct runtime *runtime, const struct row_kind *ki
 bool row_bytes_due(struct runtime *runtime, struct str key, struct str value, int64_t *due_at) {
   *due_at = 0;
   const struct row_kind *kind = row_kind_of(runtime->processor, key);
-  if (!kind || !kind->due_field || !value.data) return true;
+  if (!kind || !kind->due_field.is || !value.data) return true;
   char error[CODEC_ERROR_SIZE];
   const void *row = row_decode(runtime, kind, value, error);
   if (!row) return false;
-  *due_at = row_due_at(runtime, kind, row);
+  *due_at = row_due_at(kind, row);
   return true;
 }
 

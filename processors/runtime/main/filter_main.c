@@ -123,7 +123,7 @@ static void describe_rows(const struct row_kind *row, json_t *rows) {
   for (; row && row->name; row++) {
     json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b}", "row", row->name, "record",
                                           holdfast_schemas.records[row->type]->name, "key",
-                                          row->key, "due", row->due_field != NULL));
+                                          row->key, "due", row->due_field.is));
   }
 }
 
