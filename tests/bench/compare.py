@@ -1,6 +1,6 @@
 """Holdfast beside Kafka Streams on the same records, the same broker, in turns. See scripts/bench and docs/bench.md.
 
-Usage: scripts/bench [--quick] [--turns N] [SCENARIO]...     scenarios: stage pipeline latency recovery right views growth
+Usage: scripts/bench [--quick] [--turns N] [SCENARIO]...     scenarios: stage pipeline latency rates recovery right views growth
 
 Every figure is the median over the turns; each turn takes the contenders one after another, in an order that changes. The broker is warmed up first
 with runs that do not count: it gets faster for a dozen of them. Written to build/bench-results: report.txt, results.csv, throughput.png."""
@@ -16,7 +16,7 @@ import threading
 import time
 
 import fastavro
-from contenders import Holdfast, HoldfastSmall, PassThrough, Streams, StreamsParallel, StreamsSmall, StreamsTwo
+from contenders import Holdfast, HoldfastSmall, Hops, PassThrough, Streams, StreamsParallel, StreamsSmall, StreamsTwo, streams_committing
 from load import Outcomes, Paced, commands, everything, wrk
 from recovery import Trickle, fill
 from results import RESULTS, Table, say
@@ -156,6 +156,36 @@ class Bench:
                 rate = int(self.table.median(scenario, kind.title, figure) / 2)
                 self.table.add("latency at half of its own highest rate, %s, ms" % work, kind.title, rate=rate, **self.latency_once(kind, work, rate, seconds))
 
+    # -- latency and CPU by rate --
+
+    def rates_once(self, kind, rates, partitions):
+        """One run at each rate in turn: milliseconds from command to outcome, and cores busy meanwhile."""
+        with self.run(kind, partitions) as run:
+            prefix = run.environment["HOLDFAST_PREFIX"]
+            self.register(run, 100, 1000000)
+            run.begin("pipeline")
+            first = 0
+            for rate in (500, *rates):  # the first is for the JVMs
+                seconds = 30 if rate < 10 else 10 if self.quick else 15
+                paced = Paced(self.address, prefix, "pipeline", rate, first)
+                first += rate * 100
+                figures = paced.run(3, seconds, cores={"cores": run.cpu, "cores of the broker": lambda: cpu_seconds(broker_pid())})
+                if rate != 500:
+                    yield rate, figures
+
+    def rates(self):
+        rates = (1, 100, 1000) if self.quick else (1, 10, 100, 1000)
+        intervals = (10, 50) if self.quick else (10, 20, 50, 100)
+        for kind in self.in_turns([Hops, Holdfast, *map(streams_committing, intervals)]):
+            self.add_rates(kind, rates, 4)
+        for partitions in () if self.quick else (1, 16):
+            for kind in self.in_turns([Hops, Holdfast]):
+                self.add_rates(kind, rates, partitions)
+
+    def add_rates(self, kind, rates, partitions):
+        for rate, figures in self.rates_once(kind, rates, partitions):
+            self.table.add("command to outcome at %d/s, %d partitions, ms" % (rate, partitions), kind.title, **figures)
+
     # -- start, kill -9, an empty disk, a second instance --
 
     def first_commit(self, run, topic, begin):
@@ -288,7 +318,7 @@ class Bench:
 
 def main():
     signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
-    scenarios = ["stage", "pipeline", "latency", "recovery", "right", "views", "growth"]
+    scenarios = ["stage", "pipeline", "latency", "rates", "recovery", "right", "views", "growth"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--turns", type=int)

@@ -73,11 +73,23 @@ class PassThrough(Contender):
     def begin(self, work, slot=0):
         prefix = self.environment["HOLDFAST_PREFIX"]
         self.processes["pass-through"] = subprocess.Popen(
-            [BIN / "pass-through", self.environment["HOLDFAST_BROKERS"], prefix + "pass", prefix + "stock-requests", "10000",
+            [BIN / "pass-through", self.environment["HOLDFAST_BROKERS"], prefix + "pass", prefix + "stock-requests", "10000", "20",
              prefix + "payment-requests", prefix + "stock-check-changelog"])
 
     def group(self, name=None):
-        return self.environment["HOLDFAST_PREFIX"] + "pass"
+        return self.environment["HOLDFAST_PREFIX"] + "pass" + ("-" + name if name else "")
+
+
+class Hops(PassThrough):
+    """As many transactions one after the other as the least that a reservation needs; each takes what waits, at once."""
+    title = "four pass-through hops"
+    topics = ["reservation-commands", "stock-requests", "payment-requests", "payment-results", "reservation-outcomes"]
+
+    def begin(self, work, slot=0):
+        prefix = self.environment["HOLDFAST_PREFIX"]
+        for source, target in zip(self.topics, self.topics[1:]):
+            self.processes[source] = subprocess.Popen(
+                [BIN / "pass-through", self.environment["HOLDFAST_BROKERS"], self.group(source), prefix + source, "10000", "0", prefix + target])
 
 
 class Streams(Contender):
@@ -96,6 +108,11 @@ class Streams(Contender):
         return self.environment["HOLDFAST_PREFIX"] + "streams"
 
     changelog, levels = "streams-holds-changelog", "streams-items-changelog"
+
+
+def streams_committing(ms):
+    """One thread, with another commit interval than 100 ms."""
+    return type("StreamsCommitting", (Streams,), {"title": "Kafka Streams, every %d ms" % ms, "settings": ["commit.interval.ms=%d" % ms]})
 
 
 class StreamsParallel(Streams):

@@ -56,7 +56,7 @@ class Outcomes:
 class Paced:
     """Produces at a steady rate and reads what comes of it; the time between is the latency. Ids carry the time they were made."""
 
-    def __init__(self, address, prefix, work, rate):
+    def __init__(self, address, prefix, work, rate, first=0):
         self.address, self.prefix, self.rate = address, prefix, rate
         self.input, self.output = ("stock-requests", "payment-requests") if work == "stage" else ("reservation-commands", "reservation-outcomes")
         if work == "stage":
@@ -64,7 +64,7 @@ class Paced:
         else:
             self.values = [(None, encode_value({"type": "Reserve", "reservation_id": "r-00000000", "customer_id": "c%04d" % c, "item_id": "item-%05d" % (c % 100),
                                                 "quantity": 1})) for c in range(1000)]
-        self.sent, self.times, self.from_number = {}, [], 0
+        self.sent, self.times, self.first = {}, [], first
         self.stopping = threading.Event()
 
     def produce(self, seconds):
@@ -74,7 +74,7 @@ class Paced:
         while time.time() < began + seconds:
             due = int((time.time() - began) * self.rate)
             while number < due:
-                name = b"p-%08d" % number
+                name = b"p-%08d" % (self.first + number)
                 key, value = self.values[number % len(self.values)]
                 value = value.replace(b"r-00000000", name)
                 if number % max(1, self.rate // 1000) == 0:
@@ -98,19 +98,26 @@ class Paced:
                     self.times.append((sent, at - sent))
         consumer.close()
 
-    def run(self, warm, seconds):
+    def run(self, warm, seconds, cores=None):
+        """Milliseconds of what was sent after the warm-up; and of each counter of CPU seconds in cores, how many it kept busy then."""
         reader = threading.Thread(target=self.consume)
         reader.start()
         time.sleep(1)
         began = time.time()
-        self.produce(warm + seconds)
+        sender = threading.Thread(target=self.produce, args=(warm + seconds,))
+        sender.start()
+        time.sleep(warm)
+        before = {name: count() for name, count in (cores or {}).items()}
+        time.sleep(seconds)
+        busy = {name: (count() - before[name]) / seconds for name, count in (cores or {}).items()}
+        sender.join()
         time.sleep(2)
         self.stopping.set()
         reader.join()
         times = sorted(took for sent, took in self.times if sent > began + warm)
-        if len(times) < 100:
+        if len(times) < min(100, self.rate * seconds * 0.8):
             raise SystemExit("bench: too few came through")
-        return {name: times[min(len(times) - 1, int(len(times) * part))] * 1e3 for name, part in (("p50", .5), ("p99", .99), ("p99.9", .999))}
+        return {**{name: times[min(len(times) - 1, int(len(times) * part))] * 1e3 for name, part in (("p50", .5), ("p99", .99), ("p99.9", .999))}, **busy}
 
 
 def wrk(port, pid, path):

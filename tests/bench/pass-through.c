@@ -1,7 +1,10 @@
 /* The limit of librdkafka and the broker: reads a topic, writes each record to every output as it
  * came, in transactions. No state, no decision; the yardstick of scripts/bench.
  *
- * pass-through BROKERS GROUP INPUT BATCH OUTPUT...
+ * pass-through BROKERS GROUP INPUT BATCH WAIT_MS OUTPUT...
+ *
+ * A transaction takes what waits, and what comes within WAIT_MS of it, up to BATCH records: 20 for
+ * records/s, 0 for latency.
  *
  * The first output carries the headers of the record, the others (they stand for a changelog) do
  * not. It is no filter: a group of one member, no fencing of a former one, no recovery. */
@@ -115,26 +118,29 @@ static void commit(rd_kafka_t *producer, rd_kafka_t *consumer, const char *input
 }
 
 int main(int argc, char **argv) {
-  if (argc < 6 || argc > 5 + OUTPUTS_MAX) {
-    fprintf(stderr, "usage: pass-through BROKERS GROUP INPUT BATCH OUTPUT...\n");
+  if (argc < 7 || argc > 6 + OUTPUTS_MAX) {
+    fprintf(stderr, "usage: pass-through BROKERS GROUP INPUT BATCH WAIT_MS OUTPUT...\n");
     return 64;
   }
   const char *brokers = argv[1], *group = argv[2], *input = argv[3];
   size_t batch = strtoul(argv[4], NULL, 10);
   rd_kafka_topic_t *outputs[OUTPUTS_MAX];
-  size_t output_count = (size_t)argc - 5;
+  int wait_ms = atoi(argv[5]);
+  size_t output_count = (size_t)argc - 6;
   signal(SIGTERM, on_signal);
   signal(SIGINT, on_signal);
   rd_kafka_t *producer = open_producer(brokers, group);
   rd_kafka_t *consumer = open_consumer(brokers, group, input);
   for (size_t i = 0; i < output_count; i++)
-    outputs[i] = rd_kafka_topic_new(producer, argv[5 + i], NULL);
+    outputs[i] = rd_kafka_topic_new(producer, argv[6 + i], NULL);
   rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(consumer);
   rd_kafka_message_t **messages = calloc(batch, sizeof(rd_kafka_message_t *));
   while (!stopping) {
     int64_t next[PARTITIONS_MAX] = {0};
-    ssize_t count = rd_kafka_consume_batch_queue(queue, 20, messages, batch);
-    if (count <= 0) continue;
+    messages[0] = rd_kafka_consumer_poll(consumer, 20);
+    if (!messages[0]) continue;
+    ssize_t count = rd_kafka_consume_batch_queue(queue, wait_ms, messages + 1, batch - 1);
+    count = count < 0 ? 1 : count + 1;
     must(rd_kafka_begin_transaction(producer), "begin");
     for (ssize_t i = 0; i < count; i++) {
       rd_kafka_message_t *message = messages[i];

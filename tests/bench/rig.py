@@ -47,11 +47,11 @@ def bulk_producer(address):
                      "queue.buffering.max.messages": 500000, "log_level": 0})
 
 
-def reader(address, topic, partitions=4, at_end=False, **settings):
+def reader(address, topic, at_end=False, **settings):
     """A consumer of what is committed in all partitions, from the first record or from the end. Settings with _ for a dot."""
     consumer = Consumer({"bootstrap.servers": address, "group.id": "bench", "isolation.level": "read_committed", "log_level": 0,
                          **{name.replace("_", "."): value for name, value in settings.items()}})
-    places = [TopicPartition(topic, p, 0) for p in range(partitions)]
+    places = [TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, timeout=20).topics[topic].partitions]
     if at_end:
         for place in places:
             place.offset = consumer.get_watermark_offsets(place)[1]

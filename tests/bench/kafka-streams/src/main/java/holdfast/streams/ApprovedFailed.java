@@ -16,6 +16,6 @@ final class ApprovedFailed extends Stage {
     if (s.hold == HoldEffect.CONFIRM) emit("to-stock", s.item_id, new ConfirmHold(s.reservation_id, s.item_id, s.content_hash));
     if (s.status == Status.APPROVED || s.status == Status.FAILED || s.status == Status.CANCELLED)
       emit("to-outcomes", s.item_id, new ReservationOutcome(s.reservation_id, s.customer_id, s.item_id, s.revision, s.status, s.reason, s.quantity, s.seats,
-          s.option, s.amount, s.screen));
+          s.option, s.amount, s.screen, s.opened_at));
   }
 }

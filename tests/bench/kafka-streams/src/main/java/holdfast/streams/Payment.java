@@ -31,7 +31,7 @@ final class Payment extends Stage {
     byte[] key = Codec.bytes(o.reservation_id);
     if (rows.get(key) != null) return;
     Ledger row = new Ledger(o.customer_id, o.item_id, o.content_hash, o.quantity, o.seats, o.option, o.amount, "", 0, LedgerState.REQUESTED, Reason.NONE, 0,
-        false, 0, time(), -1L, 0, 0L, 0L);
+        false, 0, time(), -1L, 0, 0L, 0L, -1, 0L, 0L, "");
     rows.put(key, codec.encode(row));
     emit("to-deadlines", o.reservation_id, new SetDeadline(o.reservation_id, DeadlineKind.WATCHDOG, time() + WATCHDOG_MS));
   }
@@ -44,7 +44,7 @@ final class Payment extends Stage {
 
   private void say(CharSequence id, Ledger row, Status status, Reason reason, HoldEffect effect) {
     emit("to-results", id, new StatusChanged(id, row.customer_id, row.item_id, row.content_hash, ++row.revision, status, reason, row.quantity, row.seats,
-        row.option, row.amount, row.screen, 0L, effect));
+        row.option, row.amount, row.screen, 0L, effect, row.opened_at));
   }
 
   private void end(CharSequence id, byte[] key, Ledger row, LedgerState state, Status status, Reason reason, HoldEffect effect) {

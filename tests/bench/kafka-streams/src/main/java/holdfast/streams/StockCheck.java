@@ -52,13 +52,13 @@ final class StockCheck extends Stage {
     StockLevel item = known == null ? null : (StockLevel) codec.decode(known);
     Reason reason = check(item, request);
     if (reason != Reason.NONE) {
-      holds.put(key, codec.encode(new Hold(HoldState.REFUSED, reason, 0, List.of(), time())));
+      holds.put(key, codec.encode(new Hold(HoldState.REFUSED, reason, 0, List.of(), time(), time())));
       emit("to-ledger", request.reservation_id, new StockRefused(request.reservation_id, request.item_id, request.content_hash, reason));
       return;
     }
     item.held += request.quantity;
     items.put(itemKey, codec.encode(item));
-    holds.put(key, codec.encode(new Hold(HoldState.HELD, Reason.NONE, request.quantity, List.of(), 0L)));
+    holds.put(key, codec.encode(new Hold(HoldState.HELD, Reason.NONE, request.quantity, List.of(), 0L, time())));
     long amount = item.price != 0 ? item.price * request.quantity : request.amount;
     emit("to-ledger", request.reservation_id, new StockHeld(request.reservation_id, request.item_id, request.content_hash, request.quantity, amount,
         item.payment, item.hold_seconds, item.screen, List.of()));
