@@ -8,6 +8,8 @@ PYTHON := /usr/bin/python3
 # make V=1 shows the commands.
 Q := $(if $(V),,@)
 
+# Another librdkafka than the system's, where scripts/setup --librdkafka brought one: chosen when a binary starts, not when it is built.
+RPATH ?= -Wl,-rpath,$(CURDIR)/build/librdkafka
 PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson libcrypto
 WARNINGS := -Wall -Wextra -Wconversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
   -Wno-format-truncation # messages are bounded on purpose
@@ -17,7 +19,7 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
 # The sanitizers have an allocator of their own.
 ALLOCATOR := $(if $(findstring -fsanitize,$(EXTRA_CFLAGS)),,-ljemalloc)
-LDLIBS := $(EXTRA_OBJECTS) $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lxxhash -lpthread
+LDLIBS := $(RPATH) $(EXTRA_OBJECTS) $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lxxhash -lpthread
 
 FILTERS := $(patsubst processors/%/main.c,%,$(filter-out processors/holdfast/%,$(wildcard processors/*/main.c)))
 MAIN := processors/runtime/main/filter.c

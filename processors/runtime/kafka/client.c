@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "runtime/base/report.h"
+#include "runtime/kafka/version.h"
 
 #define METADATA_TIMEOUT_MS 2000
 #define START_TIMEOUT_S 10
@@ -64,6 +65,7 @@ rd_kafka_conf_t *kafka_conf(const struct options *options, const char *client_id
   rd_kafka_conf_t *conf = rd_kafka_conf_new();
   rd_kafka_conf_set_log_cb(conf, log_line);
   bool fine = set_all(conf, defaults, failure) &&
+              (kafka_fetcher_sleeps() || set(conf, "fetch.queue.backoff.ms", "5", failure)) &&
               set(conf, "bootstrap.servers", options_text(options, "brokers"), failure) &&
               set(conf, "client.id", client_id, failure);
   for (size_t i = 0; fine && i < options->kafka_count; i++)

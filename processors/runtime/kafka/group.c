@@ -5,6 +5,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/kafka/internal.h"
+#include "runtime/kafka/version.h"
 #include "runtime/base/report.h"
 #include "runtime/core/recovery.h"
 
@@ -192,12 +193,13 @@ static rd_kafka_message_t *next_message(struct log_kafka *self, int timeout_ms) 
   return message;
 }
 
-/* librdkafka 2.0.2 stops fetching while its queue holds queued.min.messages, and then looks again
- * only after a second, or when its broker thread has something else to do (fetch.queue.backoff.ms,
- * which shortens that, came with 2.2). A queue that lasts for a second would take much memory: a
- * request wakes the thread. Its answer is of no interest. */
+/* librdkafka before 2.2 stops fetching while its queue holds queued.min.messages, and then looks
+ * again only after a second, or when its broker thread has something else to do (later ones:
+ * fetch.queue.backoff.ms). A queue that lasts for a second would take much memory: a request wakes
+ * the thread. Its answer is of no interest. */
 static void wake_fetcher(struct log_kafka *self) {
   self->taken = 0;
+  if (!kafka_fetcher_sleeps()) return;
   if (rd_kafka_queue_length(self->queue) >= self->queue_messages) return;
   rd_kafka_topic_partition_list_t *list =
       rd_kafka_topic_partition_list_new((int)self->assignment_count);
@@ -293,8 +295,9 @@ enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset) {
   do {
     list->elems[0].offset = offset;
     list->elems[0].err = RD_KAFKA_RESP_ERR_NO_ERROR;
-    status =
-        kafka_judge(self, "seek", rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS));
+    status = kafka_judge(
+        self, "seek",
+        rd_kafka_seek_partitions(self->consumer, list, kafka_seek_timeout(SEEK_TIMEOUT_MS)));
     error = list->elems[0].err;
     if (status == LOG_OK && !error) break;
     rd_kafka_poll(self->producer, 10);
