@@ -5,6 +5,9 @@
 BUILD ?= build
 CC := gcc
 PYTHON := /usr/bin/python3
+CLANG = $(lastword $(sort $(wildcard /usr/bin/clang-[0-9][0-9])))
+# Of one version on every machine: another one lays out otherwise.
+CLANG_FORMAT ?= build/venv/bin/clang-format
 # make V=1 shows the commands.
 Q := $(if $(V),,@)
 
@@ -154,7 +157,7 @@ $(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(AUDITOR) $(BOOK_READER) $(FILE_RE
 fuzz-targets: $(FUZZ_TARGETS)
 
 fuzz-build:
-	+@$(MAKE) -s BUILD=build/fuzz CC=clang-14 WARNINGS=-Wno-everything CFLAGS="-O1 -g" \
+	+@$(MAKE) -s BUILD=build/fuzz CC=$(CLANG) WARNINGS=-Wno-everything CFLAGS="-O1 -g" \
 	  EXTRA_CFLAGS="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
 
 # SECONDS is the shell's own variable: only what is said here counts.
@@ -177,10 +180,10 @@ schema-release: ## add changed schemas to avro/history as their next version
 
 SOURCES := $(wildcard processors/*/*.[ch] processors/runtime/*/*.[ch] tests/*/*.[ch])
 format: ## lay the sources out with clang-format
-	@clang-format-14 -i $(SOURCES)
+	@$(CLANG_FORMAT) -i $(SOURCES)
 
 format-check:
-	@clang-format-14 --dry-run -Werror $(SOURCES)
+	@$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
 
 layering: $(ALL_FILTER_OBJECTS) ## refuse includes and calls that cross the layers
 	@scripts/layering includes
@@ -189,4 +192,4 @@ layering: $(ALL_FILTER_OBJECTS) ## refuse includes and calls that cross the laye
 clean: ## remove what was built, not the broker's jars
 	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test $(BUILD)/fuzz $(BUILD)/tsan
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/processors $(BUILD)/filters $(BUILD)/sim $(BUILD)/tests -name '*.d' 2>/dev/null)
