@@ -1,5 +1,6 @@
 /* What a decision sees of its batch: rows, outputs, and nothing of Kafka or RocksDB. */
 #include <inttypes.h>
+#include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -10,6 +11,11 @@
 #include "runtime/base/text.h"
 
 #define WARNING_PAUSE_MS 1000
+
+/* A dead letter must always fit: the longest id is 64 bytes, the longest record that is read 64
+ * KiB. */
+#define KEY_KEPT ((size_t)1024)
+#define VALUE_KEPT RECORD_SIZE_MAX
 
 void *scratch(struct context *context, size_t size) {
   return arena_zalloc(&context->runtime->arena, size);
@@ -157,6 +163,41 @@ void emit(struct context *context, size_t output, struct str key, int type, cons
       .topic = runtime->output_topics[output], .partition = -1, .key = key, .value = bytes};
   context_produce(context, &out);
 }
+
+/* ---- dead letters ---- */
+
+/* "3000000 bytes, sha256 ..." of what is not kept whole. SHA-256, so that nobody can make another
+ * record that passes for the one that was sent, and any shell can compare. */
+static struct str describe(struct arena *arena, struct str whole) {
+  unsigned char hash[EVP_MAX_MD_SIZE];
+  char text[2 * EVP_MAX_MD_SIZE + 1] = "";
+  unsigned int size = 0;
+  if (!EVP_Digest(whole.data, whole.size, hash, &size, EVP_sha256(), NULL)) size = 0;
+  for (unsigned int i = 0; i < size; i++) snprintf(text + (size_t)2 * i, 3, "%02x", hash[i]);
+  return arena_format(arena, "%zu bytes, sha256 %s", whole.size, text);
+}
+
+/* What is kept of the text. *whole: what it was, where that is not all of it. */
+static struct str cut(struct arena *arena, struct str text, size_t kept, struct str *whole) {
+  if (text.size <= kept || MUTANT("dead-letter-whole")) return text;
+  *whole = describe(arena, text);
+  return (struct str){text.data, kept};
+}
+
+void dead_letter(struct context *context, const char *reason) {
+  struct runtime *runtime = context->runtime;
+  const struct log_record *record = context->record;
+  atomic_fetch_add_explicit(&runtime->metrics.dead_letters, 1, memory_order_relaxed);
+  report_warning("%s-%" PRId32 "@%" PRId64 " goes to dead-letters: %s", runtime->processor->input,
+                 record->partition, record->offset, reason);
+  struct log_output out = {
+      .topic = runtime->dead_letters_topic, .partition = -1, .error = str_of(reason)};
+  out.key = cut(&runtime->arena, record->key, KEY_KEPT, &out.whole_key);
+  out.value = cut(&runtime->arena, record->value, VALUE_KEPT, &out.whole_value);
+  context_produce(context, &out);
+}
+
+/* ---- warnings and calls ---- */
 
 void warn(struct context *context, const char *format, ...) {
   struct runtime *runtime = context->runtime;

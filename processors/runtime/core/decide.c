@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 
 #include "runtime/base/murmur2.h"
 #include "runtime/base/mutant.h"
@@ -115,6 +116,31 @@ void prefetch_batch(struct runtime *runtime, struct event *events) {
   read_wanted(runtime);
 }
 
+/* ---- faults ---- */
+
+/* A record that cannot be processed, whatever is wrong with it: it cannot be fetched or read, or
+ * its decision would produce something too large. On a topic that others write it becomes a dead
+ * letter; on all others it stops the filter, with the place and the way out. */
+static enum log_status answer_fault(struct context *context, const char *reason) {
+  struct runtime *runtime = context->runtime;
+  const struct log_record *record = context->record;
+  if (MUTANT("dead-letter-swallowed") && runtime->processor->open_input) return LOG_OK;
+  if (runtime->processor->open_input) {
+    context->event = &(struct event){.time = record->timestamp, .traceparent = record->traceparent};
+    dead_letter(context, reason);
+    return context->status;
+  }
+  runtime->unreadable = true;
+  runtime_fail(runtime, EX_CONFIG,
+               "%s-%" PRId32 "@%" PRId64
+               " cannot be processed: %s. Nothing is lost: the record stays, and this filter waits "
+               "for a version that can process it, or for 'holdfast skip %s %" PRId32 " %" PRId64
+               "'",
+               runtime->processor->input, record->partition, record->offset, reason,
+               runtime->processor->input, record->partition, record->offset);
+  return LOG_FATAL;
+}
+
 /* ---- decisions ---- */
 
 static enum log_status decide(struct context *context, struct event *event) {
@@ -146,15 +172,15 @@ enum log_status decide_record(struct runtime *runtime, struct partition *partiti
   context.correlation_id = record->correlation_id.size ? record->correlation_id : context.causation;
   atomic_fetch_add_explicit(&runtime->metrics.records, 1, memory_order_relaxed);
   char error[CODEC_ERROR_SIZE];
-  if (record->fault) return fault_answer(&context, record->fault);
-  if (fault_is_of(runtime, record)) return fault_answer(&context, runtime->fault.reason);
+  if (record->fault) return answer_fault(&context, record->fault);
+  if (fault_is_of(runtime, record)) return answer_fault(&context, runtime->fault.reason);
   if (!record->value.data) {
     if (!runtime->processor->input_is_changelog)
-      return fault_answer(&context, "a record without a value");
+      return answer_fault(&context, "a record without a value");
     row_delete(&context, NULL, arena_copy(&runtime->arena, record->key));
     return LOG_OK;
   }
-  if (!event->value && !decode(runtime, record, event, error)) return fault_answer(&context, error);
+  if (!event->value && !decode(runtime, record, event, error)) return answer_fault(&context, error);
   event->place = context.causation;
   return decide(&context, event);
 }

@@ -3,9 +3,9 @@
  *   open.c        a runtime's beginning and end
  *   loop.c        a turn: what is polled, due and answered becomes a batch
  *   commit.c      the commit protocol of a batch
- *   decide.c      the events of a batch, and their decisions
- *   context.c     what a decision may do
- *   fault.c       records that cannot be processed
+ *   decide.c      the events of a batch, their decisions, records that cannot be processed
+ *   context.c     what a decision may do: rows, outputs, dead letters, warnings, calls
+ *   fault.c       a record's fault that shows after its decision
  *   row.c         a row between its bytes and its struct
  *   partition.c   assignment, and recovery by the table of recovery.c
  *   stall.c       partitions that stand still
@@ -187,11 +187,8 @@ const void *row_must_decode(struct runtime *runtime, const struct row_kind *kind
 
 /* ---- fault.c ---- */
 
-/* The end of a record that cannot be processed: a dead letter, or the filter's. */
-enum log_status fault_answer(struct context *context, const char *reason);
-
 /* A fault that shows after its record was decided. LOG_ABORT: when the batch is read again, the
- * record is answered with fault_answer. */
+ * record is not decided but answered, with a dead letter or the filter's end. */
 enum log_status fault_found(struct runtime *runtime, int32_t partition, int64_t offset,
                             const char *what, const char *why);
 bool fault_is_of(const struct runtime *runtime, const struct log_record *record);
