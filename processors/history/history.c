@@ -163,11 +163,6 @@ bool history_leave(struct context *context, const void *row) {
   return true;
 }
 
-int64_t history_opening(const struct event *event) {
-  const struct status_changed *changed = as_status_changed(event);
-  return changed && changed->revision == 0 ? event->time : 0;
-}
-
 void history_prefetch(struct context *context, const struct event *event) {
   if (event->type != RECORD_STATUS_CHANGED) return;
   const struct status_changed *changed = as_status_changed(event);

@@ -10,7 +10,6 @@ extern const struct row_kind history_rows[];
 extern const struct route history_routes[];
 
 void history_decide(struct context *context, const struct event *event);
-int64_t history_opening(const struct event *event);
 bool history_leave(struct context *context, const void *row);
 void history_prefetch(struct context *context, const struct event *event);
 

@@ -1,4 +1,5 @@
 #include "history.h"
+#include "runtime/contract/status.h"
 
 static const int accepts[] = {RECORD_STATUS_CHANGED, RECORD_COMMAND_REFUSED,
                               RECORD_REGISTER_CUSTOMER, RECORD_TALLIED, -1};
@@ -10,7 +11,7 @@ const struct processor history = {
     .accepts = accepts,
     .rows = history_rows,
     .changelog = "history-changelog",
-    .opening = history_opening,
+    .opening = status_opening,
     .decide = history_decide,
     .prefetch = history_prefetch,
     .routes = history_routes,

@@ -1,4 +1,5 @@
 #include "notify.h"
+#include "runtime/contract/status.h"
 
 static const int accepts[] = {RECORD_STATUS_CHANGED, RECORD_COMMAND_REFUSED,
                               RECORD_REGISTER_CUSTOMER, RECORD_TALLIED, -1};
@@ -16,7 +17,7 @@ const struct processor notify = {
     .changelog = "notify-changelog",
     .wants_now = true,
     .due_within_ms = INT64_C(86400) * 1000, /* tries wait for minutes */
-    .opening = notify_opening,
+    .opening = status_opening,
     .decide = notify_decide,
     .world = &webhook_world,
     .options = webhook_options,

@@ -84,11 +84,6 @@ static void command_refused(struct context *context, const struct event *event) 
                                 .place = refused->place});
 }
 
-int64_t notify_opening(const struct event *event) {
-  const struct status_changed *changed = as_status_changed(event);
-  return changed && changed->revision == 0 ? event->time : 0;
-}
-
 void notify_decide(struct context *context, const struct event *event) {
   if (event->source == EVENT_ANSWER) {
     queue_answered(context, event);

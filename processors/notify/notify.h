@@ -19,7 +19,6 @@ extern const struct world webhook_world;
 extern const struct option_desc webhook_options[];
 
 void notify_decide(struct context *context, const struct event *event);
-int64_t notify_opening(const struct event *event);
 bool notify_recipient_leave(struct context *context, const void *row);
 
 /* The wait before the next try: doubles from a second to a quarter of an hour. Milliseconds. */

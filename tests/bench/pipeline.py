@@ -3,9 +3,7 @@ import json
 import sys
 import time
 
-from rig import HERE, Run, broker, metrics
-
-FILTERS = ["reserve-requested", "stock-check", "payment", "charge", "deadline", "approved-failed", "history", "catalog"]
+from rig import FILTERS, HERE, Run, broker, metrics
 
 
 def commands(count, prefix):

@@ -11,8 +11,7 @@ import sys
 import time
 import urllib.request
 
-from pipeline import FILTERS
-from rig import BIN, HERE, Run, broker, metrics
+from rig import BIN, FILTERS, HERE, Run, broker, metrics
 
 HOLD_SECONDS = 86400
 

@@ -10,6 +10,12 @@ static inline bool status_is_outcome(enum status status) {
   return status == STATUS_APPROVED || status == STATUS_CANCELLED || status == STATUS_FAILED;
 }
 
+/* The opening of a filter that reads the steps of reservations (processor.h): their first. */
+static inline int64_t status_opening(const struct event *event) {
+  const struct status_changed *changed = as_status_changed(event);
+  return changed && changed->revision == 0 ? event->time : 0;
+}
+
 /* Of another reservation than the row's, under an id that was used before: it was opened after the
  * row's settled, and the ledger has taken it, as it goes on. At its opening nobody has. */
 static inline bool status_is_of_another(int64_t settled_at, const struct status_changed *changed) {
