@@ -3,22 +3,22 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/base/report.h"
 #include "runtime/core/internal.h"
 
 /* Longer than a fetch may be delayed, a broker replaced, or other partitions be worked off
  * first. */
-#define STALL_MS 30000
+#define STALL_S 30
 
 /* True once nothing has come for so long; while no broker answers nothing can. */
 static bool is_stalled(struct runtime *runtime, struct partition *partition, int64_t lag) {
-  int64_t now = runtime->batch_time;
+  int64_t now = clock_monotonic_s();
   bool moved = partition->phase != PHASE_READY || lag <= 0 ||
-               partition->polled != partition->watched || !partition->watched_since ||
-               now < partition->watched_since;
+               partition->polled != partition->watched || !partition->watched_since;
   partition->watched = partition->polled;
   if (moved) partition->watched_since = now;
-  if (now - partition->watched_since < STALL_MS) return false;
+  if (now - partition->watched_since < STALL_S) return false;
   if (partition->stalled || log_answers(runtime->log)) return true;
   partition->watched_since = now;
   return false;
@@ -34,8 +34,7 @@ void stall_watch(struct runtime *runtime, struct partition *partition, int64_t l
   if (stalled)
     report_warning("partition %" PRId32 " of %s stands at offset %" PRId64 ": %" PRId64
                    " records wait there, and none has come for %d s",
-                   partition->id, runtime->processor->input, partition->polled, lag,
-                   STALL_MS / 1000);
+                   partition->id, runtime->processor->input, partition->polled, lag, STALL_S);
 }
 
 size_t runtime_stalled(struct runtime *runtime, char *text, size_t size) {
