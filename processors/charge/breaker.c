@@ -48,9 +48,9 @@ static void open_it(struct context *context, struct breaker *row, int64_t now) {
 }
 
 /* A time that lies further away than the longest wait was set by a clock that was wrong. The
- * runtime's rule (due_within_ms) is no help here: it is of all rows, so it lets a clock be a day
- * ahead, for which this breaker would hold back every call; and it only brings the row, whose time
- * is looked at here. */
+ * runtime's rule (due_within_ms) is no help here: it is of all rows, so it lets a clock be eleven
+ * minutes ahead, for which this breaker would hold back every call; and it only brings the row,
+ * whose time is looked at here. */
 static bool has_passed(int64_t due_at, int64_t now) {
   return due_at && (due_at <= now || due_at > now + BREAKER_OPEN_MS_MAX);
 }

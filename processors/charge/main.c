@@ -15,7 +15,10 @@ const struct processor charge = {
     .rows = charge_rows,
     .changelog = "charge-changelog",
     .wants_now = true,
-    .due_within_ms = INT64_C(86400) * 1000, /* tries wait for minutes */
+    /* The longest wait is the breaker's queue; a minute more is for clocks that differ. A wrong
+     * clock holds up no charge for longer, and a try before its time does no harm: the provider
+     * knows the key. */
+    .due_within_ms = BREAKER_QUEUE_MS_MAX + BREAKER_OPEN_MS_MAX,
     .opening = charge_opening,
     .decide = charge_decide,
     .world = &provider_world,
