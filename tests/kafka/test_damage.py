@@ -240,7 +240,10 @@ def test_a_topic_that_takes_no_batch_or_no_record_of_usual_size_is_named_with_it
     damaged.config(topic, max_message_bytes=limit)
     damaged.send_some(commands)
     damaged.start(writer, wait=False)
-    damaged.refused(writer, "'%s' refuses a batch of records as too large: its max.message.bytes is %s" % (damaged.name(topic), limit))
+    refusal = "'%s' refuses a batch of records as too large: its max.message.bytes is %s" % (damaged.name(topic), limit)
+    damaged.refused(writer, refusal)
+    if topic in COMPACTED:
+        assert refusal in damaged.tool("reset", writer, "--apply", code=78)
     assert "~ %s: max.message.bytes from %s" % (topic, limit) in damaged.apply()
     damaged.restart_ended()
     damaged.serve()

@@ -150,6 +150,46 @@ bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name,
   return found;
 }
 
+bool kafka_is_forbidden(rd_kafka_resp_err_t error) {
+  switch ((int)error) { /* a few of more than a hundred */
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID: return true;
+    default: return false;
+  }
+}
+
+bool kafka_is_refused_for_good(rd_kafka_resp_err_t error) {
+  switch ((int)error) {                        /* a few of more than a hundred */
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: /* a batch, which can be no smaller than a record */
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION: return true;
+    default: return kafka_is_forbidden(error);
+  }
+}
+
+bool kafka_refused_for_good(rd_kafka_t *producer, const char *topic, rd_kafka_resp_err_t error,
+                            struct failure *failure) {
+  char limit[64] = "unknown";
+  if (error != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+    return failure_set(failure, EX_CONFIG,
+                       "'%s' refuses a record (%s). 'holdfast topics plan' says which of its "
+                       "settings are not what they should be; what may be written to it is the "
+                       "broker's to say",
+                       topic, rd_kafka_err2str(error));
+  kafka_topic_config(producer, topic, "max.message.bytes", limit, sizeof limit);
+  return failure_set(failure, EX_CONFIG,
+                     "'%s' refuses a batch of records as too large: its max.message.bytes is %s. "
+                     "'holdfast topics apply' sets it right",
+                     topic, limit);
+}
+
 struct str kafka_header(const rd_kafka_headers_t *headers, const char *name) {
   const void *value;
   size_t size;

@@ -28,6 +28,18 @@ int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct failu
 bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name, char *out,
                         size_t size);
 
+/* The broker denies access, and would again. */
+bool kafka_is_forbidden(rd_kafka_resp_err_t error);
+
+/* The broker refuses a record, and would again: somebody changed the topic's settings, or who may
+ * write to it. */
+bool kafka_is_refused_for_good(rd_kafka_resp_err_t error);
+
+/* Sets the failure of such a record, with the way out, and returns false. `topic` as on the
+ * broker. */
+bool kafka_refused_for_good(rd_kafka_t *producer, const char *topic, rd_kafka_resp_err_t error,
+                            struct failure *failure);
+
 /* The last header of that name; data is NULL where there is none. Borrows from the message. */
 struct str kafka_header(const rd_kafka_headers_t *headers, const char *name);
 

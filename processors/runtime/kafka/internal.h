@@ -68,7 +68,6 @@ enum log_status kafka_bounds(struct log *log, enum log_source source, int32_t pa
 /* The classes of errors that a question about a topic or a group can end with. */
 bool kafka_is_out_of_range(rd_kafka_resp_err_t error);
 bool kafka_is_unknown_topic(rd_kafka_resp_err_t error);
-bool kafka_is_forbidden(rd_kafka_resp_err_t error);
 
 /* True with the failure set if the brokers say, more than once, that there is no such topic. Where
  * none answers it is not gone. `topic` as on the broker. */

@@ -92,19 +92,6 @@ bool kafka_is_unknown_topic(rd_kafka_resp_err_t error) {
          error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
 }
 
-bool kafka_is_forbidden(rd_kafka_resp_err_t error) {
-  switch ((int)error) { /* a few of more than a hundred */
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID: return true;
-    default: return false;
-  }
-}
-
 bool kafka_is_gone(struct log_kafka *self, const char *topic) {
   struct failure failure;
   if (kafka_partition_count(self->producer, topic, &failure) >= 0 || failure.exit_code != EX_CONFIG)

@@ -23,8 +23,9 @@ struct kafka_rewrite {
   rd_kafka_consumer_group_metadata_t *group;
   rd_kafka_topic_partition_list_t *offsets;
   int64_t outstanding;
-  bool begun, failed;
-  char error[256];
+  bool begun;
+  rd_kafka_resp_err_t undelivered; /* why a record is not there */
+  char refusing[TOPIC_NAME_MAX];   /* the topic that refused it */
 };
 
 static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque) {
@@ -32,11 +33,11 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
   struct kafka_rewrite *rewrite = opaque;
   int64_t *last = message->_private;
   rewrite->outstanding--;
-  if (message->err) {
-    rewrite->failed = true;
-    snprintf(rewrite->error, sizeof rewrite->error, "%s", rd_kafka_err2str(message->err));
-  } else if (last && *last < message->offset) {
-    *last = message->offset;
+  if (!message->err) {
+    if (last && *last < message->offset) *last = message->offset;
+  } else if (!rewrite->undelivered) { /* those behind it fail for it */
+    rewrite->undelivered = message->err;
+    snprintf(rewrite->refusing, sizeof rewrite->refusing, "%s", rd_kafka_topic_name(message->rkt));
   }
 }
 
@@ -134,10 +135,13 @@ bool kafka_rewrite_put(struct kafka_rewrite *rewrite, const char *topic, int32_t
 }
 
 bool kafka_rewrite_settle(struct kafka_rewrite *rewrite, struct failure *failure) {
-  while (rewrite->outstanding > 0 && !rewrite->failed) rd_kafka_poll(rewrite->producer, 10);
-  if (!rewrite->failed) return true;
-  failure_set(failure, EX_UNAVAILABLE, "a record was not delivered: %s", rewrite->error);
-  return false;
+  while (rewrite->outstanding > 0 && !rewrite->undelivered) rd_kafka_poll(rewrite->producer, 10);
+  if (!rewrite->undelivered) return true;
+  if (kafka_is_refused_for_good(rewrite->undelivered))
+    return kafka_refused_for_good(rewrite->producer, rewrite->refusing, rewrite->undelivered,
+                                  failure);
+  return failure_set(failure, EX_UNAVAILABLE, "a record was not delivered: %s",
+                     rd_kafka_err2str(rewrite->undelivered));
 }
 
 /* A death at the worst moment: only in the test build. */

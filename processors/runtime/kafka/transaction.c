@@ -56,39 +56,9 @@ static enum log_status abort_unless_gone(struct log_kafka *self) {
   return LOG_ABORT;
 }
 
-/* What will be refused again: somebody changed the topic's settings, or who may write to it. */
-static bool is_refused_for_good(rd_kafka_resp_err_t error) {
-  switch ((int)error) {                        /* a few of more than a hundred */
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: /* a batch, which can be no smaller than a record */
-    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
-    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
-    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION: return true;
-    default: return kafka_is_forbidden(error);
-  }
-}
-
-static enum log_status refused_for_good(struct log_kafka *self) {
-  char limit[64] = "unknown";
-  if (self->undelivered == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
-    kafka_topic_config(self->producer, self->refusing, "max.message.bytes", limit, sizeof limit);
-    failure_set(
-        &self->log.failure, EX_CONFIG,
-        "'%s' refuses a batch of records as too large: its max.message.bytes is %s. 'holdfast "
-        "topics apply' sets it right",
-        self->refusing, limit);
-  } else {
-    failure_set(&self->log.failure, EX_CONFIG,
-                "'%s' refuses a record (%s). 'holdfast topics plan' says which of its settings are "
-                "not what they should be; what may be written to it is the broker's to say",
-                self->refusing, rd_kafka_err2str(self->undelivered));
-  }
-  return LOG_FATAL;
-}
-
 /* The first that is refused for good counts: what follows it in the transaction fails for it. */
 static void note_undelivered(struct log_kafka *self, const rd_kafka_message_t *message) {
-  if (is_refused_for_good(self->undelivered)) return;
+  if (kafka_is_refused_for_good(self->undelivered)) return;
   self->undelivered = message->err;
   snprintf(self->refusing, sizeof self->refusing, "%s", rd_kafka_topic_name(message->rkt));
 }
@@ -245,7 +215,10 @@ enum log_status kafka_abort(struct log *log) {
   if (status != LOG_OK) return LOG_FATAL;
   while (self->outstanding)
     rd_kafka_poll(self->producer, 1); /* reports of what was purged: they point into this batch */
-  if (is_refused_for_good(self->undelivered)) return refused_for_good(self);
+  if (kafka_is_refused_for_good(self->undelivered)) {
+    kafka_refused_for_good(self->producer, self->refusing, self->undelivered, &log->failure);
+    return LOG_FATAL;
+  }
   snprintf(log->failure.text, sizeof log->failure.text, "%s", reason);
   return LOG_OK;
 }
