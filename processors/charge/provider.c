@@ -32,7 +32,8 @@ const struct option_desc provider_options[] = {
      .value = "610",
      .min = 1,
      .max = 10000,
-     .help = "a call that takes longer counts against the provider: see README, breaker"},
+     .help =
+         "a call that takes longer counts against the provider: see processors/charge/README.md"},
     {.name = "provider-calls",
      .kind = OPTION_NUMBER,
      .metavar = "N",

@@ -145,7 +145,7 @@ static int show(const struct options *options, const struct view_thing *thing, b
     fprintf(stderr, "holdfast show: %s\n", error);
     return EX_UNAVAILABLE;
   }
-  int code = status == 200 ? EX_OK : status == 404 ? EX_DATAERR : EX_TEMPFAIL;
+  int code = status == 200 ? EX_OK : status / 100 == 4 ? EX_DATAERR : EX_TEMPFAIL;
   if (code != EX_OK) {
     fprintf(stderr, "holdfast show: %s: %s\n", text_of(json, "title"), text_of(json, "detail"));
   } else if (as_json) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #define ANSWER_MAX ((size_t)64 << 20)
+#define URL_MAX 2048
 
 const struct option_desc view_options[] = {{.name = "history-url",
                                             .metavar = "URL",
@@ -53,6 +54,19 @@ static size_t take(char *data, size_t size, size_t count, void *user) {
   return bytes;
 }
 
+/* False: the question does not fit. */
+static bool write_question(char url[URL_MAX], CURL *curl, const char *base,
+                           const struct view_thing *thing, const char *id) {
+  char path[URL_MAX];
+  char *escaped = curl_easy_escape(curl, id, 0);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  int path_size = snprintf(path, URL_MAX, thing->path, escaped);
+#pragma GCC diagnostic pop
+  curl_free(escaped);
+  return path_size < URL_MAX && snprintf(url, URL_MAX, "%s%s", base, path) < URL_MAX;
+}
+
 json_t *view_ask(const char *base, const struct view_thing *thing, const char *id, long *status,
                  char *error) {
   static CURL *curl;
@@ -60,14 +74,12 @@ json_t *view_ask(const char *base, const struct view_thing *thing, const char *i
     curl_global_init(CURL_GLOBAL_DEFAULT);
     curl = curl_easy_init();
   }
-  char url[2048], tail[1500];
-  char *escaped = curl_easy_escape(curl, id, 0);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-  snprintf(tail, sizeof tail, thing->path, escaped);
-#pragma GCC diagnostic pop
-  snprintf(url, sizeof url, "%s%s", base, tail);
-  curl_free(escaped);
+  char url[URL_MAX];
+  if (!write_question(url, curl, base, thing, id)) {
+    *status = 414;
+    return json_pack("{s:s,s:s}", "title", "Too long", "detail",
+                     "the question is too long: ids have at most 64 bytes");
+  }
   struct answer answer = {0};
   curl_easy_reset(curl);
   curl_easy_setopt(curl, CURLOPT_URL, url);

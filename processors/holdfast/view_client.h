@@ -23,8 +23,8 @@ const struct view_thing *view_thing(const char *name);
 void view_url(const struct options *options, const struct view_thing *thing, char *url,
               size_t size);
 
-/* GET, below url, the thing of that id. A new reference with *status, or NULL with a sentence in
- * error (512 bytes): nobody answers there. */
+/* GET, below url, the thing of that id. A new reference with *status (414 also where the id is too
+ * long to be asked for), or NULL with a sentence in error (512 bytes): nobody answers there. */
 json_t *view_ask(const char *url, const struct view_thing *thing, const char *id, long *status,
                  char *error);
 

@@ -180,6 +180,11 @@ def test_a_wrong_command_line_is_told(flags, code, text):
     assert result.returncode == code and text in result.stderr
 
 
+def test_an_id_that_is_too_long_to_be_asked_for_is_told():
+    result = subprocess.run([BIN / "holdfast", "show", "reservation", "x" * 3000], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 65 and "ids have at most 64 bytes" in result.stderr
+
+
 @pytest.mark.parametrize("name", FILTERS + ["holdfast"])
 def test_help_has_examples_and_describe_is_json(name):
     assert "Usage:" in subprocess.run([BIN / name, "--help"], capture_output=True, text=True, check=True).stdout
