@@ -91,11 +91,12 @@ $(BUILD)/bin/pass-through: $(BUILD)/tests/bench/pass-through.o
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
-$(BUILD)/bin/provider-simulator: $(BUILD)/tests/lib/provider-simulator.o
+PROVIDER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/provider*.c))
+$(BUILD)/bin/provider-simulator: $(PROVIDER)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
-TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/provider-simulator.c,$(wildcard tests/lib/*.c)))
+TEST_SUPPORT := $(filter-out $(PROVIDER),$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c)))
 BOOK_READER := $(addprefix $(BUILD)/processors/holdfast/,audit_provider.o view_client.o)
 FILE_READERS := $(addprefix $(BUILD)/processors/holdfast/,topic_file.o script.o wait.o)
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BOOK_READER) $(FILE_READERS) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
