@@ -1,4 +1,4 @@
-/* What the ledger decided, told to everyone concerned: the customer's events, the item's outcomes,
+/* Tells the ledger's decisions to everyone concerned: the customer's events, the item's outcomes,
  * the hold's fate. */
 #include "approved-failed.h"
 

@@ -9,9 +9,9 @@
  * A round: auditor_begin with the offsets that each consumer has committed; every audit topic read
  * from where the last round left it (auditor_read; topics in the order of audit_topics, a partition
  * in the order of its offsets); then what waits from those offsets on, read once more
- * (auditor_mark); then auditor_judge. What a consumer had processed at the round's begin has its
- * effects in the topics that are read after it; what it had not is on its way, and what is on its
- * way is neither lost nor wrong. */
+ * (auditor_mark); then auditor_judge. If a consumer had processed a record at the round's begin,
+ * the effects lie in the topics that are read after it. Any other record is on its way, and is
+ * neither lost nor wrong. */
 #ifndef HOLDFAST_AUDITOR_H
 #define HOLDFAST_AUDITOR_H
 
@@ -97,7 +97,7 @@ struct audit_violation {
   char text[320];
 };
 
-/* What an audit counts. */
+/* The counts of an audit. */
 struct audit_summary {
   int64_t records, reservations, approved, failed, cancelled, waiting, on_the_way, refused_ids,
       refused_commands, dead_letters, items, units_sold, units_held, told, to_be_told, books,
@@ -119,7 +119,7 @@ void auditor_free(struct auditor *auditor);
 void auditor_begin(struct auditor *auditor, int64_t now);
 
 /* The offset that the topic's consumer has committed, and the epoch of its metadata: above 1 the
- * group was reset, and what it wrote again is not held against it. */
+ * group was reset, and its repeated records are not held against it. */
 void auditor_committed(struct auditor *auditor, enum audit_topic topic, int32_t partition,
                        int64_t offset, int64_t epoch);
 
@@ -132,25 +132,26 @@ void auditor_mark(struct auditor *auditor, enum audit_topic topic, int32_t parti
 
 /* ---- the provider's books ---- */
 
-struct audit_book { /* an entry: what became of a key */
+struct audit_book { /* an entry: the end of a key */
   struct str key;
   bool refund, approved;
   int64_t amount;
 };
 
-/* Before the first record: what was asked and heard is kept by charge key, for the books. */
+/* To be called before the first record: requests and answers are kept by charge key, for the
+ * books. */
 void auditor_keep_charges(struct auditor *auditor);
 
-/* An entry of the books; borrowed. Between auditor_read and auditor_mark: what had been asked and
- * heard when the topics were read is in the books then, and what the books have was asked for in
- * what is marked after them. */
+/* An entry of the books; borrowed. To be called between auditor_read and auditor_mark: the books
+ * then have all that the topics said when they were read, and the records that are marked after
+ * them have the requests for all that the books have. */
 void auditor_book(struct auditor *auditor, const struct audit_book *book);
 
-/* All entries were given. as_of: milliseconds since 1970; what the ledger heard after it may be
- * missing in them. INT64_MAX: nothing may. */
+/* All entries were given. as_of: milliseconds since 1970; an answer that the ledger heard after it
+ * may be missing in them. INT64_MAX: nothing may. */
 void auditor_books_read(struct auditor *auditor, int64_t as_of);
 
-/* Where the next round reads on. */
+/* The offset at which the next round reads on. */
 int64_t auditor_position(const struct auditor *auditor, enum audit_topic topic, int32_t partition);
 
 /* The topic was made again: the next round reads it from its beginning. */

@@ -1,5 +1,5 @@
-/* The provider's books against the ledger: what was asked for under each charge key, what the
- * ledger heard, and what the books say. Keys are taken as they stand in the requests. */
+/* The provider's books against the ledger: the requests under each charge key, the answers that the
+ * ledger heard, and the entries of the books. Keys are taken as they stand in the requests. */
 #include <inttypes.h>
 #include <stdio.h>
 

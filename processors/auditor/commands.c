@@ -1,6 +1,6 @@
-/* Commands, one by one: what was sent, what the entrance made of it, what the ledger was given, and
- * what the sender heard. Each is known by its place and the broker's time: where the topic was made
- * again, the same place is another command. */
+/* Commands, one by one: as sent, as judged by the entrance, as given to the ledger, and as told to
+ * the sender. Each is known by its place and the broker's time: if the topic was made again, the
+ * same place holds another command. */
 #include <stddef.h>
 #include <xxhash.h>
 
@@ -12,8 +12,8 @@ static struct str number_part(char *out, uint64_t number, size_t size) {
   return (struct str){out, size};
 }
 
-/* In the order of the log: who reads effects in their order finds the rows side by side. At one
- * place the latest is first: what was sent there after the topic was made again. */
+/* In the order of the log: a reader of effects in their order finds the rows side by side. At one
+ * place the latest command is first: it was sent there after the topic was made again. */
 static struct str command_key_of(struct auditor *auditor, int64_t partition, int64_t offset,
                                  int64_t time) {
   char bytes[3][8];
@@ -29,7 +29,7 @@ static int64_t time_of(const struct message *record) {
   return record->value.data ? record->timestamp : 0;
 }
 
-/* Where there is no row yet it is made with the place. False: there was none. */
+/* A row that is missing is made with the place. False: there was none. */
 static bool load(struct auditor *auditor, struct str key, int64_t partition, int64_t offset,
                  int64_t time, struct command_facts *command) {
   if (audit_load(auditor, key, command, sizeof *command)) return true;
@@ -223,7 +223,7 @@ static const char *wrong_unknown(const struct facts *facts, const struct command
 
 static const char *wrong_at_the_ledger(const struct facts *facts,
                                        const struct command_facts *command) {
-  /* The ledger has forgotten what settled a window ago: whatever it said is right. */
+  /* The ledger has forgotten a reservation that settled a window ago: any answer of it is right. */
   if (facts->settled_at && command->time > facts->settled_at + EXPIRY_WINDOW_MS) return NULL;
   /* It may be the one that a refusal without a place means. */
   if (command->standing && !command->refusals && facts->unnamed_refusals) return NULL;

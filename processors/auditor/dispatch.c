@@ -1,5 +1,5 @@
-/* A round: which record goes to whom. A record is taken down once its consumer has processed it;
- * until then what it is about is marked as moving. */
+/* A round: each record goes to the files that need it. A record is taken down once its consumer has
+ * processed it; until then what it is about is marked as moving. */
 #include <stdlib.h>
 
 #include "auditor/internal.h"
@@ -44,7 +44,7 @@ static bool decode(struct auditor *auditor, struct audit_event *event, bool blam
   char error[CODEC_ERROR_SIZE];
   if (!event->record->value.data && audit_topics[event->topic].table)
     return false; /* a tombstone */
-  /* What is left of a dead letter may be a command by chance: the one that was sent was none. */
+  /* The rest of a cut dead letter may be a command by chance: the record that was sent was none. */
   bool whole = event->record->value.data && !event->record->whole_value.data;
   if (whole &&
       codec_decode(auditor->codec, event->record->value, &auditor->scratch, &event->value, error)) {
@@ -75,7 +75,7 @@ static void mark(struct auditor *auditor, const struct audit_event *event) {
   if (event->topic == AUDIT_EVENTS) audit_mark_view(auditor, event);
 }
 
-/* What a record shows whether its consumer has read it or not. */
+/* A record shows this whether its consumer has read it or not. */
 static void look_at(struct auditor *auditor, const struct audit_event *event, bool readable) {
   auditor->partitions[event->topic][event->partition].seen = event->record->offset + 1;
   /* The headers of a command are whatever its sender says. */

@@ -1,17 +1,17 @@
 /* Shared by the auditor's files, from the top down:
  *
- *   dispatch.c      which record goes to whom: the rounds of auditor.h
+ *   dispatch.c      hands each record to its files: the rounds of auditor.h
  *   judge.c         judges the rows
  *   order.c         every output once
- *   reservations.c  the facts of a reservation: what the ledger was given, decided and asked for
+ *   reservations.c  the facts of a reservation: the ledger's inputs, decisions and requests
  *   stock.c         folds items, holds and seats
  *   told.c          views, tallies and notices
  *   books.c         the provider's books
  *   commands.c      each command, from its sender to its end
- *   openings.c      which reservation of its id a record is of
+ *   openings.c      the reservations of one id
  *   rules.c         the rules, and the saying of what breaks one
  *   rows.c          rows by their keys, and the memory that they take
- *   topics.c        what is read, and whose work it is
+ *   topics.c        the topics that are read, and their consumers
  *   place.c         "topic-partition-offset"
  */
 #ifndef HOLDFAST_AUDIT_INTERNAL_H
@@ -52,8 +52,8 @@ struct facts {
   int64_t opens, hold_requests;
   int32_t opening_partition; /* of the command that opened it */
   int64_t opening_offset, opening_time;
-  int32_t own_pays;         /* that the ledger was given after that */
-  int32_t unnamed_refusals; /* whose command is not to be found: an earlier version said no place */
+  int32_t own_pays;         /* given to the ledger after the opening */
+  int32_t unnamed_refusals; /* of an earlier version, which named no command */
   int32_t revision, events_revision;
   enum status status;
   enum reason reason;
@@ -76,7 +76,7 @@ struct facts {
   int64_t last_offset;
 };
 
-/* What a command is to its reservation, when the ledger is given it first. */
+/* The standing of a command to its reservation, when the ledger is given it first. */
 enum command_standing {
   STANDING_NONE, /* the ledger was not given it */
   STANDING_OPENS,
@@ -94,7 +94,7 @@ struct command_facts {
   int32_t type;             /* enum record_type; -1: nobody could read it */
   uint16_t refusals;        /* by the ledger: a bit for each enum refusal */
   uint8_t standing, status; /* status: of the reservation when it was refused */
-  uint8_t effects;          /* how often the entrance has forwarded it or refused it */
+  uint8_t effects;          /* forwardings and refusals by the entrance */
   bool sent;                /* it lies in reservation-commands, and the entrance has read it */
   bool dead, has_sender;
   bool told; /* its sender heard of its refusal */
@@ -153,7 +153,7 @@ struct auditor {
   struct {
     int64_t committed;
     int64_t position; /* taken down up to here */
-    int64_t seen;     /* looked at up to here: what waits for its consumer too */
+    int64_t seen;     /* looked at up to here, with the records that wait for their consumer */
   } partitions[AUDIT_TOPIC_COUNT][AUDIT_PARTITIONS_MAX];
   bool keeps_charges;   /* to be compared with the provider's books */
   int64_t books_as_of;  /* the books were read, and are of that time; 0: they were not */
@@ -217,8 +217,8 @@ void audit_command_refused(struct auditor *auditor, const struct audit_event *ev
                            struct facts *facts);
 bool audit_command_told(struct auditor *auditor, const struct audit_event *event);
 
-/* What is wrong with it, and by which rule; NULL: nothing. facts: of its reservation. gone: it lay
- * in a topic that was made again since. */
+/* The fault in it, as a sentence, and the broken rule; NULL: none. facts: of its reservation. gone:
+ * it lay in a topic that was made again since. */
 const char *audit_command_wrong(const struct auditor *auditor, const struct facts *facts,
                                 const struct command_facts *command, bool gone,
                                 enum audit_rule *rule);
@@ -260,7 +260,7 @@ void audit_mark_charge(struct auditor *auditor, const struct audit_event *event)
 struct str audit_charge_reservation(const void *row);
 
 /* facts: of its reservation. rests: nothing is on its way that would move that on. Returns the rule
- * that is broken, with the text of how, or -1. */
+ * that is broken, with a sentence about it, or -1. */
 int audit_judge_charge(const struct auditor *auditor, const void *row, const struct facts *facts,
                        bool rests, char *text, size_t size);
 

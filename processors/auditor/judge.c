@@ -1,5 +1,5 @@
-/* Judges the facts: each rule asks for one thing that Holdfast promises. What is on its way is left
- * alone. */
+/* Judges the facts: each rule asks for one thing that Holdfast promises. Records on their way are
+ * left alone. */
 #include <inttypes.h>
 
 #include "auditor/internal.h"
@@ -62,8 +62,8 @@ static bool waits(const struct facts *facts) {
   return false;
 }
 
-/* The topic of commands was made again after it: what lies now at its place, or before it, was sent
- * later. */
+/* The topic of commands was made again after it: a command that lies now at its place, or before
+ * it, was sent later. */
 static bool has_gone(struct judgement *judgement, const struct command_facts *command) {
   if (judgement->sent.partition != command->partition) {
     judgement->sent.partition = command->partition;

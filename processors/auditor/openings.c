@@ -1,12 +1,12 @@
-/* Which reservation of its id a record is of. An id may be used again once its reservation is
- * forgotten: each opening is a reservation of its own. The first is known by the id, a later one by
- * the id, a tab, and its number; no id has a tab. */
+/* Several reservations of one id: finds the one that a record is about. An id may be used again
+ * once its reservation is forgotten: each opening is a reservation of its own. The first is known
+ * by the id, a later one by the id, a tab, and its number; no id has a tab. */
 #include <stdlib.h>
 
 #include "auditor/internal.h"
 #include "runtime/contract/expiry.h"
 
-#define OPENINGS_MAX 32 /* of an id; what is opened once more is taken for the last of them */
+#define OPENINGS_MAX 32 /* of an id; one more is taken for the last of them */
 
 struct openings { /* in the order of their times */
   int64_t at[OPENINGS_MAX];

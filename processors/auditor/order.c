@@ -1,4 +1,5 @@
-/* Every output once: what one filter makes of a partition stands in the order of its causes. */
+/* Every output once: the outputs of one filter from a partition stand in the order of their
+ * causes. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -42,8 +43,9 @@ static struct order *find_order(struct auditor *auditor, uint64_t key) {
 }
 
 /* A filter reads a partition in order and writes in transactions, so its outputs from there appear
- * in the order of their causes, each once. What steps back was done twice; but for a command that
- * was sent later: it lies in a topic that was made again. */
+ * in the order of their causes, each once. An output whose cause lies before the last one's was
+ * made twice; except if its command was sent later, as it then lies in a topic that was made
+ * again. */
 void audit_check_order(struct auditor *auditor, const struct audit_event *event) {
   const struct message *record = event->record;
   int64_t cause[2], offset;
@@ -65,7 +67,7 @@ void audit_check_order(struct auditor *auditor, const struct audit_event *event)
     auditor->summary.repeats++;
   } else if (!after) {
     audit_report(auditor, RULE_REPEATED, record->correlation_id, event,
-                 "%.*s wrote what %.*s caused again, after what offset %" PRId64 " caused",
+                 "%.*s wrote an effect of %.*s again, after an effect of offset %" PRId64,
                  (int)name, source.data, STR_ARGS(record->causation), order->offset);
   }
   order->offset = offset;

@@ -1,4 +1,4 @@
-/* Where a record lies, as `causation` headers say it: "topic-partition-offset". */
+/* The place of a record, as in `causation` headers: "topic-partition-offset". */
 #ifndef HOLDFAST_PLACE_H
 #define HOLDFAST_PLACE_H
 

@@ -1,4 +1,4 @@
-/* The facts of a reservation: what each record says about it, in the order of its partition. */
+/* The facts of a reservation, from the records about it in the order of their partition. */
 #include <xxhash.h>
 
 #include "auditor/internal.h"

@@ -137,7 +137,7 @@ static struct str seat_key(struct auditor *auditor, struct str item, struct str 
   return audit_key(auditor, ROW_SEAT, (struct str[]){item, seat}, 2);
 }
 
-/* What the answer says; an older build only asked. */
+/* The seats of the answer; an older build has only those of the request. */
 static size_t seats_of(const struct request_hold *request, const struct answer_row *row,
                        struct str seats[SEATS_MAX]) {
   size_t count = 0;

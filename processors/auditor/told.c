@@ -1,5 +1,5 @@
-/* What follows a step: the history's view of it, the tallies of what was sold, and the notices.
- * Each is folded from what its filter had read, and compared with what that wrote. */
+/* The effects of a step: the history's view of it, the tallies of sales, and the notices. Each is
+ * folded from what its filter had read, and compared with what that wrote. */
 #include <inttypes.h>
 #include <xxhash.h>
 
@@ -115,7 +115,7 @@ struct step_facts { /* of a reservation, as notify sees it */
   int64_t at;
 };
 
-/* What a notice tells: a step of a reservation, or that a command was refused. */
+/* The news in a notice: a step of a reservation, or the refusal of a command. */
 struct subject {
   struct str reservation;
   int32_t revision;
@@ -137,8 +137,8 @@ static struct str customer_key(struct auditor *auditor, struct str customer) {
   return audit_key(auditor, ROW_CUSTOMER, &customer, 1);
 }
 
-/* Number n of what a customer is to be told, or was told: whichever is read first is kept, and the
- * other compared with it. False: they differ. */
+/* Number n of the news for a customer, to be told or told: the first that is read is kept, and the
+ * other is compared with it. False: they differ. */
 static bool pair(struct auditor *auditor, struct str customer, int64_t number, uint64_t print) {
   struct str key = notice_key(auditor, customer, number);
   uint64_t other;
@@ -163,11 +163,11 @@ static void add_notice(struct auditor *auditor, const struct audit_event *event,
   if (fits) return;
   if (subject->place.size)
     audit_report(auditor, RULE_NOTICE_DIFFERS, subject->reservation, event,
-                 "the refusal of %.*s is not what notice %" PRId64 " to %.*s should be",
+                 "the refusal of %.*s does not match notice %" PRId64 " to %.*s",
                  STR_ARGS(subject->place), number, STR_ARGS(customer_id));
   else
     audit_report(auditor, RULE_NOTICE_DIFFERS, subject->reservation, event,
-                 "revision %d of it is not what notice %" PRId64 " to %.*s should be",
+                 "revision %d of it does not match notice %" PRId64 " to %.*s",
                  (int)subject->revision, number, STR_ARGS(customer_id));
 }
 

@@ -1,6 +1,6 @@
 #include "answer.h"
 
-/* Of the text that begins at that quote: where its last quote is; json.size: it is cut. */
+/* The place of the last quote of the text that begins at that quote; json.size: the text is cut. */
 static size_t text_end(struct str json, size_t at) {
   for (at++; at < json.size && json.data[at] != '"'; at++) at += json.data[at] == '\\';
   return at < json.size ? at : json.size;

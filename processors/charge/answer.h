@@ -1,4 +1,4 @@
-/* What the provider's answer says, also where its end is missing. */
+/* The content of the provider's answer, also if its end is missing. */
 #ifndef HOLDFAST_CHARGE_ANSWER_H
 #define HOLDFAST_CHARGE_ANSWER_H
 

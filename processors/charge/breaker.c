@@ -18,7 +18,7 @@ static void put(struct context *context, const struct breaker *row) {
   row_put(context, &charge_rows[ROW_BREAKER], key_of(context), row);
 }
 
-/* The breaker in another state, which is another phase: what belongs to the former is forgotten. */
+/* The breaker in another state, which is another phase: the counts of the former are forgotten. */
 static void change(struct context *context, struct breaker *row, enum breaker_state state,
                    int64_t due_at) {
   const struct breaker before = *row;

@@ -58,7 +58,7 @@ static void defer(struct context *context, struct str key, struct charge *row, i
 }
 
 /* Its row may have gone, so nothing is done by this request; and as it may be new, and a clock
- * wrong, the ledger hears of it. Where it was said again, the ledger has the answer, and ignores
+ * wrong, the ledger hears of it. If the request is a repeat, the ledger has the answer and ignores
  * this. */
 static void put_off(struct context *context, const struct event *event) {
   const struct request_charge *request = as_request_charge(event);
@@ -69,9 +69,9 @@ static void put_off(struct context *context, const struct event *event) {
   emit(context, TO_PAYMENT_REQUESTS, request->reservation_id, RECORD_CHARGE_DEFERRED, &deferred);
 }
 
-/* An earlier version charged under a key without the opening's name. Where a reset ledger asks for
- * that charge again, the row of then has the answer: another key would move the money again. An id
- * has one opening within the window. */
+/* An earlier version charged under a key without the opening's name. If a reset ledger asks for
+ * that charge again, the row under the former key has the answer: another key would move the money
+ * again. An id has one opening within the window. */
 static struct str key_of(struct context *context, const struct request_charge *request) {
   const struct row_kind *kind = &charge_rows[ROW_CHARGE];
   struct str id = request->reservation_id, name = request->charge_key;

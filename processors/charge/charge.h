@@ -4,7 +4,7 @@
 #include "runtime/contract/expiry.h"
 #include "gen/events.h"
 
-/* What a call came to. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is
+/* The result of a call. NOT_MADE: the provider surely did nothing. LOST: nobody can tell; it is
  * asked again by its key. */
 enum call_result {
   CALL_APPROVED,

@@ -2,8 +2,7 @@
 
 #include "answer.h"
 
-/* The key is the idempotency key: what a 200 says is what the provider answered first, and for
- * ever. */
+/* The key is the idempotency key: a 200 repeats the provider's first answer, for ever. */
 static enum call_result final_answer(struct str body) {
   struct str status = answer_member(body, STR("status"));
   return str_equal(status, STR("approved"))   ? CALL_APPROVED

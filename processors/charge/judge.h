@@ -1,4 +1,4 @@
-/* What a call to the provider came to. Pure: it sees the answer alone, so that a simulated
+/* The result of a call to the provider. Pure: it sees the answer alone, so that a simulated
  * connection is judged as a real one is. The provider's contract is the table of README.md. */
 #ifndef HOLDFAST_CHARGE_JUDGE_H
 #define HOLDFAST_CHARGE_JUDGE_H

@@ -90,7 +90,7 @@ static void provider_start(void *world, int32_t partition, struct str key, const
                            row->customer_id.data, row->customer_id.size);
   size_t size = json_dumpb(json, body, sizeof body, JSON_COMPACT);
   json_decref(json);
-  /* The runtime asks for room first; where a call is not started, the row's due time is the way
+  /* The runtime asks for room first; if a call is not started, the row's due time brings it
    * back. */
   calls_start(provider->calls, partition, key,
               &(struct call_request){.method = "PUT", .url = url, .body = {body, size}});
@@ -103,8 +103,7 @@ static void warn_of(struct provider *provider, const struct call_answer *answer,
   if (result != CALL_LOST || !answer->status || answer->status == provider->told) return;
   provider->told = answer->status;
   report_warning(
-      "the provider answered %ld in %d tries, which does not tell whether money moved: such "
-      "charges "
+      "the provider answered %ld in %d tries, which leaves open whether money moved: such charges "
       "stay unknown and are asked again by their keys, see processors/charge/README.md",
       answer->status, answer->tries);
 }

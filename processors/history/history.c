@@ -1,10 +1,10 @@
-/* What a customer reads: each reservation with every step of it. The ledger numbers the steps; what
- * is not above is not new. */
+/* The customers' view: each reservation with every step of it. The ledger numbers the steps; a
+ * number that is not above the last is not new. */
 #include "history.h"
 
 #include "runtime/contract/status.h"
 
-/* Of a timeline: what a provider's long outage adds must not grow a row without end */
+/* Of a timeline: the steps of a provider's long outage must not grow a row without end */
 #define STEPS_MAX 100
 #define REFUSALS_MAX 20
 
@@ -100,7 +100,7 @@ static void mark_refused(struct context *context, const struct event *event) {
              two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));
 }
 
-/* A filter that was reset says its refusals again. A place alone does not tell: where the topic of
+/* A filter that was reset says its refusals again. A place alone does not tell: if the topic of
  * commands was made again, another command lies there, later. Beyond the last few, their time
  * tells. */
 static bool was_told(const struct customer_view *view, const struct command_refused *refused,
@@ -113,7 +113,7 @@ static bool was_told(const struct customer_view *view, const struct command_refu
   return view->refusals.count == REFUSALS_MAX && at <= view->refusals.items[0].at;
 }
 
-/* Nobody who has signed up: what is refused to anybody must not stay for ever. */
+/* A sender who has not signed up: refusals to just anybody must not stay for ever. */
 static bool is_stranger(const struct customer_view *view) {
   return view->name.size == 0;
 }

@@ -26,7 +26,7 @@ struct audit {
   json_t *violations;
   bool json, follow, progress;
   int64_t printed, found, told_at, records;
-  uint64_t known[KNOWN_MAX]; /* what --follow has told */
+  uint64_t known[KNOWN_MAX]; /* told by --follow */
   size_t known_count;
   struct failure failure;
 };
@@ -36,7 +36,7 @@ extern volatile sig_atomic_t audit_stopping; /* by a signal */
 /* ---- audit_read.c ---- */
 bool audit_find_topics(struct audit *audit);
 
-/* What each consumer has processed: before anything is read, so that all its effects are there. */
+/* Reads each consumer's progress before anything else, so that all its effects are there. */
 bool audit_ask_consumers(struct audit *audit);
 bool audit_read_all(struct audit *audit, bool mark_only);
 

@@ -1,5 +1,5 @@
 /* Reads the payment provider's own books for the audit: over HTTP in pages, or from a CSV export.
- * What they must look like: tests/lib/README.md, 'What a real provider must offer'. */
+ * tests/lib/README.md has their form: 'What a real provider must offer'. */
 #ifndef HOLDFAST_AUDIT_PROVIDER_H
 #define HOLDFAST_AUDIT_PROVIDER_H
 

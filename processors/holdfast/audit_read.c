@@ -14,7 +14,7 @@ bool audit_find_topics(struct audit *audit) {
     if (audit->partitions[topic] == 0)
       return failure_set(&audit->failure, EX_UNAVAILABLE,
                          "the topic '%s' does not exist: are --brokers and --prefix those of the "
-                         "pipeline? 'holdfast topics plan' shows what is there",
+                         "pipeline? 'holdfast topics plan' shows the topics that exist",
                          name);
     if (audit->partitions[topic] > AUDIT_PARTITIONS_MAX)
       return failure_set(&audit->failure, EX_UNAVAILABLE,
@@ -54,11 +54,12 @@ bool audit_ask_consumers(struct audit *audit) {
  * all other topics what was read has gone with them. */
 static bool begins_anew(struct audit *audit, int topic, int32_t p) {
   if (topic != AUDIT_COMMANDS)
-    return failure_set(&audit->failure, EX_UNAVAILABLE,
-                       "'%s' partition %" PRId32
-                       " ends before what was read of it: it was deleted and made again. Begin the "
-                       "audit anew",
-                       audit_topics[topic].topic, p);
+    return failure_set(
+        &audit->failure, EX_UNAVAILABLE,
+        "'%s' partition %" PRId32
+        " ends before the offset that was read up to: it was deleted and made again. Begin the "
+        "audit anew",
+        audit_topics[topic].topic, p);
   auditor_read_anew(audit->auditor, AUDIT_COMMANDS, p);
   return true;
 }
@@ -78,7 +79,7 @@ static bool ask_ends(struct audit *audit, int64_t *records) {
       if (first > position && !audit_topics[topic].table)
         return failure_set(&audit->failure, EX_UNAVAILABLE,
                            "'%s' partition %" PRId32 " begins at offset %" PRId64
-                           ": what was before is gone, and an audit needs all of it",
+                           ": the records before are gone, and an audit needs all of them",
                            audit_topics[topic].topic, p, first);
       *records += audit->wanted[topic][p] - (first > position ? first : position);
     }

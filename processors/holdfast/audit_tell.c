@@ -1,4 +1,4 @@
-/* What an audit found, as text or as JSON. */
+/* The findings of an audit, as text or as JSON. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <xxhash.h>

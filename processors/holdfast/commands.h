@@ -19,7 +19,7 @@ int clock_command(int argc, char **argv);
 int skip_command(int argc, char **argv);
 
 struct usage {
-  const char *text;                  /* first line: what it is for; then Usage: */
+  const char *text;                  /* first line: the purpose; then Usage: */
   const struct option_desc *options; /* of this command alone */
   bool kafka;                        /* takes -b, -F, -X, --prefix too */
   const char *examples;

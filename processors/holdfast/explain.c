@@ -14,12 +14,12 @@ static const struct option_desc explain_options[] = {
     {.name = "spill-dir",
      .metavar = "DIR",
      .value = "/tmp",
-     .help = "with --stock: where the state of that moment is made"},
+     .help = "with --stock: directory in which the state of that moment is made"},
     {0}};
 
 static const struct usage usage = {
-    "Tells the story of a reservation: every record about it, where it lies, when it was produced, "
-    "what it did to the ledger,\nand how long each filter took.\n\n"
+    "Tells the story of a reservation: every record about it with its place, its time and its "
+    "effect on the ledger,\nand the time that each filter took.\n\n"
     "Usage: holdfast explain [option ...] RESERVATION",
     explain_options, true,
     "  holdfast explain r-4711\n  holdfast explain r-4711 --stock\n  holdfast explain r-4711 -o "

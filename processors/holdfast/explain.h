@@ -21,7 +21,7 @@ struct happening {
   int64_t took;             /* since its cause was produced; -1: not known */
   int depth;                /* causes before it */
   struct str before, after; /* of the ledger, where it is an input of payment */
-  json_t *stock;            /* what stock-check saw; NULL */
+  json_t *stock;            /* as stock-check saw it; NULL */
 };
 
 struct story {
@@ -41,7 +41,7 @@ struct story {
 bool explain_gather(struct story *story);
 struct str explain_text(const struct codec *codec, struct record record, struct str name);
 
-/* ---- explain_decide.c: what the filters saw ---- */
+/* ---- explain_decide.c: the rows that the filters saw ---- */
 void explain_ledger(struct story *story);
 bool explain_stock(struct story *story);
 

@@ -1,4 +1,4 @@
-/* What the ledger and the stock were before a step and after it: their filters decide once more. */
+/* The ledger and the stock before a step and after it: their filters decide once more. */
 #include <stdio.h>
 
 #include "explain.h"
@@ -11,7 +11,7 @@
 
 #define CACHE_BYTES ((size_t)16 << 20)
 
-/* ---- what it did to the ledger: payment decides these records once more ---- */
+/* ---- its effect on the ledger: payment decides these records once more ---- */
 
 static struct str ledger_state(struct story *story, struct runtime *runtime) {
   struct arena scratch = {0};

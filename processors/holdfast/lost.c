@@ -103,8 +103,8 @@ bool lost_refuse(const struct lost *lost, const char *topic, struct failure *fai
                                       [LOST_INPUT] = "reads it"};
   return failure_set(
       failure, EX_CONFIG,
-      "'%s' is missing, and '%s', which %s, has worked: an empty one would pass for "
-      "what it was. Restore it, or say '--recreate %s': it is made again, empty, and "
+      "'%s' is missing, and '%s', which %s, has worked: an empty one would pass for the lost one. "
+      "Restore it, or say '--recreate %s': it is made again, empty, and "
       "the next steps are said",
       topic, lost->processor->name, means[lost->as], topic);
 }
@@ -116,8 +116,8 @@ void lost_tell_rest(const struct lost *lost, const char *topic) {
     case NOT_LOST: return;
     case LOST_CHANGELOG:
       printf(
-          "! next: 'holdfast reset %s --apply' makes its rows again from its input; where that "
-          "cannot be, 'holdfast reset --accept-loss %s --apply' goes on without them\n",
+          "! next: 'holdfast reset %s --apply' makes its rows again from its input; if that is "
+          "impossible, 'holdfast reset --accept-loss %s --apply' goes on without them\n",
           name, name);
       return;
     case LOST_TABLE:
@@ -132,7 +132,8 @@ void lost_tell_rest(const struct lost *lost, const char *topic) {
       if (lost->processor->rows)
         printf("! next: 'holdfast reset --accept-loss %s --apply' goes on with its rows\n", name);
       printf(
-          "! what %s had not read yet is lost, unless its writers send it again: 'holdfast reset' "
+          "! records that %s had not read yet are lost, unless its writers send them again: "
+          "'holdfast reset' "
           "of %s does, and changes nothing else\n",
           name, writers_of(topic, writers, sizeof writers));
       return;

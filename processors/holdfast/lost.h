@@ -1,4 +1,4 @@
-/* Whether a topic that is missing was lost, or is new: what the filters beside it show. */
+/* Tells a topic that was lost from a new one, by the state of the filters beside it. */
 #ifndef HOLDFAST_LOST_H
 #define HOLDFAST_LOST_H
 
@@ -14,7 +14,7 @@ enum lost_as { NOT_LOST, LOST_CHANGELOG, LOST_TABLE, LOST_INPUT };
 
 struct lost {
   enum lost_as as;
-  const struct processor *processor; /* who has worked with it */
+  const struct processor *processor; /* has worked with it */
 };
 
 /* A changelog or a table was lost if its filter has committed rows; an input, if its filter has

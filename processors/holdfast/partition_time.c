@@ -30,13 +30,13 @@ static const struct option_desc clock_options[] = {
      .help = "this one alone; -1: all"},
     {.name = "apply",
      .kind = OPTION_FLAG,
-     .help = "set back what is ahead of --set; without it nothing is changed"},
+     .help = "set back the times that are ahead of --set; without it nothing is changed"},
     GROUP_WAIT_OPTION,
     {0}};
 
 static const struct usage usage = {
     "Shows the time of a filter's partitions, by which rows leave its store and openings are too "
-    "old, and sets back what a\nwrong clock has put ahead. A time that lags is harmless: it "
+    "old, and sets back a time\nthat a wrong clock has put ahead. A time that lags is harmless: it "
     "follows by itself, and is left as it is.\n\n"
     "With --apply the filter must be stopped. Its offsets stay, and its stores catch up. Rows "
     "that have gone meanwhile do\nnot come back, so refused commands stay refused; and "

@@ -1,4 +1,4 @@
-/* Where a person means: "beginning", "committed", an offset, or a time. */
+/* Positions as a person names them: "beginning", "committed", an offset, or a time. */
 #ifndef HOLDFAST_POSITIONS_H
 #define HOLDFAST_POSITIONS_H
 

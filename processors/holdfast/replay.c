@@ -24,7 +24,7 @@ static const struct option_desc replay_options[] = {
     {.name = "to",
      .metavar = "WHERE",
      .value = "committed",
-     .help = "committed (what the filter has done), an offset, or a time"},
+     .help = "committed (as far as the filter is), an offset, or a time"},
     {.name = "partition",
      .letter = 'p',
      .kind = OPTION_NUMBER,
@@ -35,7 +35,7 @@ static const struct option_desc replay_options[] = {
      .help = "only this partition of the input; -1: all"},
     {.name = "diff",
      .kind = OPTION_FLAG,
-     .help = "compare with what was recorded; without it the outputs are printed"},
+     .help = "compare with the recorded outputs; without it the outputs are printed"},
     {.name = "snapshot",
      .metavar = "DIR",
      .help = "begin with this snapshot's state instead of the beginning of the input"},
@@ -50,7 +50,7 @@ static const struct option_desc replay_options[] = {
     {.name = "spill-dir",
      .metavar = "DIR",
      .value = "/tmp",
-     .help = "where the shadow store and what is to be compared go while it runs"},
+     .help = "directory of the shadow store and of the outputs to compare while it runs"},
     {0}};
 
 static const struct usage usage = {

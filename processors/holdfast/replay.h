@@ -1,5 +1,5 @@
-/* Shared by the files of `holdfast replay`: replay.c runs the filter, replay_compare.c compares
- * what it made with what was recorded. */
+/* Shared by the files of `holdfast replay`: replay.c runs the filter, replay_compare.c compares its
+ * outputs with the recorded ones. */
 #ifndef HOLDFAST_REPLAY_H
 #define HOLDFAST_REPLAY_H
 
@@ -19,7 +19,7 @@ struct replay {
   struct kafka_admin *admin;
   struct codec *codec;
   char directory[300];
-  struct store *store, *expected; /* the shadow's; what it made and was not yet compared */
+  struct store *store, *expected; /* the shadow's; outputs that were not compared yet */
   int32_t partitions, partition;  /* of the input; the one that runs */
   int64_t from[REPLAY_PARTITIONS_MAX], to[REPLAY_PARTITIONS_MAX], committed[REPLAY_PARTITIONS_MAX];
   bool tables[REPLAY_PARTITIONS_MAX]; /* whether the partition's are compared */

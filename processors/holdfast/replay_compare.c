@@ -1,5 +1,5 @@
-/* What a replay made, compared with what was recorded: each record of a stream, the last value of
- * each key of a table. */
+/* Compares a replay's output with the recorded one: each record of a stream, the last value of each
+ * key of a table. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,13 +133,13 @@ static bool same_value(struct replay *replay, struct arena *arena, struct str re
 
 static bool is_same(struct replay *replay, struct arena *arena, const struct message *recorded,
                     const struct message *made) {
-  /* Where nobody knows when a command came, its dead letter has the producer's time. */
+  /* If nobody knows when a command came, its dead letter has the producer's time. */
   bool same_time = made->timestamp == 0 || recorded->timestamp == made->timestamp;
   return str_equal(recorded->key, made->key) && same_time &&
          same_value(replay, arena, recorded->value, made->value);
 }
 
-/* One recorded output of this filter. What a reset made it write again is compared again: the row
+/* One recorded output of this filter. An output that a reset repeated is compared again: the row
  * stays, marked. */
 static void compare_output(struct replay *replay, const char *topic, int32_t partition,
                            const struct message *recorded) {

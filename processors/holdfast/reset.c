@@ -25,14 +25,14 @@ static const struct option_desc reset_options[] = {
     {.name = "spill-dir",
      .metavar = "DIR",
      .value = "/tmp",
-     .help = "where the state of that place is made"},
+     .help = "directory in which the state of that place is made"},
     {0}};
 
 static const struct usage usage = {
     "Sets a filter back, so that it does its work again from an earlier place: its offsets under a "
     "new epoch and its changelog,\nin one transaction. Older stores see the epoch and rebuild. "
     "Its repeated records have no second effect anywhere.\nThe filter must be stopped.\n\n"
-    "The rows of a filter that calls the world (charge) are what the world answered: they stay.\n\n"
+    "The rows of a filter that calls the world (charge) are the world's answers: they stay.\n\n"
     "With --accept-loss it does nothing again, for topics that were deleted, made again or "
     "trimmed: "
     "its rows become those\nthat its changelog still has, and it goes on where it stood, or at the "
@@ -118,7 +118,7 @@ static bool is_possible_in(struct reset *reset, int32_t p) {
   if (from_input && reset->first[p] > 0)
     return failure_set(&reset->failure, EX_DATAERR,
                        "'%s' partition %" PRId32 " begins at offset %" PRId64
-                       ": the state cannot be made again from what is left; see --accept-loss",
+                       ": the state cannot be made again from the rest; see --accept-loss",
                        processor->input, p, reset->first[p]);
   if (from_input && reset->committed[p].offset > reset->end[p])
     return failure_set(
@@ -129,7 +129,7 @@ static bool is_possible_in(struct reset *reset, int32_t p) {
   if (processor->world && processor->rows && !has_rows(reset, p))
     return failure_set(&reset->failure, EX_DATAERR,
                        "'%s' has lost rows of partition %" PRId32
-                       ", and they are what the world answered: no input makes them again; see "
+                       ", and they are the world's answers: no input makes them again; see "
                        "--accept-loss",
                        processor->changelog, p);
   if (why && !processor->world && reset->to[p] != reset->first[p])
@@ -154,7 +154,7 @@ static bool members_have_left(struct reset *reset, int patience_s) {
 
 /* ---- doing it ---- */
 
-/* What others have forgotten is no repeat to them. */
+/* To other filters a record that they have forgotten is no repeat. */
 static void tell_forgotten(const struct reset *reset) {
   int64_t count = 0;
   for (int32_t p = 0; p < reset->partitions; p++) {
@@ -164,8 +164,9 @@ static void tell_forgotten(const struct reset *reset) {
   }
   if (count)
     printf("  %" PRId64
-           " of these records are older than the %d days that the other filters remember: what it "
-           "says of them again is refused with an event (TOO_OLD) or passed over; --to with a time "
+           " of these records are older than the %d days that the other filters remember: outputs "
+           "that it repeats for them are refused with an event (TOO_OLD) or passed over; --to with "
+           "a time "
            "leaves them out\n",
            count, (int)(EXPIRY_WINDOW_MS / (INT64_C(86400) * 1000)));
 }
@@ -174,7 +175,7 @@ static void tell_loss(const struct reset *reset, int32_t p) {
   int64_t committed = reset->committed[p].offset;
   const struct bounds *changelog = &reset->changelog[p];
   if (committed < 0 || committed > reset->end[p])
-    printf(", as the input was deleted and made again: what was unread in it is lost");
+    printf(", as the input was deleted and made again: its unread records are lost");
   else if (committed < reset->first[p])
     printf(", as %" PRId64 " records were deleted unread", reset->first[p] - committed);
   if (!changelog_of(reset->processor)) return;
@@ -210,7 +211,7 @@ static bool begin_rewrite(struct reset *reset, int64_t records) {
   return reset->rewrite != NULL;
 }
 
-/* What a reset that was killed left open holds back the offsets that this one asks for. */
+/* The open transaction of a reset that was killed holds back the offsets that this one asks for. */
 static bool end_killed(struct reset *reset) {
   bool begun = begin_rewrite(reset, 0);
   kafka_rewrite_end(reset->rewrite);

@@ -38,8 +38,8 @@ struct reset {
 /* The rows as they were at that place, and as the changelog has them, in stores of their own. */
 bool reset_make_state(struct reset *reset);
 
-/* What the changelog must say for the ones to become the others: counted, and written where a
- * rewrite has begun. */
+/* The changelog records that turn the latter into the former: counted, and written if a rewrite has
+ * begun. */
 bool reset_rewrite_rows(struct reset *reset);
 
 #endif

@@ -33,7 +33,7 @@ static bool put(struct reset *reset, struct str key, struct str value) {
                            value, &reset->last[reset->partition], &reset->failure);
 }
 
-/* A row of the changelog: what that place did not have goes. */
+/* A row of the changelog: it goes if that place did not have it. */
 static bool take_back(void *user, struct str key, struct str value) {
   struct reset *reset = user;
   struct arena arena = {0};
@@ -53,7 +53,7 @@ static bool bring_back(void *user, struct str key, struct str value) {
   return reset->fine;
 }
 
-/* What the world answered stays, and so does what is accepted as it is. */
+/* Answers of the world stay, and so do rows that are accepted as they are. */
 static bool is_rewritten(const struct reset *reset) {
   return reset->processor->changelog && !reset->processor->world && !reset->accept_loss;
 }

@@ -32,7 +32,7 @@ static const struct option_desc run_options[] = {
      .metavar = "S",
      .value = "3",
      .max = 86400,
-     .help = "after the last command, wait for what is due within so many seconds"},
+     .help = "after the last command, wait for rows that come due within so many seconds"},
     {.name = "keep",
      .kind = OPTION_FLAG,
      .help = "go on until interrupted, so that the views can be asked"},
@@ -47,8 +47,8 @@ static const struct option_desc run_options[] = {
 
 static const struct usage usage = {
     "Runs the whole pipeline in this process, without a broker: a first look. Reads commands as "
-    "'holdfast send' does and prints what\n"
-    "customers and organizers would see, a JSON line each. Nothing is kept.\n\nUsage: holdfast run "
+    "'holdfast send' does and prints the records\nthat customers and organizers would see, a JSON "
+    "line each. Nothing is kept.\n\nUsage: holdfast run "
     "--local [option ...] [FILE]",
     run_options, false,
     "  holdfast run --local < commands.jsonl\n  holdfast run --local --keep --history-http "

@@ -20,7 +20,7 @@ struct playback {
 };
 
 const char *shadow_refuses(const struct processor *processor) {
-  if (processor->world) return "its outputs are what the world answered";
+  if (processor->world) return "its outputs are the world's answers";
   for (const struct row_kind *row = processor->rows; row && row->name; row++) {
     if (row->due_field.is) return "its outputs come when the clock says so";
   }

@@ -1,4 +1,4 @@
-/* holdfast show: what the views know, for people or as JSON. */
+/* holdfast show: the views' answers, for people or as JSON. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>

@@ -14,8 +14,8 @@
 
 static const struct usage usage = {
     "Moves the filter that reads TOPIC past one record that it cannot process. The record stays in "
-    "the topic; all that depended on it\n"
-    "is lost, so no filter does this by itself. The filter must be stopped.\n\n"
+    "the topic; its effects\nare lost, so no filter does this by itself. The filter must be "
+    "stopped.\n\n"
     "Usage: holdfast skip [option ...] TOPIC PARTITION OFFSET",
     NULL, true, "  holdfast skip payment-requests 0 1234\n"};
 
@@ -93,7 +93,7 @@ static bool skip(const struct options *options, const struct place *place,
     fine = false;
   }
   fine = fine && is_next(options, place, offsets[place->partition].offset, failure);
-  if (fine) { /* its metadata stays: what the state needs has not changed */
+  if (fine) { /* its metadata stays: the state needs the same as before */
     offsets[place->partition].offset = place->offset + 1;
     fine = kafka_admin_commit(admin, group, topic, offsets, count, failure);
   }

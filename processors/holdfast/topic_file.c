@@ -6,7 +6,7 @@
 
 #define ERROR_SIZE 512
 
-/* What a topic file says for people; all else is a setting of the broker's. */
+/* The lines of a topic file for people; all others are settings of the broker. */
 static bool for_people(const char *name) {
   static const char *const names[] = {"key", "records", "writers", "readers"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

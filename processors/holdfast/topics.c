@@ -1,4 +1,4 @@
-/* holdfast topics: what topics/ says against what the broker has. */
+/* holdfast topics: the files in topics/ against the broker's topics. */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -178,8 +178,8 @@ static bool check_new(struct work *work, const struct processor *processor,
   work->failure.exit_code = EX_CONFIG;
   snprintf(work->failure.text, sizeof work->failure.text,
            "the group '%s' has lost committed offsets of '%s' (its changelog or other partitions "
-           "show that it has worked before): refused, since beginning again would repeat what was "
-           "done. Restore the offsets; if the topic was deleted and made again, go on with "
+           "show that it has worked before): refused, since beginning again would repeat its work. "
+           "Restore the offsets; if the topic was deleted and made again, go on with "
            "'holdfast reset --accept-loss %s'; or begin anew with another --prefix",
            processor->name, processor->input, processor->name);
   return false;
@@ -231,7 +231,7 @@ static bool settle_group(struct work *work, const struct processor *processor) {
     return false;
   for (int32_t i = 0; i < partitions; i++) {
     if (offsets[i].offset >= 0) continue;
-    /* Its offsets went with the topic, and its rows did not: what is next was said. */
+    /* Its offsets went with the topic, and its rows did not: the next step was said. */
     if (processor->rows && is_recreated(work, processor->input)) return true;
     return check_new(work, processor, offsets, partitions) &&
            genesis(work, processor, offsets, partitions);
@@ -260,7 +260,7 @@ static int work_on(const struct options *options, const struct catalogue *catalo
     return work.failure.exit_code;
   }
   if (work.changes == 0)
-    printf("nothing to do: the broker has what the files say\n");
+    printf("nothing to do: the broker agrees with the files\n");
   else if (!apply)
     printf("%d changes; 'holdfast topics apply' makes them\n", work.changes);
   return EX_OK;

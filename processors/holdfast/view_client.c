@@ -93,7 +93,7 @@ json_t *view_ask(const char *base, const struct view_thing *thing, const char *i
   } else {
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
     json = json_loadb(answer.data ? answer.data : "", answer.size, 0, NULL);
-    if (!json) snprintf(error, 512, "what answers at %s is no JSON", url);
+    if (!json) snprintf(error, 512, "the answer at %s is no JSON", url);
   }
   free(answer.data);
   return json;

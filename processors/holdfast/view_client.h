@@ -9,7 +9,7 @@
 /* --history-url, --catalog-url and --tally-url. */
 extern const struct option_desc view_options[];
 
-/* What a view is asked for by an id. */
+/* A thing that a view is asked for by an id. */
 struct view_thing {
   const char *name; /* reservation, customer, item, tally */
   const char *view; /* the filter that answers */

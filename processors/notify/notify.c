@@ -1,11 +1,11 @@
-/* Tells each customer each step, and each command that was refused, once and in order: here what is
- * told, in queue.c when. */
+/* Tells each customer each step, and each command that was refused, once and in order: this file
+ * has the content, queue.c the time. */
 #include "notify.h"
 
 #include "queue.h"
 #include "runtime/contract/status.h"
 
-/* The deliberately broken versions: what they take for told, or not. */
+/* The deliberately broken versions: they take the wrong notices for told. */
 static const struct notice_sent *mutated(const struct event *event,
                                          const struct notice_sent *sent) {
   static const struct notice_sent told;
@@ -16,8 +16,8 @@ static const struct notice_sent *mutated(const struct event *event,
   return repeated && MUTANT("notice-repeated") ? NULL : sent;
 }
 
-/* A reset of another filter says steps again: what is not above the last was told. And who is told
- * that a payment is deferred is not told so again at each try. */
+/* A reset of another filter says steps again: a step that is not above the last was told. And a
+ * customer who knows that a payment is deferred is not told so again at each try. */
 static bool is_new(struct context *context, const struct event *event) {
   const struct status_changed *changed = as_status_changed(event);
   struct str parts[] = {changed->reservation_id, changed->customer_id};

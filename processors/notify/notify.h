@@ -7,7 +7,7 @@
 enum { ROW_RECIPIENT, ROW_NOTICE, ROW_SENT };
 enum { TO_NOTIFICATIONS, TO_DEAD_LETTERS };
 
-/* What a call to the webhook came to. REFUSED: it will not take this one, ever. */
+/* The result of a call to the webhook. REFUSED: it will not take this one, ever. */
 enum notice_result { NOTICE_TAKEN, NOTICE_REFUSED, NOTICE_FAILED };
 
 /* A call has ended by then, whatever its own deadline (--webhook-timeout-ms, at most 30 s). */

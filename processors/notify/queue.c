@@ -48,7 +48,7 @@ void queue_notice(struct context *context, const struct event *event, struct not
   notice->correlation_id = event->correlation_id;
   notice->number = recipient.tail++;
   struct str key = notice_key(context, notice->customer_id, notice->number);
-  recipient.last_at = recipient.name.size ? 0 : event->time; /* who signed up stays */
+  recipient.last_at = recipient.name.size ? 0 : event->time; /* customers who signed up stay */
   row_put(context, &notify_rows[ROW_RECIPIENT], customer, &recipient);
   if (mutated(notice->number == recipient.head)) {
     call(context, key, notice, event->now);
@@ -107,8 +107,8 @@ void queue_due(struct context *context, const struct event *event) {
   if (call_fits(context)) call(context, event->key, as_notice(event), event->now);
 }
 
-/* Who has not signed up is known for as long as there is something to tell, and a window after:
- * then the numbers of the notices may begin again. */
+/* A customer who has not signed up is known for as long as there is something to tell, and a window
+ * after: then the numbers of the notices may begin again. */
 bool notify_recipient_leave(struct context *context, const void *row) {
   (void)context;
   const struct recipient *recipient = row;

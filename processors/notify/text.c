@@ -1,4 +1,4 @@
-/* What customers are told, in their language: a template for each status, and one for a command
+/* The texts for customers, in their language: a template for each status, and one for a command
  * that was refused. {name} {item} {quantity} {reservation} {command} {reason} are filled in. */
 #include <stdio.h>
 

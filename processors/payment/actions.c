@@ -1,4 +1,4 @@
-/* What becomes of a reservation: each action of the ledger's table. */
+/* Each action of the ledger's table, done to a reservation. */
 #include "turn.h"
 
 #define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
@@ -104,8 +104,8 @@ static void cancel_sold(struct turn *turn) {
   }
 }
 
-/* The time is charge's to say, and the clock that fires is deadline's: where that runs ahead, a
- * time that has passed already would come back at once, again and again. */
+/* charge says the time, and deadline's clock fires: if that runs ahead, a time that has passed
+ * already would come back at once, again and again. */
 static void defer(struct turn *turn, enum ledger_state state, enum status status,
                   int64_t retry_at) {
   int64_t earliest = turn->row.retried_at ? turn->row.retried_at + RETRY_MS_MIN : 0;

@@ -1,4 +1,4 @@
-/* The whole of the ledger: what is done, by state and input; and which input an event is. */
+/* The whole of the ledger: the action for each state and input, and the input that an event is. */
 #include "ledger.h"
 
 /* Columns in the order of LedgerState. */

@@ -5,8 +5,8 @@
 #include "runtime/contract/processor.h"
 #include "gen/events.h"
 
-/* What an event means to the ledger. OWN: of the reservation's customer; OTHER: of another. SAME:
- * of the Reserve that opened it. */
+/* The meaning of an event to the ledger. OWN: of the reservation's customer; OTHER: of another.
+ * SAME: of the Reserve that opened it. */
 enum ledger_input {
   INPUT_OPEN_SAME,
   INPUT_OPEN_OTHER,
@@ -30,8 +30,8 @@ enum ledger_input {
   INPUT_COUNT
 };
 
-/* What the ledger does about it; README.md explains each. IGNORE: it was said before, or came too
- * late, and changes nothing. NO_ACTION is a cell that nobody filled. */
+/* The ledger's reaction; README.md explains each. IGNORE: it was said before, or came too late, and
+ * changes nothing. NO_ACTION is a cell that nobody filled. */
 enum ledger_action {
   NO_ACTION,
   IGNORE,
@@ -67,7 +67,7 @@ enum ledger_action {
 
 extern const enum ledger_action ledger_table[INPUT_COUNT][LEDGER_STATE_COUNT];
 
-/* What the event means to the reservation of that row. */
+/* The meaning of the event to the reservation of that row. */
 enum ledger_input ledger_input_of(const struct event *event, const struct ledger *row);
 
 #endif

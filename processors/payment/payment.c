@@ -26,7 +26,7 @@ static enum ledger_action mutated(enum ledger_action action) {
   return action;
 }
 
-/* What else a row holds changes only with one of these. */
+/* The other fields of a row change only with one of these. */
 static bool has_changed(const struct ledger *before, const struct ledger *after) {
   if (!before) return after->state != LEDGER_STATE_UNKNOWN;
   return after->state != before->state || after->revision != before->revision ||
@@ -70,16 +70,16 @@ static void begin_anew(struct ledger *row) {
                          .last_command_at = row->last_command_at};
 }
 
-/* Whose row may have gone is not opened as new. */
+/* A reservation whose row may have gone is not opened as new. */
 static bool is_too_old(const struct turn *turn, bool known) {
   const struct event *event = turn->event;
   return !known && event->type == RECORD_OPEN_RESERVATION &&
          expiry_is_old(turn->context, event->time);
 }
 
-/* What was sold is given back within the window: after it, the rows of the hold go. A host's clock
- * has settled it, and the broker's says when it was opened and when the Cancel came: what does not
- * lie between those is not believed. */
+/* A sale can be given back within the window: after it, the rows of the hold go. The time of its
+ * settling is a host's; the times of its opening and of the Cancel are the broker's. A host's time
+ * that does not lie between those is not believed. */
 static bool is_too_late(const struct turn *turn) {
   const struct ledger *row = &turn->row;
   if (turn->event->type != RECORD_CANCEL || row->state != LEDGER_STATE_APPROVED) return false;

@@ -1,11 +1,11 @@
-/* Which commands of a reservation were decided before. */
+/* Tells commands of a reservation that were decided before. */
 #ifndef HOLDFAST_PAYMENT_PLACE_H
 #define HOLDFAST_PAYMENT_PLACE_H
 
 #include "runtime/contract/processor.h"
 #include "gen/events.h"
 
-/* Where and when a command came, as the entrance says it of what it forwards. */
+/* The place and time of a command, as the entrance forwards them. */
 struct command_place {
   int32_t partition; /* -1: it does not say */
   int64_t offset;    /* -1: it does not say */
@@ -17,7 +17,7 @@ struct command_place command_place_of(const struct event *event);
 /* Whether a command of that place was decided for the reservation before: the entrance was reset,
  * and reads it again. It was if it lies in the partition of the last one, not behind it, and came
  * not later. A topic that was made again begins its offsets anew and its times go on; a clock that
- * was set back leaves the offsets. What a row of an earlier version does not say is not
+ * was set back leaves the offsets. Values that a row of an earlier version lacks are not
  * compared. */
 bool ledger_has_decided(const struct ledger *row, const struct command_place *command);
 

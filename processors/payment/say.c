@@ -1,4 +1,4 @@
-/* What the ledger says to others. */
+/* The ledger's records for others. */
 #include "turn.h"
 
 void ledger_say(struct turn *turn, enum status status, enum reason reason, int64_t until,

@@ -1,4 +1,4 @@
-/* One event at one reservation: what its decision works on, says and does. */
+/* One event at one reservation: the state of its decision, and its actions. */
 #ifndef HOLDFAST_PAYMENT_TURN_H
 #define HOLDFAST_PAYMENT_TURN_H
 
@@ -11,7 +11,7 @@ struct turn {
   struct ledger row; /* as it is, then as it becomes */
 };
 
-/* What the action does to the row, and what it says. */
+/* Does the action: changes the row, and says the records. */
 void ledger_act(struct turn *turn, enum ledger_action action);
 
 /* The next status of the reservation. until: 0 where it has no end. */

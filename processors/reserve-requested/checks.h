@@ -1,4 +1,4 @@
-/* What a valid command is. Each returns what is wrong, for people, or NULL. */
+/* The rules of a valid command. Each returns the fault, as a text for people, or NULL. */
 #ifndef HOLDFAST_CHECKS_H
 #define HOLDFAST_CHECKS_H
 

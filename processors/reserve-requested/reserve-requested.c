@@ -11,7 +11,7 @@
 
 struct command {
   const char *name;
-  /* What the record must be keyed by, so that commands about one thing keep their order. */
+  /* The key that the record must have, so that commands about one thing keep their order. */
   struct str key;
   struct str sender, reservation_id, item_id;
   const char *wrong;
@@ -79,8 +79,8 @@ static struct str short_enough(struct str id) {
   return id.size <= ID_MAX ? id : STR("");
 }
 
-/* The operator finds the record as it came in dead-letters; whoever sent it is told, if the record
- * says who that is. */
+/* The operator finds the record as it came in dead-letters; the sender is told, if the record names
+ * one. */
 static void refuse(struct context *context, const struct event *event,
                    const struct command *command) {
   dead_letter(context, command->wrong);
@@ -103,7 +103,7 @@ static void hash_text(XXH3_state_t *state, struct str text) {
   XXH3_64bits_update(state, text.data, text.size);
 }
 
-/* Where seats are named, how many with those that are to be found beside them. */
+/* The number of units; of seats, the named ones with those that are to be found beside them. */
 static int32_t quantity_of(const struct reserve *reserve) {
   int32_t named = (int32_t)reserve->seats.count;
   return reserve->quantity > named ? reserve->quantity : named;
@@ -163,15 +163,16 @@ static bool mutated(bool misplaced) {
   return misplaced && !MUTANT("misplaced-command-taken");
 }
 
-/* What keeps the order of the commands about one thing: one key, and one partition for it. */
+/* The order of the commands about one thing needs one key, and one partition for it. */
 static const char *wrong_place(const struct event *event, const struct command *command) {
   if (!str_equal(event->key, command->key))
     return "the record must be keyed by its reservation_id (item_id, customer_id for commands "
            "about those), or its order is lost";
   if (mutated(event->misplaced))
-    return "the record lies in another partition than murmur2 of its key says, so its order is "
-           "lost: its producer must set its 'partitioner' to murmur2_random (clients that are "
-           "made of librdkafka) or what does the same (the default of JVM clients)";
+    return "the record does not lie in the partition that murmur2 of its key gives, so its order "
+           "is lost: its producer must set its 'partitioner' to murmur2_random (clients that are "
+           "made "
+           "of librdkafka) or an equal one (the default of JVM clients)";
   return NULL;
 }
 

@@ -85,8 +85,7 @@ static void refuse_hold(struct context *context, const struct request_hold *requ
   emit(context, TO_PAYMENT_REQUESTS, request->reservation_id, RECORD_STOCK_REFUSED, &answer);
 }
 
-/* Where the item has a price, that is what is paid; where it has none, the customer says (a
- * bet). */
+/* An item's price decides the amount; if it has none, the customer does (a bet). */
 static int64_t amount_of(const struct stock_level *item, const struct request_hold *request) {
   return item->price ? item->price * request->quantity : request->amount;
 }

@@ -79,8 +79,8 @@ static bool find_named(const struct stock_level *item, const struct str_list *se
   return true;
 }
 
-/* Where `count` free seats begin that have the named ones among them and are nearest to the middle;
- * false: there are not so many beside each other. */
+/* The start of `count` free seats beside each other that have the named ones among them and are
+ * nearest to the middle; false: there are none. */
 static bool best_run(struct str marks, size_t count, const struct named *named, size_t *start) {
   size_t run = 0, best = SIZE_MAX;
   for (size_t i = 0; i < marks.size; i++) {

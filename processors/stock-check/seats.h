@@ -6,7 +6,7 @@
 #include "runtime/contract/processor.h"
 #include "gen/events.h"
 
-#define SEATS_CHOSEN_MAX 100 /* that are found for a reservation; no more can be named either */
+#define SEATS_CHOSEN_MAX 100 /* seats found for a reservation; no more can be named either */
 
 void seats_put(struct context *context, const struct seat_row *row);
 

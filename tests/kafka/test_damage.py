@@ -180,7 +180,7 @@ def take_the_way_out(damaged, topic, damage):
 REFUSALS = {
     "policy": ("has the cleanup.policy",),
     "trimmed": ("deleted unread", "deleted from its beginning"),
-    "recreated": ("has no committed offset", "deleted and made again", "ends before what was committed", "does not exist"),
+    "recreated": ("has no committed offset", "deleted and made again", "ends before the committed offset", "does not exist"),
     "deleted": ("does not exist: run 'holdfast topics apply'",),
     "partitions": ("has more partitions", "has 5 partitions", "has 5: they must be equal", "has no committed offset for partition 4"),
 }

@@ -156,7 +156,7 @@ def test_a_replay_begins_with_a_snapshot(sold, tmp_path):
 
 
 def test_a_replay_says_what_it_cannot_do(sold):
-    for arguments, text in ((("charge",), "what the world answered"), (("nothing",), "name one filter"),
+    for arguments, text in ((("charge",), "the world's answers"), (("nothing",), "name one filter"),
                             (("payment", "--from", "999999999"), "has the offsets"), (("payment", "--from", "yesterday"), "neither beginning")):
         result = sold.holdfast("replay", *arguments, "--diff", check=False)
         assert result.returncode in (2, 64) and text in result.stderr, (arguments, result.stderr)

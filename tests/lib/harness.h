@@ -25,7 +25,7 @@ struct harness {
   struct tail *tail;
   struct arena arena;
   struct str cause; /* the causation of what is sent from now on */
-  char out[8192];   /* what came out of the last record, see harness_send */
+  char out[8192];   /* the output of the last record, see harness_send */
 };
 
 const struct processor *find_processor(const char *name);

@@ -1,4 +1,4 @@
-/* What a reservation's ledger is given, by the names of its inputs. */
+/* The inputs of a reservation's ledger, by name. */
 #ifndef HOLDFAST_TEST_LEDGER_INPUTS_H
 #define HOLDFAST_TEST_LEDGER_INPUTS_H
 

@@ -1,4 +1,4 @@
-/* A filter's decisions as a table: what is said, and what comes out. */
+/* A filter's decisions as a table: inputs, and their outputs. */
 #ifndef HOLDFAST_TEST_PLAY_H
 #define HOLDFAST_TEST_PLAY_H
 

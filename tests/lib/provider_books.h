@@ -1,5 +1,5 @@
 /* The books of the provider simulator: each charge and refund by its key, in memory and on disk.
- * They have no lock: whoever calls holds one. */
+ * They have no lock: their caller has one. */
 #ifndef HOLDFAST_PROVIDER_BOOKS_H
 #define HOLDFAST_PROVIDER_BOOKS_H
 

@@ -22,7 +22,7 @@ void shop_command_to(struct shop *shop, int32_t partition, int64_t time, int typ
                      const void *value);
 void shop_command(struct shop *shop, int type, const void *value);
 
-/* replace: what a filter is to be taken for; NULL: itself. */
+/* replace: gives another filter in the place of one; NULL: none does. */
 void shop_open_filters(struct shop *shop, int32_t partitions,
                        const struct processor *(*replace)(const struct processor *));
 void shop_open(struct shop *shop);
@@ -37,11 +37,11 @@ struct tampering {
   const char *reservation; /* its correlation; NULL: any */
   int nth;                 /* of those that fit, from 0 */
   bool twice;              /* else it is missing */
-  int rule;                /* that is broken; -1: none */
+  int rule;                /* the broken one; -1: none */
 };
 extern const struct tampering untouched;
 
-/* What the last audit has found. */
+/* The findings of the last audit. */
 extern bool shop_broken[AUDIT_RULE_COUNT];
 extern int shop_violations;
 void shop_report(void *user, const struct audit_violation *violation);

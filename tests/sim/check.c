@@ -1,5 +1,5 @@
-/* What must be true in the end: the audit is clean, every store equals the fold of its changelog,
- * and the provider's books equal ours. */
+/* The checks at the end: the audit is clean, every store equals the fold of its changelog, and the
+ * provider's books equal ours. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -16,7 +16,7 @@ static int64_t sim_epoch(const struct sim *sim, const char *group) {
 
 /* ---- the audit, on the log in memory ---- */
 
-/* Where an id is used again, the partitions' times say which filter takes an opening for another
+/* If an id is used again, the partitions' times say which filter takes an opening for another
  * reservation's and which refuses it. The auditor does not know them: it tells openings apart by
  * the ledger's steps, and may give what came of a refused one to another. The other rules, the
  * provider's books and the stores are asked there too. */
@@ -161,7 +161,7 @@ static void check_row_goes(struct comparison *c, const struct row_kind *kind,
   int64_t settled_at = *(const int64_t *)(const void *)(row + kind->settled_field.offset);
   if (settled_at == 0 && may_stay(kind)) return;
   if (!staging_find(queue, 0, 0, note_key(c, change->key, settled_at)))
-    sim_fail(c->sim, "%s: its %s '%.*s' (settled at %" PRId64 ") is not among what goes",
+    sim_fail(c->sim, "%s: its %s '%.*s' (settled at %" PRId64 ") is not among the rows that leave",
              node_name(c->node), kind->name, STR_ARGS(change->key), settled_at);
 }
 
@@ -201,7 +201,8 @@ static void compare_store(struct comparison *c) {
   if (!c->sim->failed && !damage_is_for_ever(c->sim)) check_queue(c, rows);
   if (!c->sim->failed) check_items(c);
   if (!c->sim->failed && rows->type == RECORD_DEADLINE && wanted)
-    sim_fail(c->sim, "%s: %zu deadlines are left of what has settled", node_name(c->node), wanted);
+    sim_fail(c->sim, "%s: %zu deadlines are left of settled reservations", node_name(c->node),
+             wanted);
   staging_free(&c->last);
 }
 
@@ -255,8 +256,8 @@ static void check_settled(struct sim *sim) {
     sim_fail(sim, "%" PRId64 " notices were never told", sim->summary.to_be_told);
 }
 
-/* Where unread records are gone for ever the auditor has nothing to say, nor have the provider's
- * books; the stores, and that everything settles in them, are judged there. */
+/* If unread records are gone for ever, the auditor has nothing to say, nor have the provider's
+ * books; only the stores are judged, and the settling of everything in them. */
 void check_world(struct sim *sim) {
   bool audited = !damage_is_for_ever(sim);
   if (audited) audit(sim);

@@ -1,5 +1,5 @@
-/* What people do to topics by hand, and the operator who takes the way out: a filter that has ended
- * with 78 is started by nobody before that. */
+/* The harm that people do to topics by hand, and the operator who takes the way out: before that,
+ * nobody starts a filter that has ended with 78. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -10,7 +10,7 @@
 
 void filter_stop(struct sim *sim, int filter) {
   bool quiet = sim->quiet;
-  sim->quiet = true; /* what is in the middle of a step comes to its end */
+  sim->quiet = true; /* a step that has begun comes to its end */
   for (size_t i = sim->node_count; i-- > 0;) {
     if (sim->nodes[i]->filter != filter) continue;
     sim->nodes[i]->stopping = true;
@@ -49,12 +49,12 @@ void filter_reset(struct sim *sim, int f, const struct staging *tables) {
   for (int32_t p = 0; p < sim->partitions; p++) commit_place(sim, f, p, 0);
 }
 
-/* What `holdfast reset --accept-loss` does: it goes on where it stood, or at the first record that
+/* As `holdfast reset --accept-loss`: the filter goes on where it stood, or at the first record that
  * is there. */
 static void accept_loss(struct sim *sim, int f) {
   struct filter *filter = &sim->filters[f];
   const struct processor *processor = &filter->processor;
-  sim_tell(sim, "%s goes on with what is left", processor->name);
+  sim_tell(sim, "%s goes on with the rest", processor->name);
   filter->epoch++;
   for (int32_t p = 0; p < sim->partitions; p++) {
     int64_t at = memory_committed(sim->cluster, processor->name, processor->input, p),
@@ -95,7 +95,7 @@ static bool can_be(const struct processor *processor, enum damage_kind kind) {
   return processor->changelog && !processor->world; /* or no input makes its rows again */
 }
 
-/* What an older build wrote, and what goes from the stores, a reset does not bring again. */
+/* A reset does not bring again the records of an older build, nor rows that leave the stores. */
 void damage_choose(struct sim *sim) {
   struct damage *damage = &sim->damage;
   if (!world_has(WORLD_DAMAGE) || sim->mixed || sim->forgets || !chance_of(&sim->chance, 200))

@@ -30,7 +30,7 @@ static int newest_log(const char *path, const struct stat *status, int flag, str
   return 0;
 }
 
-/* What was written last to the WAL never reached the disk; the tear may go through a record. */
+/* The last writes to the WAL never reached the disk; the tear may go through a record. */
 void disk_tear(struct sim *sim, struct disk *disk) {
   store_close(disk->store);
   disk->store = NULL;

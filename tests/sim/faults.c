@@ -1,4 +1,4 @@
-/* What breaks, and how often. */
+/* The faults, and their shares. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

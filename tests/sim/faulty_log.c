@@ -82,7 +82,7 @@ static enum log_status faulty_init(struct log *log) {
 
 static enum log_status faulty_join(struct log *log) {
   if (!self_of(log)->initialized)
-    sim_fail(self_of(log)->node->sim, "%s joins before it has ended what its slot left open",
+    sim_fail(self_of(log)->node->sim, "%s joins before it has ended its slot's open transaction",
              node_name(self_of(log)->node));
   CALL(log, join);
 }
@@ -116,7 +116,7 @@ static enum log_status faulty_seek(struct log *log, int32_t partition, int64_t o
   if (self_of(log)->node->dead) return died(log);
   if (call_fails(log, "seek")) return LOG_FATAL;
   log_bounds(inner, LOG_INPUT, partition, &first, &end);
-  /* What was fetched before a seek may be delivered after it. */
+  /* A record that was fetched before a seek may be delivered after it. */
   if (happens(log, 300) && offset > first + 1) offset -= 2;
   return pass_on(log, log_seek(inner, partition, offset));
 }
@@ -253,7 +253,8 @@ static enum log_status faulty_commit(struct log *log) {
   return status;
 }
 
-/* What was on its way may still be acknowledged while it is taken back, and nothing after that. */
+/* A record on its way may still be acknowledged while the transaction is taken back, and none after
+ * that. */
 static enum log_status faulty_abort(struct log *log) {
   struct faulty_log *self = self_of(log);
   while (self->delivery_count && chance_of(&self->node->sim->chance, 700)) acknowledge_one(self);

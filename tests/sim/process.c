@@ -179,7 +179,7 @@ bool slot_runs(const struct sim *sim, int filter, int slot) {
   return false;
 }
 
-/* What is left of a process that has ended. */
+/* The rest of a process that has ended. */
 static void bury(struct sim *sim, size_t index) {
   struct node *node = sim->nodes[index];
   struct filter *filter = &sim->filters[node->filter];

@@ -1,7 +1,7 @@
 /* The payment provider, and the connection to it: it moves money once per key, slowly; connections
  * die before, between and after the bytes of a call, which libcurl then sends again or not; answers
  * get lost, or come from who stands before the provider. It goes on with a call whose caller has
- * died or given up. What a call came to is judged by the filter's own function. */
+ * died or given up. The filter's own function judges the result of a call. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@
 #define TRIES_MAX 3
 #define CALL_DEADLINE_MS 610
 
-/* How far a try got. After DIES_BEFORE and DIES libcurl sends the request again if the connection
+/* The end of a try. After DIES_BEFORE and DIES libcurl sends the request again if the connection
  * was a kept one. */
 enum end {
   END_REFUSED,     /* no connection: no byte left */
@@ -40,7 +40,7 @@ struct call {
   enum charge_kind kind;
   int64_t amount;
   struct try tries[TRIES_MAX];
-  int try_count, done; /* planned; that have ended */
+  int try_count, done; /* planned; ended */
   int64_t answered_at, gives_up_at;
 };
 
@@ -129,7 +129,7 @@ static bool all_done(const struct call *call) {
   return call->done == call->try_count;
 }
 
-/* Its caller hears no more of it: what is out may arrive all the same, and nothing is sent
+/* Its caller hears no more of it: bytes that are out may arrive all the same, and nothing is sent
  * again. */
 static void leave(struct call *call) {
   call->caller = NULL;
@@ -172,7 +172,7 @@ void provider_list(const struct provider *provider, struct auditor *auditor) {
 }
 
 static const struct {
-  int first, again; /* how often of a thousand: a first try, and one that is sent again */
+  int first, again; /* the share of a thousand: of first tries, and of those that are sent again */
   struct try try;
 } fates[] = {{100, 300, {.end = END_REFUSED}},
              {40, 30, {.end = END_DIES_BEFORE}},

@@ -65,7 +65,7 @@ static uint64_t hash_of(uint64_t seed, struct str text) {
   return text.size ? XXH3_64bits_withSeed(text.data, text.size, seed) : seed + 1;
 }
 
-/* Who keeps keys drops what comes under one that it knows. */
+/* A receiver that keeps keys drops a notice whose key it knows. */
 static void take_id(struct receiver *receiver, const struct notice *notice) {
   char text[NOTICE_ID_SIZE];
   notice_id(notice, text);

@@ -41,7 +41,7 @@ void fiber_free(struct fiber *fiber);
 
 /* ---- the world ---- */
 
-/* What a disk of one machine holds for one filter. */
+/* The store of one filter on the disk of one machine. */
 struct disk {
   struct store *store; /* NULL: none yet */
   char *directory;     /* NULL: in memory */
@@ -109,7 +109,7 @@ enum damage_kind {
 
 struct damage { /* of a run */
   enum damage_kind kind;
-  int filter;      /* that it is meant for */
+  int filter;      /* the one to be harmed */
   bool stopped;    /* its filter does not run then */
   int64_t at;      /* tick */
   bool done;       /* it has happened */
@@ -125,7 +125,7 @@ struct sim {
   struct damage damage;
   bool quiet;        /* faults have stopped */
   bool tell;         /* print the story as it happens */
-  bool forgets;      /* what settled goes from the stores within the run */
+  bool forgets;      /* settled rows leave the stores within the run */
   bool burst;        /* many commands at once, and some batches of thousands */
   bool mixed;        /* some processes are of an older build */
   bool wrong_broker; /* its clock was years ahead for one command */
@@ -215,9 +215,9 @@ bool damage_is_for_ever(const struct sim *sim);
 
 void filter_stop(struct sim *sim, int filter);
 
-/* What `holdfast reset --to beginning` does: the rows go from the changelog, and in the same moment
- * the offsets go back, under a new epoch. The rows of a filter that calls the world are what the
- * world has answered: they stay. */
+/* As `holdfast reset --to beginning`: the rows go from the changelog, and in the same moment the
+ * offsets go back, under a new epoch. The rows of a filter that calls the world are what the world
+ * has answered: they stay. */
 void filter_reset(struct sim *sim, int filter, const struct staging *tables);
 
 /* faulty_log.c: the log of a process, with what can go wrong. Takes inner. */
@@ -233,7 +233,7 @@ void provider_money(const struct provider *provider, int64_t *charged, int64_t *
 void provider_list(const struct provider *provider, struct auditor *auditor); /* its books */
 extern const struct world sim_provider;
 
-/* receiver.c: who takes the notices. */
+/* receiver.c: takes the notices. */
 struct receiver *receiver_new(struct sim *sim); /* worlds opened from now on belong to it */
 void receiver_free(struct receiver *receiver);
 int64_t receiver_next(const struct receiver *receiver); /* when something happens there */

@@ -1,4 +1,4 @@
-/* What clients send: five kinds of items, reservations for them, and whatever clients get wrong. */
+/* The clients' commands: five kinds of items, reservations for them, and the clients' mistakes. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,9 +30,9 @@ struct workload {
   struct sent sent[BURST_RESERVATIONS];
 };
 
-/* The broker's clock, which stamps it: years ahead for one record. One that was behind by more than
- * what is remembered makes a command too old, and a refusal that old is passed over by the views:
- * that is a limit, and no fault to be found. */
+/* The broker's clock, which stamps it: years ahead for one record. A clock that was behind by more
+ * than the window makes a command too old, and the views pass over a refusal that old: this is a
+ * limit, and no fault to be found. */
 static int64_t stamp(struct sim *sim) {
   struct workload *workload = sim->workload;
   if (workload->odd < 0 || workload->odd-- > 0) return sim->now;

@@ -1,5 +1,5 @@
-/* The scheduler: who goes on next, what breaks, and, when faults have stopped, whether everything
- * settles. */
+/* The scheduler: chooses the next process and the next fault, and sees, when faults have stopped,
+ * whether everything settles. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -75,8 +75,8 @@ static void chaos_tick(struct sim *sim) {
   if (sim->nodes[index]->paused_until <= sim->tick) node_resume(sim, index);
 }
 
-/* Slots that nobody runs any more leave the group when their session times out; what is still open
- * while nobody moves was left by the dead. */
+/* Slots that nobody runs any more leave the group when their session times out; transactions that
+ * are still open while nobody moves were left by the dead. */
 static void time_out(struct sim *sim) {
   for (int f = 0; f < sim->filter_count; f++) {
     for (int slot = 0; slot < SLOTS_MAX; slot++) {
@@ -197,7 +197,7 @@ static void check_recreated(struct sim *sim) {
   if (!sim->failed) check_world(sim);
 }
 
-/* What was lost while nothing was written is seen at the next start. */
+/* A loss while nothing was written is seen at the next start. */
 static void check_damage(struct sim *sim) {
   if (sim->failed || !damage_is_unseen(sim)) return;
   filter_stop(sim, sim->damage.filter);
@@ -241,7 +241,7 @@ void sim_run(struct sim *sim, uint64_t seed, bool tell) {
     settle(sim);
   }
   if (!sim->failed) check_world(sim);
-  /* What an older build wrote does not say what tells a repeat. */
+  /* Records of an older build lack the marks that tell a repeat. */
   if (sim->failed || sim->mixed || sim->forgets || damage_is_for_ever(sim)) return;
   if (chance_of(&sim->chance, 250)) {
     check_reset(sim);

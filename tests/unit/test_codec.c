@@ -136,7 +136,7 @@ static const struct {
     {"a length past the end", RECORD_PAY,
      BODY("\x02r\x08"
           "c"),
-     "a length of 4 where 1 bytes are left"},
+     "a length of 4 with 1 bytes left"},
     {"a length of 8 GiB", RECORD_PAY, BODY("\x80\x80\x80\x80\x40r"), "a length of 8589934592"},
     {"bytes left over", RECORD_PAY,
      BODY("\x02r\x02"

@@ -195,7 +195,7 @@ static void a_changelog_made_again_is_refused_although_the_store_is_whole(void *
   stop(&w);
   memory_topic_recreate(w.cluster, CHANGELOG, false);
   start(&w);
-  ends_with(&w, EX_CONFIG, "ends before what was committed", "holdfast reset stock-check");
+  ends_with(&w, EX_CONFIG, "ends before the committed offset", "holdfast reset stock-check");
   end(&w);
 }
 
@@ -207,7 +207,7 @@ static void a_changelog_made_again_is_not_taken_for_a_rebuild(void **unused) {
   lose_store(&w);
   memory_topic_recreate(w.cluster, CHANGELOG, false);
   start(&w);
-  ends_with(&w, EX_CONFIG, "ends before what was committed", "--accept-loss");
+  ends_with(&w, EX_CONFIG, "ends before the committed offset", "--accept-loss");
   end(&w);
 }
 

@@ -1,5 +1,5 @@
-/* Memory that is given back all at once: what a batch of records needs lives in one arena and goes
- * with it. */
+/* Memory that is given back all at once: all memory of a batch of records lives in one arena and
+ * goes with it. */
 #ifndef HOLDFAST_BASE_ARENA_H
 #define HOLDFAST_BASE_ARENA_H
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 struct failure {
-  int exit_code; /* sysexits(3): what a supervisor should think of it */
+  int exit_code; /* sysexits(3), for a supervisor */
   char text[512];
 };
 

@@ -1,4 +1,4 @@
-/* Deliberately broken versions, by name: what the simulator must find. They exist in the
+/* Deliberately broken versions, by name: the simulator must find each. They exist in the
  * simulator's build only; everywhere else MUTANT is false and the compiler drops it.
  *
  * tests/sim/mutants.c lists them with what each breaks. */

@@ -19,7 +19,7 @@ struct option_desc {
   const char *name; /* --name, HOLDFAST_NAME with _ for -, name=value in the file */
   char letter;      /* -b; 0: none */
   enum option_kind kind;
-  const char *metavar; /* what --help calls its value */
+  const char *metavar; /* the name of its value in --help */
   const char *value;   /* default; NULL: none */
   int64_t min, max;    /* of a number */
   const char *help;
@@ -36,7 +36,7 @@ struct options {
   size_t count;
   struct kafka_property kafka[KAFKA_PROPERTIES_MAX];
   size_t kafka_count;
-  char **arguments; /* what is left after the flags; borrowed from argv */
+  char **arguments; /* the rest after the flags; borrowed from argv */
   int argument_count;
   char error[512];
 };
@@ -60,7 +60,7 @@ bool options_flag(const struct options *options, const char *name);
 void options_help(const struct options *options, FILE *out);
 
 extern const struct option_desc help_options[]; /* --help */
-/* -b, -F, -X and --prefix: what everything that talks to Kafka has */
+/* -b, -F, -X and --prefix: the options of everything that talks to Kafka */
 extern const struct option_desc kafka_options[];
 
 #endif

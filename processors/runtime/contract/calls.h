@@ -1,9 +1,8 @@
 /* HTTP calls of a filter's world: many at a time over kept-alive connections (libcurl's multi
  * interface), each with a deadline, each named by the row that asked for it.
  *
- * A thread of its own drives them, so that what an answer took is the other end's time and not that
- * of whoever asks for it: a commit would count as slowness. What is called here, one thread
- * calls. */
+ * A thread of its own drives them, so that an answer's time is the other end's and not the
+ * caller's: a commit would count as slowness. One thread makes all calls of this file. */
 #ifndef HOLDFAST_CONTRACT_CALLS_H
 #define HOLDFAST_CONTRACT_CALLS_H
 
@@ -25,9 +24,9 @@ struct call_request {
 
 /* Says nothing of libcurl, so that a simulated connection can make one. */
 struct call_answer {
-  /* How often the request began to go out over a connection; 0: no byte of it left, so nothing was
-   * done at the other end. More than 1: a kept connection died before the first byte of an answer,
-   * and libcurl sent the request again over another */
+  /* The times that the request began to go out over a connection; 0: no byte of it left, so nothing
+   * was done at the other end. More than 1: a kept connection died before the first byte of an
+   * answer, and libcurl sent the request again over another */
   int tries;
   long status; /* of the last try's head, which counts however its body ends; 0: no head came */
   bool cut; /* body is the beginning only: more came than answer_max, or it did not end in time */
@@ -46,7 +45,7 @@ size_t calls_room(const struct calls *calls);
 bool calls_start(struct calls *calls, int32_t partition, struct str key,
                  const struct call_request *request);
 
-/* Waits up to timeout_ms for a call to end. False: none did. What key and body point to is valid
+/* Waits up to timeout_ms for a call to end. False: none did. The bytes of key and body are valid
  * until calls_next or calls_start. */
 bool calls_next(struct calls *calls, int timeout_ms, int32_t *partition, struct str *key,
                 struct call_answer *answer);

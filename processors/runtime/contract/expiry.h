@@ -1,12 +1,12 @@
-/* What settled long ago leaves the store, by the time of the commands and by nothing else: a
+/* Rows that settled long ago leave the store, by the time of the commands and by nothing else: a
  * decision sees the same rows at each replay.
  *
  * A partition's time follows the highest time of an opening that it has seen. A row that has
  * settled is put into a queue, itself made of rows, and goes once the partition's time is a window
- * and a slack past its last step. Who comes again within the window finds the row; what is older
- * than the window and finds none is refused, never taken for new. The slack is longer than the
- * longest outage between two filters, so that what one filter still accepts finds its rows in the
- * next. By then its id is free, whether the row has gone or not.
+ * and a slack past its last step. An opening that comes again within the window finds the row; one
+ * that is older than the window and finds none is refused, never taken for new. The slack is longer
+ * than the longest outage between two filters, so that a step that one filter still accepts finds
+ * its rows in the next. By then its id is free, whether the row has gone or not.
  *
  * No clock is believed by itself. An opening that is more than a day ahead of the partition's time
  * is a doubt, and changes nothing. Doubts are believed once a hundred in a row were ahead, for half
@@ -16,8 +16,8 @@
  * that was quiet for weeks is behind for half a day, and for a hundred openings.
  *
  * A filter declares which of its rows settle (settled_field of a row kind) and which of its events
- * are openings (opening of the processor); the runtime notes and sweeps. What stands here is what a
- * decision may ask. */
+ * are openings (opening of the processor); the runtime notes and sweeps. This file has the
+ * questions that a decision may ask. */
 #ifndef HOLDFAST_CONTRACT_EXPIRY_H
 #define HOLDFAST_CONTRACT_EXPIRY_H
 
@@ -35,7 +35,7 @@ extern int64_t expiry_window_ms, expiry_slack_ms, expiry_step_ms, expiry_doubts;
 #define EXPIRY_STEP_MS (INT64_C(86400) * 1000) /* believed at once */
 #define EXPIRY_DOUBTS INT64_C(100)
 #endif
-/* How long doubts go on by their own time before they are believed. */
+/* Doubts go on for so long, by their own time, before they are believed. */
 #define EXPIRY_PROOF_MS (EXPIRY_STEP_MS / 2)
 
 /* Older than the window: an opening without a row is refused, not taken for new. To be asked of

@@ -1,8 +1,8 @@
 /* The contract of a filter: one const declaration, and a pure decision.
  *
  * decide() reads rows, writes rows and emits records through the context and does nothing else: no
- * clock, no random, no I/O, no memory of its own. Time comes in the event. What it returns by is
- * the context; a "no" is a record like any other. */
+ * clock, no random, no I/O, no memory of its own. Time comes in the event. It answers through the
+ * context; a "no" is a record like any other. */
 #ifndef HOLDFAST_CONTRACT_PROCESSOR_H
 #define HOLDFAST_CONTRACT_PROCESSOR_H
 
@@ -30,16 +30,16 @@ struct event {
    * 1970 */
   int64_t time;
   int64_t now; /* the clock, for filters that touch the world; 0 for all others */
-  int answer;  /* EVENT_ANSWER: what the world said, in the filter's own terms */
-  /* A record of an open input that lies in another partition than its key's: whoever wrote it has
-   * another partitioner than the rest of us */
+  int answer;  /* EVENT_ANSWER: the world's answer, in the filter's own terms */
+  /* A record of an open input that lies in another partition than its key's: its writer has another
+   * partitioner than the rest of us */
   bool misplaced;
   struct str traceparent;
-  /* Empty: the key is. A row that waits keeps both in fields of these names, and what comes of it
-   * later has them too */
+  /* Empty: the key is. A row that waits keeps both in fields of these names, and its later records
+   * have them too */
   struct str correlation_id;
-  /* Of the record, "topic-partition-offset", as `causation` of what it causes; of other sources:
-   * what stands there for them */
+  /* Of the record, "topic-partition-offset", as `causation` of its outputs; of other sources: their
+   * `causation` */
   struct str place;
   struct str cause; /* the place of the record that caused this one; empty: nobody says */
 };
@@ -59,12 +59,12 @@ struct row_kind {
   const char *name;
   char prefix;
   int type;        /* enum record_type */
-  const char *key; /* what its parts are, for people */
+  const char *key; /* the names of its parts, for people */
   /* When the row wants to be looked at, 0 for never. Without it this kind is never due */
   struct long_field due_field;
   /* The event's time when nothing more was expected of the row; 0: something is. The row
    * leaves the store long after (expiry.h), and the field is raised to the partition's time where
-   * that is later. NULL: rows of this kind stay */
+   * that is later. Without it rows of this kind stay */
   struct long_field settled_field;
   /* Asked when the row is about to leave. Deletes what belongs to it; false: it stays. NULL:
    * nothing belongs to it. */
@@ -120,7 +120,8 @@ struct processor {
   const char *name; /* folder = binary = consumer group = client.id */
   const char *summary;
   const char *input;
-  /* Others write the topic: what cannot be processed is a dead letter. Else it stops the filter */
+  /* Others write the topic: a record that cannot be processed is a dead letter. Else it stops the
+   * filter */
   bool open_input;
   const int *accepts;           /* record types of the input, ended by -1 */
   const struct output *outputs; /* ended by a NULL topic */
@@ -137,8 +138,8 @@ struct processor {
   int64_t (*opening)(const struct event *event);
   void (*decide)(struct context *context, const struct event *event);
   /* Says with row_want() which rows decide() will read for a record, so that the rows of a whole
-   * batch are read at once, in their order. Only for speed: what it leaves out is read when it is
-   * asked for. NULL: it names none. */
+   * batch are read at once, in their order. Only for speed: a row that it leaves out is read when
+   * it is asked for. NULL: it names none. */
   void (*prefetch)(struct context *context, const struct event *event);
   const struct world *world;         /* NULL: calls nobody */
   const struct option_desc *options; /* of this filter alone; NULL: none */

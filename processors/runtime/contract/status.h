@@ -1,4 +1,4 @@
-/* What a status says, to every filter that is told of it. */
+/* The meaning of a status, for every filter that is told of it. */
 #ifndef HOLDFAST_CONTRACT_STATUS_H
 #define HOLDFAST_CONTRACT_STATUS_H
 

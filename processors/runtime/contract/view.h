@@ -1,4 +1,4 @@
-/* What the answers of a view are made of: its committed rows, read on the HTTP thread. */
+/* The source of a view's answers: its committed rows, read on the HTTP thread. */
 #ifndef HOLDFAST_CONTRACT_VIEW_H
 #define HOLDFAST_CONTRACT_VIEW_H
 
@@ -12,8 +12,8 @@
 #define ALL_PARTITIONS (-1)
 
 struct http_request {
-  struct str part;   /* what {} of the route's path took */
-  int32_t partition; /* that has all of the answer's rows, or ALL_PARTITIONS */
+  struct str part;   /* the text that {} of the route's path took */
+  int32_t partition; /* the one with all rows of the answer, or ALL_PARTITIONS */
   const char *(*query)(const struct http_request *request, const char *name); /* NULL: not given */
   void *connection;
   int status;   /* of the answer; 200 at first */

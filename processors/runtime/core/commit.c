@@ -16,8 +16,8 @@ static void touch(struct partition *partition, int64_t next_input) {
   if (partition->staged_input < next_input) partition->staged_input = next_input;
 }
 
-/* What stands before a record that cannot be read is committed first, so that this record is the
- * next one of its group: then `holdfast skip` passes over it and over nothing else. */
+/* The records before one that cannot be read are committed first, so that this one is the next of
+ * its group: then `holdfast skip` passes over it and over nothing else. */
 static enum log_status stop_before(struct runtime *runtime, size_t index) {
   if (!runtime->unreadable || index == 0) return LOG_FATAL;
   while (runtime->batch_count > index) {
@@ -61,7 +61,7 @@ static enum log_status decide_batch(struct runtime *runtime, const struct timer_
   return decide_timers(runtime, timers, timer_count);
 }
 
-/* Where the last value of a changed key goes: to the changelog, or to a table. */
+/* The output for the last value of a changed key: to the changelog, or to a table. */
 static struct log_output change_output(struct runtime *runtime, const struct staged *staged) {
   bool row = staged->group == ROWS_GROUP;
   struct log_output output = {
@@ -74,7 +74,7 @@ static struct log_output change_output(struct runtime *runtime, const struct sta
   return output;
 }
 
-/* What was staged as a struct becomes bytes. */
+/* Turns a staged struct into bytes. */
 static enum log_status encode(struct runtime *runtime, struct staged *staged) {
   static const char why[] = "would be larger than a record may be";
   if (!staged->row || staged->change.value.data) return LOG_OK;
@@ -274,8 +274,8 @@ static void forget_batch(struct runtime *runtime) {
 }
 
 /* The way back: nothing of the batch stays, and every assigned partition is read again from its own
- * next offset. Also those that the batch did not touch: what was polled of them and not decided is
- * read again too. */
+ * next offset. This includes partitions that the batch did not touch: their records that were
+ * polled and not decided are read again too. */
 static enum log_status roll_back(struct runtime *runtime, bool intents_written) {
   const struct log_class *log = runtime->log->class;
   atomic_fetch_add_explicit(&runtime->metrics.aborts, 1, memory_order_relaxed);

@@ -1,4 +1,4 @@
-/* What a decision sees of its batch: rows, outputs, and nothing of Kafka or RocksDB. */
+/* A decision's side of its batch: rows, outputs, and nothing of Kafka or RocksDB. */
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
@@ -94,8 +94,8 @@ void row_want(struct context *context, struct str key) {
   staging_entry(&context->runtime->staging, ROWS_GROUP, context->partition->id, key);
 }
 
-/* The struct is kept as it is now, in the arena: a row that is put again is another struct, and
- * what was read of the former stays as it was. */
+/* The struct is kept as it is now, in the arena: a row that is put again is another struct, and a
+ * pointer to the former still finds it as it was. */
 static struct staged *stage(struct context *context, int group, struct str key, int type,
                             const void *value) {
   struct runtime *runtime = context->runtime;
@@ -166,8 +166,8 @@ void emit(struct context *context, size_t output, struct str key, int type, cons
 
 /* ---- dead letters ---- */
 
-/* "3000000 bytes, sha256 ..." of what is not kept whole. SHA-256, so that nobody can make another
- * record that passes for the one that was sent, and any shell can compare. */
+/* "3000000 bytes, sha256 ..." of a text that is not kept whole. SHA-256, so that nobody can make
+ * another record that passes for the one that was sent, and any shell can compare. */
 static struct str describe(struct arena *arena, struct str whole) {
   unsigned char hash[EVP_MAX_MD_SIZE];
   char text[2 * EVP_MAX_MD_SIZE + 1] = "";
@@ -177,7 +177,8 @@ static struct str describe(struct arena *arena, struct str whole) {
   return arena_format(arena, "%zu bytes, sha256 %s", whole.size, text);
 }
 
-/* What is kept of the text. *whole: what it was, where that is not all of it. */
+/* The part of the text that is kept. *whole: a description of the whole text, if the part is
+ * shorter. */
 static struct str cut(struct arena *arena, struct str text, size_t kept, struct str *whole) {
   if (text.size <= kept || MUTANT("dead-letter-whole")) return text;
   *whole = describe(arena, text);

@@ -19,8 +19,8 @@ static bool accepted(const struct processor *processor, int type) {
   return false;
 }
 
-/* Only others write past the partitioner: what filters write for each other lies where it belongs,
- * or where its input lay. */
+/* Only others write past the partitioner: a filter's record for another filter lies where it
+ * belongs, or where its input lay. */
 static bool is_misplaced(const struct runtime *runtime, const struct log_record *record) {
   return runtime->processor->open_input &&
          record->partition != murmur2_partition(record->key, runtime->input_partitions);
@@ -50,8 +50,8 @@ static bool decode(struct runtime *runtime, const struct log_record *record, str
   return true;
 }
 
-/* What a producer says in a header goes into every record that follows, and a trace into rows: it
- * must be text, and short, or one that is neither would stop a filter behind this one. */
+/* A producer's header goes into every record that follows, and a trace into rows: it must be a
+ * short text, or it would stop a filter behind this one. */
 static struct str passed_on(struct str header) {
   return header.size <= HEADER_SIZE_MAX && utf8_valid(header) ? header : (struct str){0};
 }
@@ -185,7 +185,7 @@ enum log_status decide_record(struct runtime *runtime, struct partition *partiti
   return decide(&context, event);
 }
 
-/* What a row that waits has kept of what made it wait. */
+/* A text that a row has kept of the event after which it waits. */
 static struct str kept_text(struct runtime *runtime, const struct row_kind *kind, const void *row,
                             const char *name) {
   const struct record_desc *record = codec_schemas(runtime->codec)->records[kind->type];

@@ -41,8 +41,8 @@ const struct gauge expiry_gauges[] = {
      .key = "-",
      .value = doubts},
     {.name = "too_old_records",
-     .help = "Records so far that were refused, put off or passed over, as older than what is "
-             "remembered.",
+     .help = "Records so far that were refused, put off or passed over, as older than the window "
+             "that is remembered.",
      .row = EXPIRY_ROW_STATE,
      .key = "-",
      .value = too_old},
@@ -83,7 +83,7 @@ static void believe(struct expiry_turn *turn, int64_t time) {
   turn->changed = true;
 }
 
-/* A partition that has seen nothing yet has no time to be ahead of: that is no news. */
+/* An opening cannot be ahead of a partition that has seen nothing yet. */
 static void tell_doubt(const struct expiry_turn *turn, int64_t time) {
   if (!turn->row.latest) return;
   warn(turn->context,
@@ -93,9 +93,9 @@ static void tell_doubt(const struct expiry_turn *turn, int64_t time) {
        (time - turn->row.latest) / (INT64_C(86400) * 1000));
 }
 
-/* What they agree on follows them as the partition's time would, in steps of at most a day; and one
- * that is lower begins it anew, so that of several clocks the lowest counts. One that is not later
- * than what they agree on says nothing new: a filter that was reset says its openings again. */
+/* The time that the doubts agree on follows them as the partition's time would, in steps of at most
+ * a day; a doubt that is lower begins it anew, so that of several clocks the lowest counts. A doubt
+ * that is not later than it says nothing new: a filter that was reset says its openings again. */
 static void doubt(struct expiry_turn *turn, int64_t time) {
   struct expiry *row = &turn->row;
   if (row->doubts == 0) tell_doubt(turn, time);
@@ -145,7 +145,8 @@ static bool count_too_old(struct expiry_turn *turn, bool too_old) {
   turn->row.too_old++;
   turn->changed = true;
   warn(turn->context,
-       "a record is older than what is remembered, by the partition's time: a reset says it again, "
+       "a record is older than the window that is remembered, by the partition's time: a reset "
+       "says it again, "
        "or a clock was wrong; 'holdfast clock' shows it");
   return true;
 }
@@ -211,7 +212,7 @@ void expiry_settle(struct context *context, struct str row_key, int64_t before,
   int64_t now = present(&turn->row);
   if (*settled_at == 0 || *settled_at == before) return;
   if (*settled_at < now) *settled_at = now;
-  if (*settled_at == before) return; /* that is in the queue */
+  if (*settled_at == before) return; /* it is in the queue already */
   if (MUTANT("settled-row-stays") && turn->row.tail % 7 == 6) return;
   put_last(turn, (struct expiry_entry){row_key, *settled_at, now});
 }
@@ -233,8 +234,8 @@ static void drop_first(struct expiry_turn *turn) {
 
 enum fate { STAYS, WAITS_AGAIN, GOES };
 
-/* What is noted is in the order of the partition's time: so the first entry says of all others that
- * they stay, whatever clock their steps had. A step's own time only keeps its row longer, where the
+/* Entries are noted in the order of the partition's time: so if the first one stays, all others do,
+ * whatever clock their steps had. A step's own time only keeps its row longer, where the
  * partition's time had lagged; one that lies in the future even now was of a wrong clock. It keeps
  * its row for one slack more, as others may have taken it for later than it was. */
 static enum fate fate_of(const struct expiry_turn *turn, const struct expiry_entry *entry) {

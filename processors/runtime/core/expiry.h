@@ -1,5 +1,5 @@
-/* How the runtime keeps a partition's time, and what settled leaves the store by it: see
- * contract/expiry.h for what a filter knows of it. */
+/* The runtime's side of a partition's time, by which settled rows leave the store. The filter's
+ * side is in contract/expiry.h. */
 #ifndef HOLDFAST_CORE_EXPIRY_H
 #define HOLDFAST_CORE_EXPIRY_H
 
@@ -17,7 +17,7 @@ extern const struct gauge expiry_gauges[]; /* of expiry_rows */
 /* Has it rows that settle? */
 bool expiry_is_used(const struct processor *processor);
 
-/* What one decision knows of its partition's time. */
+/* The time of a decision's partition, and its changes by it. */
 struct expiry_turn {
   struct context *context;
   bool changed;

@@ -6,8 +6,8 @@
 
 #include "runtime/core/internal.h"
 
-/* What the record has caused so far is in the open transaction, with what others have: it is
- * aborted, the same records are read again, and this one is answered before it is decided. */
+/* The record's outputs so far are in the open transaction, with those of others: it is aborted, the
+ * same records are read again, and this one is answered instead of decided. */
 enum log_status fault_found(struct runtime *runtime, int32_t partition, int64_t offset,
                             const char *what, const char *why) {
   struct fault *fault = &runtime->fault;

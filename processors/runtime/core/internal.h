@@ -1,10 +1,10 @@
 /* Shared by the files of the core:
  *
  *   open.c        a runtime's beginning and end
- *   loop.c        a turn: what is polled, due and answered becomes a batch
+ *   loop.c        a turn: records, due rows and answers become a batch
  *   commit.c      the commit protocol of a batch
  *   decide.c      the events of a batch, their decisions, records that cannot be processed
- *   context.c     what a decision may do: rows, outputs, dead letters, warnings, calls
+ *   context.c     a decision's calls: rows, outputs, dead letters, warnings, the world
  *   fault.c       a record's fault that shows after its decision
  *   row.c         a row between its bytes and its struct
  *   partition.c   assignment, and recovery by the table of recovery.c
@@ -44,12 +44,12 @@ struct partition {
   _Atomic int64_t next_changelog; /* position of the store; other threads tell it */
   int64_t staged_input; /* next_input with the batch; -1: the batch does not touch this partition */
   struct log_landed landed; /* the changelog records of the batch */
-  int64_t changelog_end;    /* as last seen: what lands later lands there or behind it */
+  int64_t changelog_end;    /* as last seen: a later record lands there or behind it */
   int64_t next_due;         /* no entry of the due index lies before it */
   int64_t far_due_seen;     /* when rows that are due too far ahead were looked for last */
   int64_t written_at;       /* of the store, kept while catching up */
   bool rebuilding;
-  int64_t watched, watched_since; /* what `polled` was, and since when; monotonic seconds */
+  int64_t watched, watched_since; /* `polled` as last seen, and since when; monotonic seconds */
   bool stalled; /* records wait, and none comes. With stalled_at under partitions_lock */
   int64_t stalled_at;
 };

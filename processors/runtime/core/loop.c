@@ -46,7 +46,7 @@ void runtime_release_batch(struct runtime *runtime) {
 
 /* ---- one turn ---- */
 
-/* What is read again after a seek may come twice: only what follows is taken. */
+/* A record that is read again after a seek may come twice: only the next one is taken. */
 static void take_record(struct runtime *runtime, struct log_event *event, size_t *bytes) {
   struct log_record *record = &event->record;
   struct partition *partition = partition_find(runtime, record->partition);
@@ -69,7 +69,7 @@ static bool handle_event(struct runtime *runtime, struct log_event *event, size_
       runtime_release_batch(runtime);
       partitions_assign(runtime, event->partitions, event->partition_count);
       return true;
-    /* Nothing is open now: what was polled and not begun belongs to the next owner */
+    /* Nothing is open now: records that were polled and not begun belong to the next owner */
     case LOG_REVOKED:
       runtime_release_batch(runtime);
       partitions_revoke(runtime);
@@ -80,8 +80,8 @@ static bool handle_event(struct runtime *runtime, struct log_event *event, size_
 }
 
 /* A transaction costs the broker some milliseconds however small it is, and one that follows
- * closely on another waits for its markers: where more is coming in it is worth waiting for, as
- * long as the last transaction took. What comes alone is not held up. */
+ * closely on another waits for its markers: if more is coming in, it is worth a wait, as long as
+ * the last transaction took. A record that comes alone is not held up. */
 static int pause_left(const struct runtime *runtime) {
   if (!runtime->batch_count) return 0;
   int64_t since = log_now(runtime->log) - runtime->last_transaction_end;
@@ -91,8 +91,8 @@ static int pause_left(const struct runtime *runtime) {
   return since >= 0 && since < pause ? (int)(pause - since) : 0;
 }
 
-/* Of a batch that is read again because of a fault in it: what follows the fault waits, so that
- * what stands before it is decided as it was. */
+/* A batch that is read again because of a fault in it ends there: the records behind the fault
+ * wait, so that those before it are decided as they were. */
 static bool ends_with_fault(const struct runtime *runtime) {
   return runtime->batch_count && runtime->fault.found &&
          fault_is_of(runtime, &runtime->batch[runtime->batch_count - 1]);
@@ -132,7 +132,7 @@ static bool take_due(void *user, struct str key, int64_t due_at) {
   return true;
 }
 
-/* What a clock that was wrong put years ahead nobody would look at again; now and then is often
+/* Nobody would look again at a row that a wrong clock put years ahead; now and then is often
  * enough. A clock that is wrong at this moment makes rows due early, which harms nothing. */
 static void collect_far(struct runtime *runtime, struct partition *partition,
                         struct timers *timers) {
@@ -190,8 +190,8 @@ size_t runtime_in_flight(const struct runtime *runtime) {
   return runtime->world ? runtime->processor->world->in_flight(runtime->world) : 0;
 }
 
-/* How long the poll may wait for input while other things may come up. Due rows are no reason to
- * hurry where no call may be started. */
+/* The time for which the poll may wait for input while other things may come up. Due rows are no
+ * reason to hurry if no call may be started. */
 static int patience(struct runtime *runtime, int wait_ms, bool busy, size_t places) {
   if (busy) return 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
@@ -223,7 +223,7 @@ static enum runtime_status failed(struct runtime *runtime) {
 }
 
 /* Half of a batch is kept for due rows while some wait, and a single place is for each in turn.
- * What they leave is taken by records at the next step. */
+ * Records take the room that due rows leave at the next step. */
 static size_t records_share(const struct runtime *runtime, size_t room) {
   bool due = runtime_next_due(runtime) <= log_now(runtime->log);
   return due ? (room + (runtime->turn & 1)) / 2 : room;

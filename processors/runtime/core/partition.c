@@ -1,4 +1,4 @@
-/* Assignment and recovery: what stands between being given a partition and deciding its records. */
+/* Assignment and recovery: from being given a partition to deciding its records. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "runtime/base/mutant.h"
 #include "runtime/core/internal.h"
 
-/* What a restore reads in a turn, so that partitions that are ready are served meanwhile. */
+/* The share of a restore in a turn, so that partitions that are ready are served meanwhile. */
 #define RESTORE_RECORDS_PER_TURN 5000
 #define RESTORE_BYTES_PER_TURN ((size_t)8 << 20)
 #define HINDRANCE_TOLD_EVERY_MS 10000
@@ -94,12 +94,12 @@ static bool refuse(struct runtime *runtime, const struct partition *partition,
                           "first commit of a new group",
                           group, partition->id, runtime->processor->input);
     case RECOVERY_REFUSE_METADATA:
-      return runtime_fail(runtime, EX_CONFIG,
-                          "the committed offset %" PRId64
-                          " of the group '%s' for partition %" PRId32
-                          " was not committed by this pipeline "
-                          "(its metadata is '%s'): undo what moved it, or use another --prefix",
-                          committed->offset, group, partition->id, committed->metadata);
+      return runtime_fail(
+          runtime, EX_CONFIG,
+          "the committed offset %" PRId64 " of the group '%s' for partition %" PRId32
+          " was not committed by this pipeline "
+          "(its metadata is '%s'): undo the change that moved it, or use another --prefix",
+          committed->offset, group, partition->id, committed->metadata);
     case RECOVERY_REFUSE_AHEAD:
       return runtime_fail(runtime, EX_CONFIG,
                           "the state directory is ahead of the offset %" PRId64
@@ -203,7 +203,7 @@ static bool recover_rows(struct runtime *runtime, struct partition *partition,
   return fine;
 }
 
-/* What the log knows. The bounds are asked for after the offset, which they must not lag behind. */
+/* Asks for the log's facts. The bounds come after the offset, which they must not lag behind. */
 static enum log_status ask_log(struct runtime *runtime, const struct partition *partition,
                                struct recovery_facts *facts) {
   const struct log_class *log = runtime->log->class;
@@ -217,7 +217,7 @@ static enum log_status ask_log(struct runtime *runtime, const struct partition *
   return status;
 }
 
-/* What hinders recovery is said in the log now and then, and by /readyz as long as it is so. */
+/* The log tells a hindrance of recovery now and then, and /readyz as long as it is there. */
 static void tell_hindrance(struct runtime *runtime) {
   const char *text = runtime->log->hindrance;
   pthread_mutex_lock(&runtime->partitions_lock);
@@ -260,7 +260,7 @@ static bool restore_record(struct runtime *runtime, struct partition *partition,
   return true;
 }
 
-/* A value may have been read whose tombstone is gone by now: what was read is worth nothing. Asked
+/* The tombstone of a value that was read may be gone by now: the rows are worth nothing then. Asked
  * after the reading, as the machine may have slept in it. */
 static bool took_too_long(const struct runtime *runtime, const struct partition *partition) {
   int64_t age = log_now(runtime->log) - partition->written_at;
@@ -289,7 +289,8 @@ static bool catch_up(struct runtime *runtime, struct partition *partition, bool 
     int64_t position = partition->next_changelog;
     enum log_status status = log->changelog_next(runtime->log, partition->id, &record, &position);
     if (status == LOG_FATAL || status == LOG_ABORT) return log_failed(runtime);
-    /* Never past C + 1: where the input is the changelog, what follows is still to be decided. */
+    /* Never past C + 1: if the input is the changelog, the records behind that are still to be
+     * decided. */
     partition->next_changelog =
         position <= partition->last_changelog ? position : partition->last_changelog + 1;
     if (MUTANT("position-past-c")) partition->next_changelog = position;

@@ -66,8 +66,8 @@ struct store_meta intent_promoted(const struct intent *intent, int64_t now) {
                              .written_at = now};
 }
 
-/* What Kafka committed, against what its topics still have: also where the local store lacks
- * nothing, since the next machine will have nothing else. */
+/* Judges Kafka's commit against its topics: also if the local store lacks nothing, since the next
+ * machine will have nothing else. */
 static struct recovery_plan judge_topics(struct recovery_plan base,
                                          const struct recovery_facts *facts) {
   int64_t offset = facts->committed.offset;
@@ -76,7 +76,7 @@ static struct recovery_plan judge_topics(struct recovery_plan base,
   if (facts->changelog_end <= base.metadata.last_changelog)
     return plan(
         base, RECOVERY_REFUSE_CHANGELOG,
-        "it ends before what was committed: it was deleted and made again, or lost records");
+        "it ends before the committed offset: it was deleted and made again, or lost records");
   if (facts->changelog_first > base.metadata.first_changelog)
     return plan(base, RECOVERY_REFUSE_CHANGELOG, "records were deleted from its beginning");
   return plan(base, RECOVERY_READY, "nothing is missing");
@@ -86,13 +86,12 @@ bool recovery_tell_input(const char *filter, const char *input, int32_t partitio
                          int64_t first, int64_t end, struct failure *failure) {
   const char *why = offset > end ? "the topic was deleted and made again, or lost its last records"
                                  : "records were deleted unread";
-  return failure_set(
-      failure, EX_CONFIG,
-      "'%s' goes on at offset %" PRId64 " of partition %" PRId32 " of '%s', which has %" PRId64
-      " to %" PRId64
-      ": %s. 'holdfast reset --accept-loss %s' says what can be done, and with --apply "
-      "goes on with what is left",
-      filter, offset, partition, input, first, end, why, filter);
+  return failure_set(failure, EX_CONFIG,
+                     "'%s' goes on at offset %" PRId64 " of partition %" PRId32
+                     " of '%s', which has %" PRId64 " to %" PRId64
+                     ": %s. 'holdfast reset --accept-loss %s' shows the remaining rows and "
+                     "records, and with --apply goes on with them",
+                     filter, offset, partition, input, first, end, why, filter);
 }
 
 struct recovery_plan recovery_judge(const struct recovery_facts *facts) {

@@ -1,5 +1,5 @@
-/* The table of recovery: what a partition's local store has to do, judged from what it holds and
- * from what Kafka committed.
+/* The table of recovery: from the content of a partition's local store and from Kafka's commit to
+ * the next action.
  *
  * Pure: README.md has the table in words, tests/unit/test_recovery.c has it row by row. */
 #ifndef HOLDFAST_CORE_RECOVERY_H
@@ -10,15 +10,14 @@
 
 #define OFFSET_METADATA_VERSION 1
 
-/* What travels with a committed offset: "version;epoch;slot;intent id;C", and ";B" where B is not
- * 0. */
+/* The metadata of a committed offset: "version;epoch;slot;intent id;C", and ";B" if B is not 0. */
 struct commit_metadata {
   int64_t epoch;
   int slot;
   char intent_id[40]; /* "-" where no intent belongs to it: the genesis commit */
   /* C: the last changelog record that the committed state needs; -1: none */
   int64_t last_changelog;
-  int64_t first_changelog; /* B: where the changelog began when its rows were complete */
+  int64_t first_changelog; /* B: the changelog's beginning when its rows were complete */
 };
 
 /* text has room for 160 bytes. */

@@ -78,11 +78,11 @@ int64_t runtime_next_due(const struct runtime *runtime);
 /* Calls of the world that have not ended. */
 size_t runtime_in_flight(const struct runtime *runtime);
 
-/* What readiness waits for, as a sentence, or an empty text: ready. Any thread. */
+/* The hindrance of readiness as a sentence, or an empty text: ready. Any thread. */
 void runtime_waits_for(struct runtime *runtime, char *text, size_t size);
 
-/* How many partitions give nothing although records wait in them, and a sentence about the first of
- * them. Any thread. */
+/* The number of partitions that give nothing although records wait in them, and a sentence about
+ * the first of them. Any thread. */
 size_t runtime_stalled(struct runtime *runtime, char *text, size_t size);
 
 /* The partitions that are ready, for views. Any thread. Returns how many were written to out. */

@@ -1,7 +1,7 @@
-/* The rows of a batch: what it has read, and the last value of each key that it has changed, in the
- * order in which keys were first met. A row is read from the store and decoded once a batch, and
- * what changes again and again is encoded once, at the end. Keys, values and structs live in the
- * batch's arena. */
+/* The rows of a batch: those that it has read, and the last value of each key that it has changed,
+ * in the order in which keys were first met. A row is read from the store and decoded once a batch,
+ * and what changes again and again is encoded once, at the end. Keys, values and structs live in
+ * the batch's arena. */
 #ifndef HOLDFAST_CORE_STAGING_H
 #define HOLDFAST_CORE_STAGING_H
 

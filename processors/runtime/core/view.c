@@ -130,8 +130,8 @@ static bool parse_limit(const char *text, size_t *out) {
   return !text || (*text >= '1' && *text <= '9' && *end == '\0' && limit <= PAGE_LIMIT_MAX);
 }
 
-/* Merges what the partitions gave; what lies past the place where one of them was cut waits for the
- * next page. */
+/* Merges the partitions' rows; those past the place at which one of the partitions was cut wait for
+ * the next page. */
 static json_t *merge(struct scan *scan, struct str bound, json_t *keys) {
   if (scan->count) qsort(scan->found, scan->count, sizeof *scan->found, by_key);
   json_t *items = json_array();

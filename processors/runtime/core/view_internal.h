@@ -8,7 +8,7 @@ struct view {
   struct runtime *runtime;
   struct codec *codec;
   struct arena *arena;       /* of the request */
-  const int32_t *partitions; /* that are answered for */
+  const int32_t *partitions; /* the answer is from these */
   size_t partition_count;
 };
 

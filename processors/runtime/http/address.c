@@ -9,8 +9,8 @@
 
 _Static_assert(ADDRESS_TEXT_MAX == INET_ADDRSTRLEN, "an address has its size as text");
 
-/* Of this machine, as the broker sees it: whoever uses the same broker reaches this one there, or
- * is on the same machine where that is a loopback address. A UDP socket that is connected sends
+/* Of this machine, as the broker sees it: every user of the same broker reaches this one there, or
+ * is on the same machine if that is a loopback address. A UDP socket that is connected sends
  * nothing; the kernel chooses the address that it would send from. False: there is no way. */
 static bool address_towards(const char *host, const char *port, char out[ADDRESS_TEXT_MAX]) {
   const struct addrinfo wanted = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};

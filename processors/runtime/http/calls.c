@@ -33,7 +33,7 @@ struct queue {
 struct calls {
   CURLM *multi;            /* the driver's, but for its waking */
   struct call *all, *free; /* the owner's */
-  struct call *lent;       /* the owner's: whose answer was handed out */
+  struct call *lent;       /* the owner's: its answer was handed out */
   size_t limit, in_flight; /* the owner's */
   long timeout_ms;
   pthread_t driver;
@@ -167,8 +167,8 @@ static size_t take_answer(char *data, size_t size, size_t count, void *user) {
   return bytes; /* all of it: with less the call would fail, whatever its status was */
 }
 
-/* libcurl has a connection and sends the request next: for the first time, or again because a kept
- * connection died before the first byte of its answer. That it does without a word. */
+/* libcurl has a connection and sends the request next: for the first time, or again, without a
+ * word, because a kept connection died before the first byte of its answer. */
 static int count_try(void *user, char *peer, char *own, int peer_port, int own_port) {
   (void)peer, (void)own, (void)peer_port, (void)own_port;
   ((struct call *)user)->tries++;
@@ -196,7 +196,8 @@ static void configure(const struct calls *calls, struct call *call,
   curl_easy_setopt(call->easy, CURLOPT_PRIVATE, call);
 }
 
-/* What the caller was lent goes back with the next question or call: it counts as room already. */
+/* The call that was lent to the caller goes back with the next question or call: it counts as room
+ * already. */
 static void put_back(struct calls *calls) {
   if (!calls->lent) return;
   calls->lent->next = calls->free;

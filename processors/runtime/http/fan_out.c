@@ -34,7 +34,7 @@ struct fan_out {
   size_t count;                  /* asked and not done: under the lock */
   bool ended;                    /* under the lock */
   bool joined;                   /* of who opened it */
-  /* What follows is the thread's. */
+  /* The following is the thread's. */
   struct calls *calls;
   struct question *questions[QUESTIONS_MAX]; /* begun, by place */
   struct failed failed[FAILED_MAX];
@@ -179,8 +179,8 @@ static size_t limit_of(const struct http_request *request) {
   return text ? strtoul(text, NULL, 10) : PAGE_LIMIT_DEFAULT; /* it was checked */
 }
 
-/* The first of all pages in the order of their keys. What lies past the end of a page that has a
- * next one waits: there may be more before it. */
+/* The first of all pages in the order of their keys. Rows past the end of a page that has a next
+ * one wait: there may be more before them. */
 static void merge(const struct asked *asked, const struct route *route,
                   struct http_request *request) {
   struct item *items = NULL;

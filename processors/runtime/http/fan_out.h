@@ -1,8 +1,8 @@
 /* One question to all instances of a view, and one answer made of theirs.
  *
  * A thread of its own asks and waits, so that an instance that hangs holds up the questions that
- * need it, and nobody else. One that gave no answer in its time is left alone for a moment: what
- * only it could answer is said to be away at once. */
+ * need it, and nobody else. An instance that gave no answer in its time is left alone for a moment:
+ * its partitions are said to be away at once. */
 #ifndef HOLDFAST_HTTP_FAN_OUT_H
 #define HOLDFAST_HTTP_FAN_OUT_H
 
@@ -14,7 +14,7 @@
 
 #define QUESTION_SIZE_MAX 3000
 
-/* What one instance says: its answer for the partitions that it has. */
+/* One instance's answer for the partitions that it has. */
 struct piece {
   int status;
   json_t *body, *keys; /* owned */
@@ -44,10 +44,10 @@ struct fan_out;
 struct fan_out *fan_out_open(struct owners *owners);
 
 /* Asks the owners of the partitions that `own` (taken) does not cover. The question is borrowed
- * until done, which may be before this returns: with what is known, where too many are asked. */
+ * until done, which may be before this returns: with the answers so far, if too many are asked. */
 void fan_out_ask(struct fan_out *fan_out, struct question *question, struct piece *own);
 
-/* Every question is done, with what is known; whatever is asked from now on is done at once. */
+/* Every question is done, with the answers so far; a later one is done at once. */
 void fan_out_end(struct fan_out *fan_out);
 void fan_out_close(struct fan_out *fan_out); /* ends it too; NULL is fine */
 

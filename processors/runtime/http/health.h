@@ -1,5 +1,5 @@
-/* /livez, /readyz and /metrics of every filter, on a listener of their own: whatever is asked of a
- * view, and however slowly, the probes are answered. */
+/* /livez, /readyz and /metrics of every filter, on a listener of their own: the probes are answered
+ * whatever a view is asked, and however slowly. */
 #ifndef HOLDFAST_HTTP_HEALTH_H
 #define HOLDFAST_HTTP_HEALTH_H
 
@@ -8,7 +8,7 @@
 
 struct health;
 
-/* What /livez says: the loop has turned within a minute. */
+/* The answer of /livez: the loop has turned within a minute. */
 bool health_is_alive(struct runtime *runtime);
 
 /* Answers at --health of the options. The runtime must outlive it. NULL with the failure set. */

@@ -15,7 +15,7 @@
 #include "runtime/base/clock.h"
 
 #define CONNECTIONS_MAX 64
-#define CLOSING_MAX 32 /* that were ended, and that the daemon has still to close */
+#define CLOSING_MAX 32 /* ended connections that the daemon has still to close */
 #define PLACES (CONNECTIONS_MAX + CLOSING_MAX)
 #define EXCHANGE_MS 10000
 #define HEADERS_MAX ((size_t)16 << 10)
@@ -237,7 +237,7 @@ static bool cannot_listen(const char *option, const char *address, int reason,
     case EACCES:
       return failure_set(
           failure, EX_CONFIG,
-          "--%s: cannot listen on %s, which this user may not: choose a port from 1024 "
+          "--%s: cannot listen on %s, which is forbidden to this user: choose a port from 1024 "
           "on",
           option, address);
     default:
@@ -252,7 +252,7 @@ static bool bind_to(struct listener *self) {
   socklen_t size = sizeof self->at;
   struct sockaddr *at = (struct sockaddr *)&self->at;
   self->socket = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  /* What the last process left in TIME_WAIT does not keep the port. */
+  /* Connections of the last process in TIME_WAIT must not keep the port. */
   return self->socket >= 0 &&
          setsockopt(self->socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
          bind(self->socket, at, size) == 0 && listen(self->socket, BACKLOG) == 0 &&

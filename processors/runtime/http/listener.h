@@ -1,12 +1,11 @@
 /* An HTTP listener that slow or many clients cannot hold up: the transport under the probes
- * (health.c) and under a view's questions (http.c).
+ * (health.c) and under a view's questions (server.c).
  *
  * A connection has EXCHANGE_MS for its first request and the answer to it, and as long again for
  * each that follows: however slowly bytes drip, then it is closed. At most CONNECTIONS_MAX are
- * kept. Where one more comes, the address that has the most of them loses its oldest: so one
- * address cannot keep out another, and behind a proxy, where all come from one address, a client
- * that waits cannot keep out one that asks. A request has HEADERS_MAX bytes at most, and no body
- * worth reading. */
+ * kept. If one more comes, the address that has the most of them loses its oldest: so one address
+ * cannot keep out another, and behind a proxy, with one address for all, a client that waits cannot
+ * keep out one that asks. A request has HEADERS_MAX bytes at most, and no body worth reading. */
 #ifndef HOLDFAST_HTTP_LISTENER_H
 #define HOLDFAST_HTTP_LISTENER_H
 

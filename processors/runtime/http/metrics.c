@@ -45,7 +45,7 @@ static void put_counts(const struct page *page, const struct metrics *m) {
   put(page, "outputs_total", "counter", "Records produced to other topics.", (double)m->outputs);
   put(page, "dead_letters_total", "counter", "Input records given to dead-letters.",
       (double)m->dead_letters);
-  put(page, "due_rows_total", "counter", "Rows whose due time came.", (double)m->due_rows);
+  put(page, "due_rows_total", "counter", "Rows that came due.", (double)m->due_rows);
   put(page, "answers_total", "counter", "Answers of the outside world.", (double)m->answers);
   put(page, "changes_total", "counter", "Changelog and table records produced.",
       (double)m->changes);

@@ -1,4 +1,4 @@
-/* What /metrics answers: the runtime's counts, and the gauges of the filter, in Prometheus' text
+/* The answer of /metrics: the runtime's counts, and the gauges of the filter, in Prometheus' text
  * format (0.0.4). */
 #ifndef HOLDFAST_HTTP_METRICS_H
 #define HOLDFAST_HTTP_METRICS_H

@@ -51,8 +51,8 @@ static void say(struct owners *self, int32_t partition) {
   self->owners[partition].said_at = clock_monotonic_s();
 }
 
-/* Says what is ready here and is not known to be; what somebody else said since is said again, a
- * second later. */
+/* Announces the partitions that are ready here and not known to be; if another instance announced
+ * one since, it is announced again, a second later. */
 static void say_ready(struct owners *self) {
   int32_t ready[VIEW_PARTITIONS_MAX];
   size_t count = runtime_ready_partitions(self->runtime, ready, VIEW_PARTITIONS_MAX);

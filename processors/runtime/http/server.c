@@ -16,7 +16,7 @@
 
 #define THREADS 2
 
-/* What a thread needs to answer. */
+/* A thread's means to answer. */
 struct worker {
   struct worker *next;
   struct codec *codec;
@@ -241,7 +241,7 @@ static struct http_server *server_new(const char *option, const char *address,
   return NULL;
 }
 
-/* Whatever the threads look at is there before they run. */
+/* All that the threads look at is there before they run. */
 static struct http_server *serve(struct http_server *server, struct failure *failure) {
   if ((!server->peers || listener_serve(server->peers, 1, answer_peer, NULL, server, failure)) &&
       listener_serve(server->listener, THREADS, answer, forget, server, failure))

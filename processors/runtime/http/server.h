@@ -14,8 +14,8 @@ struct http_server;
 struct http_server *http_start(const char *option, const char *address, struct runtime *runtime,
                                const struct processor *processor, struct failure *failure);
 
-/* The same at --http of the options, and for other instances of the view at --peers: what this one
- * does not have it asks of them, so that any instance answers any question. */
+/* The same at --http of the options, and for other instances of the view at --peers: this one asks
+ * them for the partitions that it lacks, so that any instance answers any question. */
 struct http_server *http_start_shared(const struct options *options, struct runtime *runtime,
                                       const struct processor *processor, struct failure *failure);
 uint16_t http_port(const struct http_server *server);

@@ -128,8 +128,8 @@ static bool among(const struct kafka_setting *settings, const char *name) {
   return false;
 }
 
-/* AlterConfigs sets all that is not named back to its default (KIP-133): what the topic has of its
- * own is named too. */
+/* AlterConfigs sets all that is not named back to its default (KIP-133): the topic's own settings
+ * are named too. */
 static bool keep_others(struct kafka_admin *admin, rd_kafka_ConfigResource_t *resource,
                         const struct kafka_setting *settings, struct failure *failure) {
   rd_kafka_DescribeConfigs(admin->handle, &resource, 1, NULL, admin->queue);
@@ -249,7 +249,7 @@ static bool group_failed(const struct attempt *attempt, rd_kafka_resp_err_t erro
                        "missed (its session time-out), and run this again",
                        attempt->what, attempt->group);
   return failure_set(failure, EX_UNAVAILABLE,
-                     "%s the group '%s': %s. Where its broker has just started, run this again",
+                     "%s the group '%s': %s. If its broker has just started, run this again",
                      attempt->what, attempt->group, rd_kafka_err2str(error));
 }
 

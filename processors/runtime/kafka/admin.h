@@ -1,4 +1,4 @@
-/* What `holdfast topics` asks of a cluster and does to it. */
+/* The requests of `holdfast topics` to a cluster. */
 #ifndef HOLDFAST_KAFKA_ADMIN_H
 #define HOLDFAST_KAFKA_ADMIN_H
 
@@ -29,20 +29,19 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
 bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
                        const struct kafka_setting *settings, struct failure *failure);
 
-/* What is asked of a group is asked again for half a minute while its coordinator is just
- * starting. */
+/* Requests about a group are repeated for half a minute while its coordinator is just starting. */
 
 /* The offsets (count of them, by partition) that a group has committed on a topic; -1: none. Stable
  * ones: waits for a transaction that would change them. */
 bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
                            struct log_offset *offsets, int32_t count, struct failure *failure);
 
-/* How many members the group has, or -1 with the failure set. A static member counts until its
+/* The number of the group's members, or -1 with the failure set. A static member counts until its
  * session ends. */
 int kafka_admin_members(struct kafka_admin *admin, const char *group, struct failure *failure);
 
-/* Commits for a group without members. Where it has some, half a minute is waited for them to be
- * missed. */
+/* Commits for a group without members. If it has some, half a minute is waited for their sessions
+ * to end. */
 bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
                         const struct log_offset *offsets, int32_t count, struct failure *failure);
 

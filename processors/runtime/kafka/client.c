@@ -13,7 +13,7 @@
 #define START_TIMEOUT_S 10
 #define UNKNOWN_TOPIC_TRIES 8 /* a topic that was just made is not known everywhere at once */
 
-/* What suits us and harms nobody: the user may choose otherwise. */
+/* Settings that suit us and harm nobody: the user may choose otherwise. */
 static const struct kafka_setting defaults[] = {
     {"socket.nagle.disable", "true"},
     {"check.crcs", "true"},
@@ -179,9 +179,8 @@ bool kafka_refused_for_good(rd_kafka_t *producer, const char *topic, rd_kafka_re
   char limit[64] = "unknown";
   if (error != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
     return failure_set(failure, EX_CONFIG,
-                       "'%s' refuses a record (%s). 'holdfast topics plan' says which of its "
-                       "settings are not what they should be; what may be written to it is the "
-                       "broker's to say",
+                       "'%s' refuses a record (%s). 'holdfast topics plan' shows the settings that "
+                       "differ from its file; the broker decides who may write to it",
                        topic, rd_kafka_err2str(error));
   kafka_topic_config(producer, topic, "max.message.bytes", limit, sizeof limit);
   return failure_set(failure, EX_CONFIG,

@@ -6,7 +6,8 @@
 #define PROBE_GIVE_UP_S 5
 #define PROBE_WAIT_MS 100
 #define QUERY_TIMEOUT_MS 5000
-/* A checksum can also be wrong on the way; what does not unpack to a right one never will. */
+/* A checksum can also be wrong on the way. A batch with a right checksum that cannot be unpacked
+ * never can. */
 #define CONFIRMATIONS 3
 
 const char *kafka_gap_reason(rd_kafka_resp_err_t error) {
@@ -29,7 +30,8 @@ struct probe {
 };
 
 /* The first thing that comes of the partition when it is read from there, or NULL. The queue is new
- * each time: what an earlier probe left on its way must not be taken for this one's. */
+ * each time: messages of an earlier probe that are on their way must not be taken for this
+ * one's. */
 static rd_kafka_message_t *first_at(const struct probe *probe, int64_t offset) {
   rd_kafka_queue_t *queue = rd_kafka_queue_new(probe->handle);
   rd_kafka_message_t *message = NULL;
@@ -43,8 +45,8 @@ static rd_kafka_message_t *first_at(const struct probe *probe, int64_t offset) {
   return message;
 }
 
-/* Where the batch begins that no record can be made of and that lies next at this offset; -1: there
- * is none. */
+/* The first offset of the batch that lies next at this offset, if no record can be made of it; -1:
+ * a record can. */
 static int64_t batch_at(const struct probe *probe, int64_t offset, const char **why) {
   rd_kafka_message_t *message = first_at(probe, offset);
   if (!message) return -1;

@@ -36,7 +36,7 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
    * that went out before the pause, for an offset that is gone, would leave a partition that
    * refuses every seek. */
   for (int i = 0; i < partitions->cnt; i++) partitions->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
-  /* Where a former assignment stood says nothing of this one. */
+  /* The places of a former assignment say nothing of this one. */
   for (int32_t i = 0; i < self->input_partitions; i++) self->next[i] = -1;
   rd_kafka_assign(consumer, partitions);
   rd_kafka_pause_partitions(consumer, partitions);
@@ -107,7 +107,7 @@ static bool is_out_of_range(struct log_kafka *self, int32_t partition) {
   } else if (next >= first && next <= end) {
     failure_set(&self->log.failure, EX_TEMPFAIL,
                 "partition %" PRId32 " of '%s' was without offset %" PRId64
-                " and has it again: what it has is looked at anew at the next start",
+                " and has it again: its records are looked at anew at the next start",
                 partition, self->input, next);
   } else {
     recovery_tell_input(self->client, self->input, partition, next, first, end, &self->log.failure);
@@ -115,7 +115,7 @@ static bool is_out_of_range(struct log_kafka *self, int32_t partition) {
   return true;
 }
 
-/* What consumer errors mean: true if the filter cannot go on. */
+/* The meaning of consumer errors: true if the filter cannot go on. */
 static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *message) {
   char text[256];
   struct failure *failure = &self->log.failure;
@@ -159,8 +159,8 @@ static bool left_out(struct log_kafka *self) {
   return true;
 }
 
-/* The partition counts are frozen; what was made with more of them while this process runs has no
- * place here. */
+/* The partition counts are frozen; a partition that was added while this process runs has no place
+ * here. */
 static bool fits(struct log_kafka *self) {
   for (size_t i = 0; i < self->assignment_count; i++) {
     if (self->assignment[i] < self->input_partitions) continue;
@@ -284,8 +284,8 @@ static rd_kafka_topic_partition_list_t *one_partition(struct log_kafka *self, in
 }
 
 /* A seek can meet the start of the partition that its assignment asked for, and is then refused or
- * forgotten: it is asked for again. What that makes come twice is passed over by the runtime, which
- * knows what it has polled. */
+ * forgotten: it is asked for again. The runtime passes over records that come twice by that, as it
+ * knows the offset that it has polled to. */
 enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset) {
   struct log_kafka *self = self_of(log);
   rd_kafka_topic_partition_list_t *list = one_partition(self, partition);

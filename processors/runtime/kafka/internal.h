@@ -1,6 +1,5 @@
-/* The log on Kafka, shared by its three files: log_kafka.c (handles, changelogs), kafka_group.c
- * (the group consumer), and kafka_transaction.c (the producer, and the one place that judges its
- * errors). */
+/* The log on Kafka, shared by its three files: log.c (handles, changelogs), group.c (the
+ * group consumer), and transaction.c (the producer, and the one place that judges its errors). */
 #ifndef HOLDFAST_KAFKA_INTERNAL_H
 #define HOLDFAST_KAFKA_INTERNAL_H
 
@@ -20,7 +19,7 @@ struct kafka_topic {
 struct log_kafka {
   struct log log;
   rd_kafka_t *consumer, *producer, *reader;
-  rd_kafka_consumer_group_metadata_t *membership; /* of the last assignment: what fences offsets */
+  rd_kafka_consumer_group_metadata_t *membership; /* of the last assignment: it fences offsets */
   char input[TOPIC_NAME_MAX], changelog[TOPIC_NAME_MAX];
   const char *client;                /* the filter's name; borrowed */
   char slot_id[TOPIC_NAME_MAX + 16]; /* transactional id, and static membership */
@@ -37,8 +36,8 @@ struct log_kafka {
   rd_kafka_queue_t *queue; /* of the consumer */
   size_t queue_messages;   /* queued.min.messages */
   size_t taken;            /* records, since the fetcher was woken */
-  int64_t *next;           /* by partition of the input: what the next poll should give */
-  struct kafka_gap gap;    /* records of the input that come by their place alone */
+  int64_t *next;        /* by partition of the input: the offset that the next poll should give */
+  struct kafka_gap gap; /* records of the input that come by their place alone */
   int32_t input_partitions;
   size_t outstanding;              /* deliveries */
   rd_kafka_resp_err_t undelivered; /* of the open transaction: why a record is not there */
@@ -49,7 +48,7 @@ static inline struct log_kafka *self_of(struct log *log) {
   return (struct log_kafka *)log;
 }
 
-/* ---- kafka_group.c ---- */
+/* ---- group.c ---- */
 void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
                         rd_kafka_topic_partition_list_t *partitions, void *opaque);
 void kafka_take_message(rd_kafka_message_t *message, struct log_record *out);
@@ -61,7 +60,7 @@ enum log_status kafka_seek(struct log *log, int32_t partition, int64_t offset);
 enum log_status kafka_resume(struct log *log, int32_t partition);
 enum log_status kafka_committed(struct log *log, int32_t partition, struct log_offset *out);
 
-/* ---- log_kafka.c ---- */
+/* ---- log.c ---- */
 enum log_status kafka_bounds(struct log *log, enum log_source source, int32_t partition,
                              int64_t *first, int64_t *end);
 
@@ -69,8 +68,8 @@ enum log_status kafka_bounds(struct log *log, enum log_source source, int32_t pa
 bool kafka_is_out_of_range(rd_kafka_resp_err_t error);
 bool kafka_is_unknown_topic(rd_kafka_resp_err_t error);
 
-/* True with the failure set if the brokers say, more than once, that there is no such topic. Where
- * none answers it is not gone. `topic` as on the broker. */
+/* True with the failure set if the brokers say, more than once, that there is no such topic. If
+ * none answers, the topic is not gone. `topic` as on the broker. */
 bool kafka_is_gone(struct log_kafka *self, const char *topic);
 
 /* LOG_FATAL where asking again cannot help (the topic is gone, access is refused), with the failure
@@ -79,7 +78,7 @@ enum log_status kafka_question_failed(struct log_kafka *self, const char *what, 
                                       int32_t partition, rd_kafka_resp_err_t error);
 rd_kafka_t *kafka_open_producer(struct log_kafka *self, struct failure *failure);
 
-/* ---- kafka_transaction.c ---- */
+/* ---- transaction.c ---- */
 /* The class of an error: fatal, then abort, then retriable, else fatal, in the order of
  * librdkafka's own advice. Takes the error and sets the log's failure. */
 enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_error_t *error);

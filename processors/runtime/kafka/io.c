@@ -98,7 +98,7 @@ struct kafka_reader {
   rd_kafka_message_t *message; /* of the last record */
   int32_t first, count;        /* partitions */
   int64_t *ends;               /* -1: not at its end */
-  int64_t *next;               /* what each partition should give next; -1: not known yet */
+  int64_t *next;               /* the next offset of each partition; -1: not known yet */
   struct kafka_gap gap;        /* records that come by their place alone */
 };
 
@@ -155,7 +155,7 @@ struct kafka_reader *kafka_reader_new(const struct options *options, struct fail
   const struct kafka_setting forced[] = {
       {"isolation.level", "read_committed"},
       {"enable.partition.eof", "true"},
-      /* Where the beginning is gone, what is left of it; by default nothing would be read. */
+      /* If the beginning is gone, the rest is read; by default nothing would be. */
       {"auto.offset.reset", "smallest"},
       {"fetch.wait.max.ms",
        "20"}, /* the end of a partition is told when a fetch comes back empty */

@@ -41,7 +41,7 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
 bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
                           struct failure *failure);
 
-/* After KAFKA_READ_AT_END: where the partition's stable end was. */
+/* After KAFKA_READ_AT_END: the partition's stable end. */
 int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition);
 
 enum kafka_read { KAFKA_READ_RECORD, KAFKA_READ_NOTHING, KAFKA_READ_AT_END, KAFKA_READ_FAILED };

@@ -23,7 +23,7 @@ static enum log_status kafka_changelog_open(struct log *log, int32_t partition, 
 }
 
 /* librdkafka asks for a batch that it can make no records of for ever, or reads on behind it, and
- * rows would be missing. Where a second connection finds the batch whole it was damaged on the way,
+ * rows would be missing. If a second connection finds the batch whole, it was damaged on the way,
  * and is read anew. */
 static enum log_status batch_unreadable(struct log_kafka *self, int32_t partition, int64_t position,
                                         const char *why) {
@@ -64,7 +64,7 @@ static enum log_status kafka_changelog_next(struct log *log, int32_t partition,
   } else if (kafka_is_out_of_range(message->err)) {
     failure_set(&log->failure, EX_TEMPFAIL,
                 "'%s' has lost the records of partition %" PRId32
-                " that were being read: what it still has is looked at anew at the next start",
+                " that were being read: the remaining ones are looked at anew at the next start",
                 self->changelog, partition);
     status = LOG_FATAL;
   } else if (kafka_gap_reason(message->err)) {
@@ -222,8 +222,8 @@ static size_t queue_messages(rd_kafka_t *consumer) {
 }
 
 /* One fetch. Compressed, anything can become 30,000 times as large, and librdkafka unpacks a whole
- * answer at once: where anybody may write, it asks for little. A batch that is larger comes
- * alone. */
+ * answer at once: from a topic that anybody may write to, it asks for little. A batch that is
+ * larger comes alone. */
 #define OPEN_FETCH_BYTES "16384"
 
 static bool open_consumer(struct log_kafka *self, const struct processor *processor,
@@ -274,8 +274,8 @@ static bool open_reader(struct log_kafka *self, struct failure *failure) {
   return self->changelog_topic != NULL;
 }
 
-/* Where rows are kept, the last value of each key must stay; where records wait to be read, each of
- * them. A policy that cannot be read is not judged. */
+/* A topic of rows must keep the last value of each key; a topic of records that wait to be read,
+ * each of them. A policy that cannot be read is not judged. */
 static bool keeps_what_it_must(struct log_kafka *self, const char *topic, bool rows,
                                struct failure *failure) {
   char policy[64];
@@ -285,7 +285,7 @@ static bool keeps_what_it_must(struct log_kafka *self, const char *topic, bool r
   return failure_set(
       failure, EX_CONFIG,
       "'%s' has the cleanup.policy '%s', which deletes %s: run 'holdfast topics apply', "
-      "which sets it right, and then look what is gone with 'holdfast audit --stores'",
+      "which sets it right, and then look for lost records with 'holdfast audit --stores'",
       topic, policy, rows ? "rows that are still needed" : "records that wait here");
 }
 

@@ -1,4 +1,4 @@
-/* What callers of Kafka name without including it. */
+/* The names that callers of Kafka need without including it. */
 #ifndef HOLDFAST_KAFKA_NAMES_H
 #define HOLDFAST_KAFKA_NAMES_H
 

@@ -8,9 +8,9 @@
 
 struct kafka_rewrite;
 
-/* Begins it. name: the transactional id; whoever had it before is fenced, and what a killed one
- * left open is aborted. records: how many it will have, about; it may stay open for half a minute
- * and what they take. NULL with the failure set. */
+/* Begins it. name: the transactional id; an earlier owner is fenced, and a transaction that a
+ * killed one left open is aborted. records: how many it will have, about; it may stay open for half
+ * a minute and what they take. NULL with the failure set. */
 struct kafka_rewrite *kafka_rewrite_begin(const struct options *options, const char *name,
                                           int64_t records, struct failure *failure);
 

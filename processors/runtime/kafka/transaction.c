@@ -47,8 +47,8 @@ static enum log_status retry(struct log_kafka *self, const char *what,
   }
 }
 
-/* A record that could not be written is written again, unless its topic is gone: that would never
- * end. */
+/* A record that could not be written is written again, unless its topic is gone: it would be tried
+ * for ever. */
 static enum log_status abort_unless_gone(struct log_kafka *self) {
   for (int i = 0; i < self->topic_count; i++) {
     if (kafka_is_gone(self, rd_kafka_topic_name(self->topics[i].handle))) return LOG_FATAL;
@@ -56,7 +56,8 @@ static enum log_status abort_unless_gone(struct log_kafka *self) {
   return LOG_ABORT;
 }
 
-/* The first that is refused for good counts: what follows it in the transaction fails for it. */
+/* The first that is refused for good counts: the records behind it in the transaction fail for
+ * it. */
 static void note_undelivered(struct log_kafka *self, const rd_kafka_message_t *message) {
   if (kafka_is_refused_for_good(self->undelivered)) return;
   self->undelivered = message->err;
@@ -110,8 +111,8 @@ static rd_kafka_headers_t *make_headers(const struct log_output *output) {
   return headers;
 }
 
-/* The partition is chosen here, by the count that the topic had at the start: where somebody adds
- * partitions, keys must not move away from what was written before while the process runs. */
+/* The partition is chosen here, by the count that the topic had at the start: if somebody adds
+ * partitions while the process runs, keys must not move away from their earlier records. */
 enum log_status kafka_produce(struct log *log, const struct log_output *output) {
   struct log_kafka *self = self_of(log);
   rd_kafka_headers_t *headers = make_headers(output);

@@ -5,8 +5,8 @@
  * (memory/log.c). One thread uses a log.
  *
  * Transactions are Kafka's (KIP-98) with the group's metadata in the offset commit (KIP-447).
- * Errors come in three classes, judged in this order by the implementation: what is fatal ends the
- * process, what asks for an abort ends the transaction, what can be tried again was tried again
+ * Errors come in three classes, judged in this order by the implementation: a fatal error ends the
+ * process, an error that asks for an abort ends the transaction, a retriable one was tried again
  * inside until it ended. A commit whose outcome stays unknown is fatal: it is never guessed. */
 #ifndef HOLDFAST_LOG_LOG_H
 #define HOLDFAST_LOG_LOG_H
@@ -21,7 +21,7 @@ enum log_status {
   LOG_FATAL  /* this process cannot go on; report_error says why */
 };
 
-/* What a filter reads. */
+/* The topics that a filter reads. */
 enum log_source { LOG_INPUT, LOG_CHANGELOG };
 
 enum log_event_kind { LOG_IDLE, LOG_RECORD, LOG_ASSIGNED, LOG_REVOKED, LOG_FAILED };
@@ -32,10 +32,10 @@ struct log_record {
   int64_t timestamp;     /* milliseconds since 1970 */
   struct str key, value; /* data is NULL for null: a null value is a tombstone */
   struct str correlation_id, causation, traceparent;
-  /* Why its bytes cannot be had: partition and offset are all that is known. Static; NULL: they are
-   * there */
+  /* The reason for which its bytes cannot be had: only partition and offset are known then. Static;
+   * NULL: they are there */
   const char *fault;
-  size_t size; /* bytes of key, value and all headers: what it holds in memory */
+  size_t size; /* bytes of key, value and all headers, in memory */
   void *owner; /* of what the record borrows; log_release gives it back */
 };
 
@@ -58,7 +58,8 @@ struct log_position {
   const char *metadata;
 };
 
-/* Where records have landed, as far as the log has acknowledged them. -1: none has. */
+/* The offsets at which records have landed, as far as the log has acknowledged them. -1: none
+ * has. */
 struct log_landed {
   int64_t first, last;
 };
@@ -132,8 +133,8 @@ struct log_class {
 struct log {
   const struct log_class *class;
   struct failure failure; /* of the last LOG_ABORT or LOG_FATAL */
-  /* What stands behind the last LOG_AGAIN of committed, bounds or changelog_next; "": nothing, it
-   * is only not yet so */
+  /* The reason for the last LOG_AGAIN of committed, bounds or changelog_next; "": none, the answer
+   * is only not there yet */
   char hindrance[200];
 };
 

@@ -3,8 +3,8 @@
 
 extern const struct processor HOLDFAST_PROCESSOR;
 
-/* jemalloc(3), TUNING: one arena. What librdkafka allocates in its threads is freed in ours, and
- * with an arena for each what was freed waits there while another asks for more. */
+/* jemalloc(3), TUNING: one arena. librdkafka's threads allocate memory that ours free, and with an
+ * arena for each thread the freed memory waits in one while another asks for more. */
 extern const char *malloc_conf;
 const char *malloc_conf = "narenas:1";
 

@@ -37,8 +37,8 @@ const struct option_desc filter_options[] = {
     {.name = "http", .metavar = "ADDR:PORT", .help = "of a view: answer its questions there"},
     {.name = "peers",
      .metavar = "ADDR:PORT",
-     .help = "of a view: where its other instances reach this one [the address of --http, a free "
-             "port; where that is 0.0.0.0 they are sent to the address that reaches the broker]"},
+     .help = "of a view: its other instances reach this one there [the address of --http, a free "
+             "port; if that is 0.0.0.0 they are sent to the address that reaches the broker]"},
     {.name = "ready-lag",
      .kind = OPTION_NUMBER,
      .metavar = "N",
@@ -65,8 +65,8 @@ const struct option_desc filter_options[] = {
      .value = "8192",
      .min = 64,
      .max = 1048576,
-     .help =
-         "what the store collects in memory before it writes a file; twice that is used at most"},
+     .help = "MiB that the store collects in memory before it writes a file; twice that is used at "
+             "most"},
     {.name = "log-level",
      .kind = OPTION_NUMBER,
      .metavar = "N",
@@ -78,7 +78,7 @@ const struct option_desc filter_options[] = {
      .help = "work on JSON lines from stdin to stdout, without a broker"},
     {.name = "describe",
      .kind = OPTION_FLAG,
-     .help = "print what this filter reads, keeps and writes, as JSON"},
+     .help = "print the topics and rows of this filter as JSON"},
     {0},
 };
 
@@ -95,7 +95,7 @@ static void on_signal(int signal_number) {
 
 static void on_alarm(int signal_number) {
   static const char text[] =
-      "stopped while something did not answer: what is not committed is done again\n";
+      "stopped while something did not answer: uncommitted work is done again\n";
   (void)signal_number;
   if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(EX_OK);
   _exit(EX_OK);

@@ -78,7 +78,7 @@ void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int
   topic_of(cluster, name)->partitions[partition].base = offset;
 }
 
-/* What is left of transactions is not written to what is gone. */
+/* Markers that are left of transactions are not written to a topic that is gone. */
 static void drop_markers(struct memory_cluster *cluster, const struct memory_partition *partition) {
   for (size_t i = cluster->marker_count; i-- > 0;) {
     if (cluster->markers[i].partition == partition)

@@ -1,4 +1,4 @@
-/* What a cluster in memory is made of: shared by memory_cluster.c and log_memory.c alone. */
+/* The parts of a cluster in memory: shared by cluster.c and log.c alone. */
 #ifndef HOLDFAST_MEMORY_CLUSTER_H
 #define HOLDFAST_MEMORY_CLUSTER_H
 
@@ -6,7 +6,7 @@
 #include "runtime/memory/log.h"
 
 #define NO_TRANSACTION 0
-#define COMPACTED 1 /* a transaction that never was committed: what compaction took away */
+#define COMPACTED 1 /* a transaction that never was committed: compaction took the record away */
 #define MARKER 2    /* another: the end of a transaction, which takes an offset and is never read */
 #define TRANSACTIONS_FIRST 3
 
@@ -22,7 +22,7 @@ struct memory_partition {
   struct entry *entries;
   size_t count, capacity;
   int64_t base;  /* offset of entries[0] */
-  size_t stable; /* entries before it are not open: where to look on for the last stable offset */
+  size_t stable; /* entries before it are not open: the last stable offset is not before it */
 };
 
 struct memory_topic {
@@ -34,7 +34,7 @@ struct memory_topic {
 struct memory_offset {
   int32_t partition;
   struct log_offset committed;
-  int pending_transaction; /* whose offsets wait for its end; NO_TRANSACTION: none */
+  int pending_transaction; /* the pending offsets wait for its end; NO_TRANSACTION: none */
   struct log_offset pending;
 };
 

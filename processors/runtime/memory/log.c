@@ -101,7 +101,7 @@ static void take_assignment(struct log_memory *self, struct log_event *event) {
       .kind = LOG_ASSIGNED, .partitions = self->assigned, .partition_count = self->assigned_count};
 }
 
-/* What a consumer without auto.offset.reset hears of a topic that was made again or trimmed. */
+/* The error of a consumer without auto.offset.reset on a topic that was made again or trimmed. */
 static bool is_outside(struct log_memory *self, int32_t partition, struct log_event *event) {
   const struct memory_partition *of = &self->cluster->topics[self->input].partitions[partition];
   int64_t next = self->positions[partition].next, end = of->base + (int64_t)of->count;

@@ -27,7 +27,7 @@ void memory_topic_begin_at(struct memory_cluster *cluster, const char *name, int
 void memory_append(struct memory_cluster *cluster, const char *topic, int32_t partition,
                    const struct message *record);
 
-/* The n-th committed record of a partition from `from` on, or NULL; what read_committed would see.
+/* The n-th committed record of a partition from `from` on, or NULL; as read_committed would see it.
  * Valid while the cluster lives. */
 const struct message *memory_read(const struct memory_cluster *cluster, const char *topic,
                                   int32_t partition, int64_t from);
@@ -68,8 +68,8 @@ void memory_expire_transaction(struct memory_cluster *cluster, const char *group
 
 /* The end of a transaction becomes visible to each of its partitions, and to the group's offsets,
  * by a marker of its own, which takes an offset that nobody reads, as in Kafka. On: it is decided
- * at once, and the markers are written in any order and later. Off (at first): at once; what was
- * left is written. */
+ * at once, and the markers are written in any order and later. Off (at first): at once; the rest is
+ * written. */
 void memory_delay_markers(struct memory_cluster *cluster, bool delay);
 
 /* Writes one of the markers that are left, `which` modulo their number. False: none is. */

@@ -14,7 +14,8 @@ struct replay_callbacks {
   void *user;
 };
 
-/* at: where the store stands; NULL: an empty one, at the beginning. The callbacks are borrowed. */
+/* at: the offsets of the store; NULL: an empty one, at the beginning. The callbacks are
+ * borrowed. */
 struct log *replay_log_open(int32_t partition, int32_t partition_count, const struct store_meta *at,
                             const struct replay_callbacks *callbacks);
 

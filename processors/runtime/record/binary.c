@@ -68,7 +68,7 @@ static bool read_bytes(struct reader *reader, bool text, struct str *into) {
   int64_t size;
   if (!read_long(reader, &size)) return false;
   if (size < 0 || size > reader->end - reader->at) {
-    return wrong(reader, "a length of %lld where %td bytes are left", (long long)size,
+    return wrong(reader, "a length of %lld with %td bytes left", (long long)size,
                  reader->end - reader->at);
   }
   const struct str bytes = {(const char *)reader->at, (size_t)size};
@@ -143,7 +143,7 @@ static bool read_count(struct reader *reader, int64_t *count) {
       return wrong(reader, "an array's block of %lld bytes", (long long)block_size);
   }
   return *count <= reader->end - reader->at ||
-         wrong(reader, "an array of %lld items where %td bytes are left", (long long)*count,
+         wrong(reader, "an array of %lld items with %td bytes left", (long long)*count,
                reader->end - reader->at);
 }
 
@@ -153,8 +153,8 @@ struct growing {
   size_t room; /* items */
 };
 
-/* Most arrays are one block, which gets what it needs. Further blocks double the room: what is
- * copied stays within twice the items, however many blocks they come in. */
+/* Most arrays are one block, which gets what it needs. Further blocks double the room: the copies
+ * stay within twice the items, however many blocks they come in. */
 static void make_room(struct reader *reader, const struct field *field, struct growing *growing,
                       size_t count) {
   size_t need = growing->array.count + count;

@@ -13,9 +13,9 @@
 
 /* Reads one value of the type, and nothing more, into the struct that `record` describes: every
  * length and count within the bytes that are left, every number within its range, every string
- * UTF-8, enums and booleans in range. Strings are copied to the arena; what the bytes claim beyond
- * their own size is never allocated. False: what is wrong, and at which byte, in error
- * (CODEC_ERROR_SIZE); into and the arena hold parts then. */
+ * UTF-8, enums and booleans in range. Strings are copied to the arena; a size that the bytes claim
+ * beyond their own is never allocated. False: error (CODEC_ERROR_SIZE) has the fault and its byte;
+ * into and the arena hold parts then. */
 bool binary_read(const struct avro_type *type, const struct record_desc *record, struct str bytes,
                  void *into, struct arena *arena, char *error);
 

@@ -24,7 +24,7 @@ json_t *json_hex(struct str bytes) {
 
 static json_t *struct_to_json(const struct record_desc *record, const void *value);
 
-/* Of a record: that it is UTF-8 was seen when it was decoded, and names are ours. */
+/* Of a record: it was decoded, so it is UTF-8, and names are ours. */
 static json_t *known_text(struct str text) {
   return json_stringn_nocheck(text.data ? text.data : "", text.size);
 }

@@ -19,7 +19,7 @@ bool record_from_json(const struct schema_set *schemas, const json_t *json, stru
 /* The value's JSON on one line, in the arena. */
 struct str json_line(const json_t *json, struct arena *arena);
 
-/* A JSON string of bytes that should be UTF-8; what is not is replaced, so that the answer is JSON
+/* A JSON string of bytes that should be UTF-8; wrong ones are replaced, so that the answer is JSON
  * whatever came. New reference. */
 json_t *json_text(struct str text);
 

@@ -1,5 +1,5 @@
-/* A record as a line of JSON: {"topic","key","timestamp","headers","value"}. What pipes read and
- * write, and what people read. */
+/* A record as a line of JSON: {"topic","key","timestamp","headers","value"}. For pipes, and for
+ * people to read. */
 #ifndef HOLDFAST_RECORD_LINE_H
 #define HOLDFAST_RECORD_LINE_H
 
@@ -16,7 +16,7 @@ json_t *line_json(struct codec *codec, const char *topic, const struct message *
 bool line_parse(struct codec *codec, struct str text, struct arena *arena, struct str *topic,
                 struct message *out, char *error);
 
-/* What a record of this type is keyed by: reservation_id, or item_id, or customer_id. */
+/* The key of a record of this type: reservation_id, or item_id, or customer_id. */
 struct str command_key(struct record record);
 
 #endif

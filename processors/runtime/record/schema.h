@@ -1,5 +1,5 @@
-/* What scripts/codegen writes down of each record of avro/: where its fields are in the C struct,
- * and every version ever released. */
+/* The description of each record of avro/, as scripts/codegen writes it: the places of its fields
+ * in the C struct, and every version ever released. */
 #ifndef HOLDFAST_RECORD_SCHEMA_H
 #define HOLDFAST_RECORD_SCHEMA_H
 
@@ -59,7 +59,7 @@ struct str_list {
 struct schema_version {
   int type;
   uint64_t fingerprint; /* CRC-64-AVRO of `json` */
-  bool current;         /* what is written; the others are only read */
+  bool current;         /* the version that is written; the others are only read */
   const char *json;     /* in Parsing Canonical Form */
 };
 

@@ -21,9 +21,9 @@ struct store {
   rocksdb_readoptions_t *read;
   rocksdb_writeoptions_t *write;
   rocksdb_writebatch_t *batch;
-  rocksdb_writebatch_t *behind; /* what the writer writes */
+  rocksdb_writebatch_t *behind; /* the batch that the writer writes */
   struct background *writer;
-  pthread_t thread; /* that opened the store, and writes */
+  pthread_t thread; /* the thread that opened the store, and writes */
   struct store_failpoint failpoint;
   /* scratch of the writing thread */
   char *key;

@@ -72,7 +72,7 @@ static char *with_failpoint(char *error) {
   return error ? error : xstrdup("a failpoint said so");
 }
 
-/* False: what was read counts for nothing there. */
+/* False: the bytes that were read count for nothing. */
 static bool was_read(struct store *store, char *error, const char *what) {
   if (MUTANT("read-error-taken-for-no-row") && error) {
     free(error);

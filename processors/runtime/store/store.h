@@ -35,16 +35,14 @@ struct intent {
   size_t change_count;
 };
 
-/* Bytes. write_buffer: what is collected before it becomes a file, two of them at most; 0: 8
- * MiB. */
+/* Bytes. write_buffer: collected before it becomes a file, two of them at most; 0: 8 MiB. */
 struct store_memory {
   size_t cache, write_buffer;
 };
 
-/* An opened store, or NULL with a sentence in error (size bytes). directory NULL: in memory. Who it
- * belongs to (filter, cluster) is written at the first opening; another owner is refused. owner
- * NULL: whoever it is.
- * *exit_code is set with the error. */
+/* An opened store, or NULL with a sentence in error (size bytes). directory NULL: in memory. Its
+ * owner (filter, cluster) is written at the first opening; another owner is refused. owner NULL:
+ * any. *exit_code is set with the error. */
 struct store *store_open(const char *directory, const char *owner, struct store_memory memory,
                          char *error, size_t size, int *exit_code);
 void store_close(struct store *store);
@@ -82,12 +80,12 @@ void store_get_many(struct store *store, const struct store_place *places, size_
 
 /* Calls each index entry with from <= due_at <= now, oldest first, until visit returns false.
  * Returns the due time of the first entry not visited, or INT64_MAX. An entry can be stale: the row
- * says what is true. Where no entry lies before from, it spares the way over what was dropped since
- * the last compaction. */
+ * says what is true. If no entry lies before it, from spares the way over entries that were dropped
+ * since the last compaction. */
 int64_t store_due(struct store *store, int32_t partition, int64_t from, int64_t now,
                   bool (*visit)(void *user, struct str key, int64_t due_at), void *user);
 
-/* What becomes of a write. After an error nobody can tell whether its bytes are there. */
+/* The fate of a write. After an error nobody can tell whether its bytes are there. */
 enum store_fate {
   STORE_WRITES,
   STORE_DIES,         /* the process died before it */
@@ -99,11 +97,11 @@ enum store_fate {
 struct store_failpoint {
   enum store_fate (*fate)(void *user); /* asked before every write; NULL: all are made */
   bool (*read_fails)(void *user);      /* asked at every read; NULL: none does */
-  void (*ends)(void *user);            /* where else an error ends the process: it goes on, dead */
+  void (*ends)(void *user); /* instead of the process's end by an error: it goes on, dead */
   void *user;
 };
 
-/* Copied; NULL: none. What was collected and not written is forgotten. */
+/* Copied; NULL: none. Writes that were collected and not made are forgotten. */
 void store_set_failpoint(struct store *store, const struct store_failpoint *failpoint);
 
 /* Writes: collected, then applied as one, in their order. */
