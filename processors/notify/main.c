@@ -16,7 +16,8 @@ const struct processor notify = {
     .rows = notify_rows,
     .changelog = "notify-changelog",
     .wants_now = true,
-    .due_within_ms = INT64_C(86400) * 1000, /* tries wait for minutes */
+    /* A minute more than the longest wait, for clocks that differ; receivers know a notice's key. */
+    .due_within_ms = NOTICE_WAIT_MS_MAX + 60000,
     .opening = status_opening,
     .decide = notify_decide,
     .world = &webhook_world,

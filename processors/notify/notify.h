@@ -12,7 +12,8 @@ enum notice_result { NOTICE_TAKEN, NOTICE_REFUSED, NOTICE_FAILED };
 
 /* A call has ended by then, whatever its own deadline (--webhook-timeout-ms, at most 30 s). */
 #define NOTICE_CALL_LIMIT_MS INT64_C(35000)
-#define NOTICE_TRIES 100 /* about a day */
+#define NOTICE_WAIT_MS_MAX INT64_C(900000) /* between two tries */
+#define NOTICE_TRIES 100                   /* about a day */
 
 extern const struct row_kind notify_rows[];
 extern const struct world webhook_world;

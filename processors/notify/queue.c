@@ -7,7 +7,7 @@
 #include "runtime/contract/back_off.h"
 
 int64_t notice_back_off(int32_t attempts) {
-  return back_off(1000, 900000, attempts);
+  return back_off(1000, NOTICE_WAIT_MS_MAX, attempts);
 }
 
 static struct str recipient_key(struct context *context, struct str customer_id) {

@@ -75,7 +75,8 @@ static bool is_done(struct kafka_rewrite *rewrite, struct step step, struct fail
     rd_kafka_error_t *error = step.attempt(rewrite);
     if (!error) return true;
     bool again = rd_kafka_error_is_retriable(error) && clock_monotonic_s() < until;
-    failure_set(failure, EX_UNAVAILABLE, "%s: %s", step.name, rd_kafka_error_string(error));
+    int code = kafka_is_forbidden(rd_kafka_error_code(error)) ? EX_CONFIG : EX_UNAVAILABLE;
+    failure_set(failure, code, "%s: %s", step.name, rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);
     if (!again) return false;
   }
