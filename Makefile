@@ -142,7 +142,7 @@ sim: $(BUILD)/bin/sim ## simulate: SEED=n one with its story, SEEDS=n many
 	@$< $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)) $(if $(MUTANT),--mutant $(MUTANT))
 
 sim-mutants: $(BUILD)/bin/sim ## each deliberately broken version must be found
-	@$< --mutants --seeds $(if $(filter command line,$(origin SEEDS)),$(SEEDS),4000) --from $(FROM) --jobs $(JOBS) $(if $(MUTANT),--mutant $(MUTANT))
+	@$< --mutants --seeds $(if $(filter command line,$(origin SEEDS)),$(SEEDS),10000) --from $(FROM) --jobs $(JOBS) $(if $(MUTANT),--mutant $(MUTANT))
 
 # The long form of the tests that harm a pipeline on a real broker; SEED=n repeats the choices.
 MINUTES ?= 10

@@ -146,6 +146,8 @@ def test_a_second_instance_joins_and_leaves_without_a_second_effect(shared):
         shared.send(*reservations("share", 40, "join-" + name))
         second = shared.filters[name, 1]
         wait_until(second.ready, "the second instance")
+        text = second.text()
+        assert 0 < text.index("partitions before it joins their group") < text.index("assigned 2 partitions")
         wait_until(lambda: second.metric("partitions_assigned") == 2 and shared.filters[name, 0].metric("partitions_assigned") == 2, "both to share")
         shared.send(*reservations("share", 40, "both-" + name))
         second.end()

@@ -80,6 +80,11 @@ static enum log_status faulty_init(struct log *log) {
   CALL(log, init);
 }
 
+static size_t faulty_foresee(struct log *log, int32_t *out) {
+  if (!node_passes(self_of(log)->node, "before foresee")) return 0;
+  return log_foresee(self_of(log)->inner, out);
+}
+
 static enum log_status faulty_join(struct log *log) {
   if (!self_of(log)->initialized)
     sim_fail(self_of(log)->node->sim, "%s joins before it has ended its slot's open transaction",
@@ -313,6 +318,7 @@ static int64_t faulty_now(struct log *log) {
 
 static const struct log_class faulty_class = {.close = faulty_close,
                                               .init = faulty_init,
+                                              .foresee = faulty_foresee,
                                               .join = faulty_join,
                                               .poll = faulty_poll,
                                               .release = faulty_release,

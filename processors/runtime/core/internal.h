@@ -8,6 +8,7 @@
  *   fault.c       a record's fault that shows after its decision
  *   row.c         a row between its bytes and its struct
  *   partition.c   assignment, and recovery by the table of recovery.c
+ *   warm.c        the rows of partitions that it will own, read before it joins the group
  *   stall.c       partitions that stand still
  *
  * expiry.h, recovery.h and staging.h have their own; view.c is the views'.
@@ -30,6 +31,7 @@
 enum phase {
   PHASE_ASKING,      /* the committed offset is not known yet */
   PHASE_CATCHING_UP, /* the changelog is being read */
+  PHASE_WARM, /* of another owner, before this process joins: its rows are here but for the last */
   PHASE_READY
 };
 
@@ -79,6 +81,13 @@ struct context {
   enum log_status status;
 };
 
+/* Of warming up. */
+struct warm {
+  int round;
+  unsigned long long restored_before; /* the round */
+  int64_t progress_at;                /* ms, by the log's clock */
+};
+
 struct runtime {
   struct runtime_config config;
   const struct processor *processor;
@@ -95,6 +104,8 @@ struct runtime {
   /* Held while the array or a phase changes, and by other threads that read it */
   pthread_mutex_t partitions_lock;
   bool assigned;
+  bool joined; /* the group; before that the partitions are those it will own */
+  struct warm warm;
 
   struct arena arena; /* of the batch */
   struct staging staging;
@@ -144,6 +155,13 @@ struct partition *partition_find(struct runtime *runtime, int32_t id);
 /* One turn of recovery for every partition that is not ready. False: failed. *busy: something was
  * done. */
 bool partitions_recover(struct runtime *runtime, bool *busy);
+
+/* ---- warm.c ---- */
+
+/* Begins to warm up, or joins the group at once. False: failed. */
+bool warm_begin(struct runtime *runtime);
+bool warm_turn(struct runtime *runtime, bool *busy);
+bool warm_end(struct runtime *runtime); /* joins the group */
 
 /* ---- decide.c ---- */
 

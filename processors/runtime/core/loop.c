@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/mutant.h"
@@ -249,8 +250,19 @@ static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms,
   return true;
 }
 
+static enum runtime_status warm_step(struct runtime *runtime, int wait_ms) {
+  bool busy = false;
+  arena_reset(&runtime->arena);
+  measure(runtime, false);
+  if (!warm_turn(runtime, &busy)) return failed(runtime);
+  if (busy) return RUNTIME_BUSY;
+  if (wait_ms > 0) usleep(RECOVERY_WAIT_MS * 1000);
+  return RUNTIME_IDLE;
+}
+
 enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   bool busy = false;
+  if (!runtime->joined) return warm_step(runtime, wait_ms);
   if (!partitions_recover(runtime, &busy)) return failed(runtime);
   arena_reset(&runtime->arena);
   runtime->turn++;

@@ -83,8 +83,8 @@ static bool join(struct runtime *runtime) {
    * for its time-out. */
   if (MUTANT("init-after-join") && log->join(runtime->log) == LOG_OK &&
       log->init(runtime->log) == LOG_OK)
-    return true;
-  if (log->init(runtime->log) == LOG_OK && log->join(runtime->log) == LOG_OK) return true;
+    return runtime->joined = true;
+  if (log->init(runtime->log) == LOG_OK) return warm_begin(runtime);
   runtime->failure = runtime->log->failure;
   return false;
 }

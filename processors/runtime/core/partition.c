@@ -44,9 +44,10 @@ void partitions_assign(struct runtime *runtime, const int32_t *ids, size_t count
   runtime->partition_count = count;
   runtime->assigned = true;
   pthread_mutex_unlock(&runtime->partitions_lock);
+  atomic_store(&runtime->metrics.ready, 0);
+  if (!runtime->joined) return;
   atomic_fetch_add_explicit(&runtime->metrics.rebalances, 1, memory_order_relaxed);
   atomic_store(&runtime->metrics.assigned, (int)count);
-  atomic_store(&runtime->metrics.ready, 0);
   report_info("assigned %zu partitions of %s", count, runtime->processor->input);
 }
 
@@ -70,6 +71,10 @@ static bool log_failed(struct runtime *runtime) {
 
 static bool begin_serving(struct runtime *runtime, struct partition *partition) {
   const struct log_class *log = runtime->log->class;
+  if (!runtime->joined) {
+    set_phase(runtime, partition, PHASE_WARM);
+    return true;
+  }
   partition->next_due = 0;
   partition->polled = partition->next_input;
   if (log->seek(runtime->log, partition->id, partition->next_input) != LOG_OK ||

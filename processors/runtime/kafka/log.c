@@ -178,6 +178,7 @@ static void kafka_close(struct log *log) {
 
 static const struct log_class kafka_class = {.close = kafka_close,
                                              .init = kafka_init,
+                                             .foresee = kafka_foresee,
                                              .join = kafka_join,
                                              .poll = kafka_poll,
                                              .release = kafka_release,

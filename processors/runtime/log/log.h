@@ -88,6 +88,10 @@ struct log_class {
 
   /* Ends whatever transaction this slot left open, and fences its former owner. Before join. */
   enum log_status (*init)(struct log *log);
+  /* The partitions that this slot will own once it joins, as its group is now: how many were
+   * written to out, which has room for all. 0: it is of the group already, the group is empty, or
+   * nobody can say. */
+  size_t (*foresee)(struct log *log, int32_t *out);
   enum log_status (*join)(struct log *log);
 
   /* An event, or LOG_IDLE after timeout_ms. After LOG_REVOKED all records polled before it belong
@@ -145,6 +149,9 @@ static inline void log_close(struct log *log) {
 }
 static inline enum log_status log_init(struct log *log) {
   return log->class->init(log);
+}
+static inline size_t log_foresee(struct log *log, int32_t *out) {
+  return log->class->foresee ? log->class->foresee(log, out) : 0;
 }
 static inline enum log_status log_join(struct log *log) {
   return log->class->join(log);

@@ -57,6 +57,25 @@ static enum log_status memory_init(struct log *log) {
   return LOG_OK;
 }
 
+/* The range assignor over `members` by slot, as with group.instance.id: the partitions of the one
+ * at `place`. */
+static size_t range_of(size_t place, size_t members, size_t total, size_t *first) {
+  size_t share = total / members, extra = total % members;
+  *first = place * share + (place < extra ? place : extra);
+  return share + (place < extra);
+}
+
+static size_t memory_foresee(struct log *log, int32_t *out) {
+  struct log_memory *self = self_of(log);
+  struct group *group = &self->cluster->groups[self->group];
+  if (!group->member_count || cluster_find_member(group, self->slot)) return 0;
+  size_t place = 0, first;
+  while (place < group->member_count && group->members[place].slot < self->slot) place++;
+  size_t count = range_of(place, group->member_count + 1, group->offset_count, &first);
+  for (size_t i = 0; i < count; i++) out[i] = (int32_t)(first + i);
+  return count;
+}
+
 /* A static member that comes back takes its former place without a rebalance. */
 static enum log_status memory_join(struct log *log) {
   struct log_memory *self = self_of(log);
@@ -84,14 +103,12 @@ static void memory_close(struct log *log) {
   free(self);
 }
 
-/* The range assignor over members by slot, as with group.instance.id. */
 static void take_assignment(struct log_memory *self, struct log_event *event) {
   const struct group *group = &self->cluster->groups[self->group];
   size_t place = 0, members = group->member_count;
   while (place < members && group->members[place].slot != self->slot) place++;
-  size_t total = group->offset_count, share = total / members, extra = total % members;
-  size_t first = place * share + (place < extra ? place : extra);
-  self->assigned_count = share + (place < extra);
+  size_t first;
+  self->assigned_count = range_of(place, members, group->offset_count, &first);
   for (size_t i = 0; i < self->assigned_count; i++) {
     self->assigned[i] = (int32_t)(first + i);
     self->positions[first + i].resumed = false;
@@ -342,6 +359,7 @@ static int64_t memory_now(struct log *log) {
 
 static const struct log_class memory_class = {.close = memory_close,
                                               .init = memory_init,
+                                              .foresee = memory_foresee,
                                               .join = memory_join,
                                               .poll = memory_poll,
                                               .release = memory_release,
