@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import BIN, FILTERS, STATEFUL, one_outcome_each, wait_until
+from conftest import BIN, FILTERS, SESSION_TIMEOUT_MS, STATEFUL, one_outcome_each, tell, wait_until
 
 STEPS = ["polled", "decided", "settled", "state-written", "offsets-sent", "committed", "promoted"]
 
@@ -136,6 +136,24 @@ def test_a_partition_is_restored_on_an_empty_disk(shared, name):
     shared.send(*reservations(item_id, 15, item_id), *reservations(item_id, 3, item_id + "-more"))  # repeats change nothing
     shared.wait_status(item_id + "-more-2", "FAILED", "SOLD_OUT")
     sold(shared, item_id, 10, 18)
+
+
+def test_a_standby_takes_the_slot_of_a_process_that_was_killed(shared):
+    shared.send(book("stand", 30))
+    shared.wait_item("stand")
+    active = shared.filters["stock-check", 0]
+    standby = shared.start("stock-check", flags=["--standby"])
+    shared.send(*reservations("stand", 20, "stand-a"))
+    shared.wait_outcomes("stand", 20)
+    assert active.process.poll() is None and standby.metric("partitions_assigned") == 0
+    active.end(signal.SIGKILL)
+    killed = time.monotonic()
+    shared.send(*reservations("stand", 20, "stand-b"))
+    sold(shared, "stand", 30, 40)
+    tell("a standby served %.1f s after a kill -9, with a session of %.0f s" % (time.monotonic() - killed, SESSION_TIMEOUT_MS / 1000))
+    assert standby.metric("partitions_assigned") == 4
+    standby.end()
+    shared.start("stock-check")
 
 
 def test_a_second_instance_joins_and_leaves_without_a_second_effect(shared):

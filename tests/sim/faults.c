@@ -50,8 +50,9 @@ static struct node *any_node(struct sim *sim) {
 static void take_over(struct sim *sim, struct node *node) {
   /* Another machine starts the same slot: a supervisor that thinks this one dead. */
   sim->counts[COUNT_TAKEOVERS]++;
-  sim_tell(sim, "%s is taken over", node_name(node));
-  node_start(sim, node->filter, node->slot);
+  bool standby = chance_of(&sim->chance, 300);
+  sim_tell(sim, "%s is %s", node_name(node), standby ? "given a standby" : "taken over");
+  node_start(sim, node->filter, node->slot, standby);
 }
 
 static void compact(struct sim *sim, int filter, int32_t partition) {

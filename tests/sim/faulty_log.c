@@ -80,8 +80,9 @@ static enum log_status faulty_init(struct log *log) {
   CALL(log, init);
 }
 
-static size_t faulty_foresee(struct log *log, int32_t *out) {
-  if (!node_passes(self_of(log)->node, "before foresee")) return 0;
+static enum log_status faulty_foresee(struct log *log, struct log_foreseen *out) {
+  if (!node_passes(self_of(log)->node, "before foresee")) return died(log);
+  if (happens(log, self_of(log)->node->sim->faults.again)) return LOG_AGAIN;
   return log_foresee(self_of(log)->inner, out);
 }
 

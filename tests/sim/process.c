@@ -113,6 +113,7 @@ static void live(void *user) {
   struct runtime_config config = {.processor = processor,
                                   .store = node->disk ? node->disk->store : NULL,
                                   .slot = node->slot,
+                                  .standby = node->standby,
                                   .batch_records = sim->batch_records,
                                   .tombstone_retention_ms = sim->tombstone_retention_ms,
                                   .failpoint = step_fails,
@@ -149,13 +150,14 @@ static struct disk *free_disk(struct sim *sim, struct filter *filter, int slot) 
   return disk;
 }
 
-void node_start(struct sim *sim, int filter_index, int slot) {
+void node_start(struct sim *sim, int filter_index, int slot, bool standby) {
   struct filter *filter = &sim->filters[filter_index];
   struct disk *disk = free_disk(sim, filter, slot);
   if (sim->node_count == NODES_MAX || (disk && disk->used)) return;
   if (disk && !disk_open(sim, filter, disk)) return;
   struct node *node = xcalloc(1, sizeof *node);
-  *node = (struct node){.sim = sim, .filter = filter_index, .slot = slot, .disk = disk};
+  *node = (struct node){
+      .sim = sim, .filter = filter_index, .slot = slot, .disk = disk, .standby = standby};
   node->number = ++sim->processes;
   if (!sim->quiet && chance_of(&sim->chance, 100))
     node->skew = (int64_t)chance_below(&sim->chance, 3000) - 1500;
@@ -171,10 +173,15 @@ void node_start(struct sim *sim, int filter_index, int slot) {
            disk && disk != &filter->disks[slot] ? " on another disk" : "");
 }
 
+static bool stands_by(const struct node *node) {
+  return node->standby && (!node->runtime || runtime_stands_by(node->runtime));
+}
+
 bool slot_runs(const struct sim *sim, int filter, int slot) {
   for (size_t i = 0; i < sim->node_count; i++) {
     const struct node *node = sim->nodes[i];
-    if (node->filter == filter && node->slot == slot && !node->dead) return true;
+    if (node->filter == filter && node->slot == slot && !node->dead && !stands_by(node))
+      return true;
   }
   return false;
 }

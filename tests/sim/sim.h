@@ -59,6 +59,7 @@ struct node {
   struct runtime *runtime;
   bool dead;     /* nothing that it does has an effect any more */
   bool stopping; /* SIGTERM */
+  bool standby;  /* began as one */
   int64_t paused_until;
   enum runtime_status status; /* of its last step */
   int64_t skew;               /* of its clock */
@@ -192,7 +193,7 @@ void disk_lose(const struct filter *filter, struct disk *disk, int32_t partition
 void disks_choose(struct sim *sim);
 
 /* ---- process.c ---- */
-void node_start(struct sim *sim, int filter, int slot);
+void node_start(struct sim *sim, int filter, int slot, bool standby);
 void node_resume(struct sim *sim, size_t index); /* and buries it if it has ended */
 bool slot_runs(const struct sim *sim, int filter, int slot);
 

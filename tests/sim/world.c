@@ -54,7 +54,7 @@ static void start_missing(struct sim *sim) {
       const struct filter *filter = &sim->filters[f];
       if (filter->waits) continue;
       if (filter->wanted[slot] && filter->down_until[slot] <= sim->tick && !slot_runs(sim, f, slot))
-        node_start(sim, f, slot);
+        node_start(sim, f, slot, false);
     }
   }
 }
@@ -119,7 +119,10 @@ static void settle(struct sim *sim) {
   memory_delay_markers(sim->cluster, false);
   for (int f = 0; f < sim->filter_count; f++)
     memset(sim->filters[f].down_until, 0, sizeof sim->filters[f].down_until);
-  for (size_t i = 0; i < sim->node_count; i++) sim->nodes[i]->paused_until = 0;
+  for (size_t i = 0; i < sim->node_count; i++) {
+    sim->nodes[i]->paused_until = 0;
+    if (sim->nodes[i]->standby) sim->nodes[i]->stopping = true;
+  }
   int idle = 0;
   for (int turn = 0; idle < 3; turn++) {
     if (turn == SETTLE_TURNS) {

@@ -22,14 +22,14 @@ static void list_items(struct bench *b, int from, int count) {
   }
 }
 
-static struct runtime *start(struct bench *b, int slot, struct store *store) {
+static struct runtime *start(struct bench *b, int slot, bool standby) {
   struct failure failure = {0};
   struct runtime_config config = {
       .processor = b->processor,
       .log = memory_log_open(b->cluster, b->processor->name, b->processor->input,
                              b->processor->changelog, slot),
       .slot = slot,
-      .store = store,
+      .standby = standby,
       .tombstone_retention_ms = DAY_MS};
   struct runtime *runtime = runtime_new(&config, &failure);
   if (!runtime) fail_msg("%s", failure.text);
@@ -80,7 +80,7 @@ static void the_rows_of_what_it_will_own_are_read_before_it_joins(void **unused)
   (void)unused;
   struct bench b;
   open_shop(&b);
-  struct runtime *second = start(&b, 1, NULL);
+  struct runtime *second = start(&b, 1, false);
   unsigned long long before = join(&b, second);
   assert_true(before >= PARTITIONS / 2 * ITEMS);
   settle(&b, second);
@@ -95,7 +95,7 @@ static void what_the_owners_write_meanwhile_is_read_as_well(void **unused) {
   (void)unused;
   struct bench b;
   open_shop(&b);
-  struct runtime *second = start(&b, 1, NULL);
+  struct runtime *second = start(&b, 1, false);
   turn(second); /* the first round */
   list_items(&b, ITEMS, 3);
   bench_settle(&b);
@@ -111,11 +111,52 @@ static void a_member_that_comes_back_joins_at_once(void **unused) {
   struct bench b;
   open_shop(&b);
   runtime_free(b.runtime);
-  b.runtime = start(&b, 0, NULL);
+  b.runtime = start(&b, 0, false);
   turn(b.runtime);
   assert_int_equal(assigned(b.runtime), PARTITIONS);
   bench_settle(&b);
   assert_int_equal(ready(b.runtime), PARTITIONS);
+  bench_close(&b);
+}
+
+static void a_standby_has_the_rows_when_its_group_loses_the_slot(void **unused) {
+  (void)unused;
+  struct bench b;
+  open_shop(&b);
+  struct runtime *standby = start(&b, 0, true);
+  for (int i = 0; i < 50; i++) {
+    turn(standby);
+    bench_step(&b);
+  }
+  assert_true(runtime_stands_by(standby));
+  assert_int_equal(ready(b.runtime), PARTITIONS);
+  unsigned long long before = restored(standby);
+  assert_true(before >= PARTITIONS * ITEMS);
+  runtime_free(b.runtime);
+  b.runtime = standby;
+  memory_cluster_set_time(b.cluster, BENCH_TIME + 10000);
+  for (int i = 0; i < 10; i++) turn(standby);
+  assert_true(runtime_stands_by(standby)); /* its session may still be open */
+  memory_expire_member(b.cluster, b.processor->name, 0);
+  memory_cluster_set_time(b.cluster, BENCH_TIME + 20000);
+  list_items(&b, ITEMS, 1);
+  bench_settle(&b);
+  assert_false(runtime_stands_by(standby));
+  assert_int_equal(ready(standby), PARTITIONS);
+  assert_int_equal(restored(standby), before);
+  bench_close(&b);
+}
+
+static void a_standby_takes_a_slot_that_nobody_has(void **unused) {
+  (void)unused;
+  struct bench b;
+  open_shop(&b);
+  struct runtime *standby = start(&b, 1, true);
+  bench_settle(&b);
+  settle(&b, standby);
+  assert_false(runtime_stands_by(standby));
+  assert_int_equal(ready(standby), PARTITIONS / 2);
+  runtime_free(standby);
   bench_close(&b);
 }
 
@@ -124,6 +165,8 @@ int main(void) {
       cmocka_unit_test(the_rows_of_what_it_will_own_are_read_before_it_joins),
       cmocka_unit_test(what_the_owners_write_meanwhile_is_read_as_well),
       cmocka_unit_test(a_member_that_comes_back_joins_at_once),
+      cmocka_unit_test(a_standby_has_the_rows_when_its_group_loses_the_slot),
+      cmocka_unit_test(a_standby_takes_a_slot_that_nobody_has),
   };
   return cmocka_run_group_tests_name("warm", tests, NULL, NULL);
 }

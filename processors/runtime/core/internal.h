@@ -8,7 +8,7 @@
  *   fault.c       a record's fault that shows after its decision
  *   row.c         a row between its bytes and its struct
  *   partition.c   assignment, and recovery by the table of recovery.c
- *   warm.c        the rows of partitions that it will own, read before it joins the group
+ *   warm.c        before the group is joined: warming up, standing by
  *   stall.c       partitions that stand still
  *
  * expiry.h, recovery.h and staging.h have their own; view.c is the views'.
@@ -81,11 +81,12 @@ struct context {
   enum log_status status;
 };
 
-/* Of warming up. */
+/* Of the time before the group is joined. Times in ms, by the log's clock. */
 struct warm {
   int round;
   unsigned long long restored_before; /* the round */
-  int64_t progress_at;                /* ms, by the log's clock */
+  int64_t round_at, progress_at;
+  int64_t asked_at; /* who is of the group */
 };
 
 struct runtime {
@@ -158,10 +159,9 @@ bool partitions_recover(struct runtime *runtime, bool *busy);
 
 /* ---- warm.c ---- */
 
-/* Begins to warm up, or joins the group at once. False: failed. */
+/* Begins to warm up or to stand by, or joins the group at once. False: failed. */
 bool warm_begin(struct runtime *runtime);
 bool warm_turn(struct runtime *runtime, bool *busy);
-bool warm_end(struct runtime *runtime); /* joins the group */
 
 /* ---- decide.c ---- */
 

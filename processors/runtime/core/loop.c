@@ -293,10 +293,15 @@ struct store *runtime_store(struct runtime *runtime) {
   return runtime->store;
 }
 
+bool runtime_stands_by(const struct runtime *runtime) {
+  return runtime->config.standby && !runtime->joined;
+}
+
 void runtime_waits_for(struct runtime *runtime, char *text, size_t size) {
   text[0] = '\0';
   pthread_mutex_lock(&runtime->partitions_lock);
-  if (!runtime->assigned)
+  bool stands_by = runtime->config.standby && !runtime->joined;
+  if (!runtime->assigned && !stands_by)
     snprintf(text, size, "waiting to be assigned partitions of %s", runtime->processor->input);
   for (size_t i = 0; i < runtime->partition_count && !text[0]; i++) {
     const struct partition *partition = &runtime->partitions[i];
@@ -307,6 +312,8 @@ void runtime_waits_for(struct runtime *runtime, char *text, size_t size) {
                partition->id, partition->next_changelog, partition->last_changelog + 1);
     }
   }
+  if (!text[0] && !runtime->joined && !stands_by)
+    snprintf(text, size, "about to join the group of %s", runtime->processor->input);
   if (text[0] && runtime->hindrance[0])
     snprintf(text + strlen(text), size - strlen(text), " (%s)", runtime->hindrance);
   pthread_mutex_unlock(&runtime->partitions_lock);

@@ -84,9 +84,7 @@ static bool join(struct runtime *runtime) {
   if (MUTANT("init-after-join") && log->join(runtime->log) == LOG_OK &&
       log->init(runtime->log) == LOG_OK)
     return runtime->joined = true;
-  if (log->init(runtime->log) == LOG_OK) return warm_begin(runtime);
-  runtime->failure = runtime->log->failure;
-  return false;
+  return warm_begin(runtime);
 }
 
 struct runtime *runtime_new(const struct runtime_config *config, struct failure *failure) {

@@ -50,6 +50,7 @@ struct runtime_config {
   const char *cluster;           /* part of the store's owner */
   const char *prefix;            /* of topics; NULL: none */
   int slot;
+  bool standby;              /* for the process that has the slot: takes it when that is gone */
   size_t batch_records;      /* at most; 0: 1000 */
   size_t cache_bytes;        /* 0: 8 MiB */
   size_t write_buffer_bytes; /* of the store; 0: its own default */
@@ -77,6 +78,9 @@ int64_t runtime_next_due(const struct runtime *runtime);
 
 /* Calls of the world that have not ended. */
 size_t runtime_in_flight(const struct runtime *runtime);
+
+/* True until it has taken the slot. */
+bool runtime_stands_by(const struct runtime *runtime);
 
 /* The hindrance of readiness as a sentence, or an empty text: ready. Any thread. */
 void runtime_waits_for(struct runtime *runtime, char *text, size_t size);

@@ -8,47 +8,54 @@
 
 #define TIMEOUT_MS 5000
 
-/* Where this slot will stand among the members; -1: it cannot be told, or it is one of them. */
-static int place_among(const rd_kafka_ConsumerGroupDescription_t *group, const char *slot_id) {
-  int place = 0;
+/* Where this slot stands among the members, or will. False: a member has no slot. */
+static bool find_place(const rd_kafka_ConsumerGroupDescription_t *group, const char *slot_id,
+                       int32_t *place, bool *member) {
+  *place = 0;
+  *member = false;
   for (size_t i = 0; i < rd_kafka_ConsumerGroupDescription_member_count(group); i++) {
     const char *id = rd_kafka_MemberDescription_group_instance_id(
         rd_kafka_ConsumerGroupDescription_member(group, i));
-    if (!id || strcmp(id, slot_id) == 0) return -1;
-    place += strcmp(id, slot_id) < 0;
+    if (!id) return false;
+    *place += strcmp(id, slot_id) < 0;
+    *member |= strcmp(id, slot_id) == 0;
   }
-  return place;
+  return true;
 }
 
-static size_t range_of(int32_t place, int32_t members, int32_t partitions, int32_t *out) {
+static void take_range(int32_t place, int32_t members, int32_t partitions,
+                       struct log_foreseen *out) {
   int32_t share = partitions / members, extra = partitions % members;
   int32_t first = place * share + (place < extra ? place : extra);
-  int32_t count = share + (place < extra);
-  for (int32_t i = 0; i < count; i++) out[i] = first + i;
-  return (size_t)count;
+  out->count = (size_t)(share + (place < extra));
+  out->partitions = xcalloc(out->count + 1, sizeof *out->partitions);
+  for (size_t i = 0; i < out->count; i++) out->partitions[i] = first + (int32_t)i;
 }
 
-static size_t judge(struct log_kafka *self, rd_kafka_event_t *event, int32_t *out) {
-  if (!event || rd_kafka_event_error(event)) return 0;
+static enum log_status judge(struct log_kafka *self, rd_kafka_event_t *event,
+                             struct log_foreseen *out) {
+  if (!event || rd_kafka_event_error(event)) return LOG_AGAIN;
   size_t count;
   const rd_kafka_ConsumerGroupDescription_t **groups =
       rd_kafka_DescribeConsumerGroups_result_groups(
           rd_kafka_event_DescribeConsumerGroups_result(event), &count);
-  if (count != 1 || rd_kafka_ConsumerGroupDescription_error(groups[0])) return 0;
-  size_t members = rd_kafka_ConsumerGroupDescription_member_count(groups[0]);
-  int place = members ? place_among(groups[0], self->slot_id) : -1;
-  return place < 0 ? 0 : range_of(place, (int32_t)members + 1, self->input_partitions, out);
+  if (count != 1 || rd_kafka_ConsumerGroupDescription_error(groups[0])) return LOG_AGAIN;
+  int32_t place, members = (int32_t)rd_kafka_ConsumerGroupDescription_member_count(groups[0]);
+  *out = (struct log_foreseen){0};
+  if (!find_place(groups[0], self->slot_id, &place, &out->member)) return LOG_AGAIN;
+  if (members) take_range(place, members + !out->member, self->input_partitions, out);
+  return LOG_OK;
 }
 
-size_t kafka_foresee(struct log *log, int32_t *out) {
+enum log_status kafka_foresee(struct log *log, struct log_foreseen *out) {
   struct log_kafka *self = self_of(log);
   char text[TOPIC_NAME_MAX];
   const char *group = kafka_topic_name(self->options, self->client, text);
   rd_kafka_queue_t *queue = rd_kafka_queue_new(self->producer);
   rd_kafka_DescribeConsumerGroups(self->producer, &group, 1, NULL, queue);
   rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
-  size_t count = judge(self, event, out);
+  enum log_status status = judge(self, event, out);
   if (event) rd_kafka_event_destroy(event);
   rd_kafka_queue_destroy(queue);
-  return count;
+  return status;
 }

@@ -52,7 +52,7 @@ static inline struct log_kafka *self_of(struct log *log) {
 void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
                         rd_kafka_topic_partition_list_t *partitions, void *opaque);
 void kafka_take_message(rd_kafka_message_t *message, struct log_record *out);
-size_t kafka_foresee(struct log *log, int32_t *out);
+enum log_status kafka_foresee(struct log *log, struct log_foreseen *out);
 enum log_status kafka_join(struct log *log);
 void kafka_poll(struct log *log, int timeout_ms, struct log_event *event);
 bool kafka_answers(struct log *log);

@@ -81,6 +81,12 @@ struct log_output {
   struct log_landed *landed;
 };
 
+struct log_foreseen {
+  bool member;         /* the slot is of the group: the partitions are its own */
+  int32_t *partitions; /* else those that it would own. In their order */
+  size_t count;        /* 0 where the group is empty */
+};
+
 struct log;
 
 struct log_class {
@@ -88,10 +94,9 @@ struct log_class {
 
   /* Ends whatever transaction this slot left open, and fences its former owner. Before join. */
   enum log_status (*init)(struct log *log);
-  /* The partitions that this slot will own once it joins, as its group is now: how many were
-   * written to out, which has room for all. 0: it is of the group already, the group is empty, or
-   * nobody can say. */
-  size_t (*foresee)(struct log *log, int32_t *out);
+  /* The partitions of this slot by the members of its group now: LOG_OK with *out, whose array is
+   * the caller's to free; LOG_AGAIN: nobody can say. NULL: nobody ever can. */
+  enum log_status (*foresee)(struct log *log, struct log_foreseen *out);
   enum log_status (*join)(struct log *log);
 
   /* An event, or LOG_IDLE after timeout_ms. After LOG_REVOKED all records polled before it belong
@@ -150,8 +155,8 @@ static inline void log_close(struct log *log) {
 static inline enum log_status log_init(struct log *log) {
   return log->class->init(log);
 }
-static inline size_t log_foresee(struct log *log, int32_t *out) {
-  return log->class->foresee ? log->class->foresee(log, out) : 0;
+static inline enum log_status log_foresee(struct log *log, struct log_foreseen *out) {
+  return log->class->foresee ? log->class->foresee(log, out) : LOG_AGAIN;
 }
 static inline enum log_status log_join(struct log *log) {
   return log->class->join(log);

@@ -27,10 +27,14 @@ const struct option_desc filter_options[] = {
      .max = 9999,
      .help = "this instance's number among those of the filter: its static membership and "
              "transactional id"},
+    {.name = "standby",
+     .kind = OPTION_FLAG,
+     .help = "keep the rows of the slot's partitions at hand while another process has the slot, "
+             "and take it when the group has lost that process"},
     {.name = "state-dir",
      .metavar = "DIR",
      .value = "state",
-     .help = "folder of the store: DIR/<filter>-<slot>"},
+     .help = "folder of the store: DIR/<filter>-<slot>, or DIR/<filter>-<slot>-standby"},
     {.name = "health",
      .metavar = "ADDR:PORT",
      .help = "answer /livez, /readyz and /metrics there, whatever --http has to do"},
@@ -224,8 +228,9 @@ static int run(const struct processor *processor, const struct options *options)
   config.batch_records = (size_t)options_number(options, "batch-records");
   config.cache_bytes = (size_t)options_number(options, "cache-mib") << 20;
   config.write_buffer_bytes = (size_t)options_number(options, "write-buffer-kib") << 10;
-  snprintf(directory, sizeof directory, "%s/%s-%d", options_text(options, "state-dir"),
-           processor->name, config.slot);
+  config.standby = options_flag(options, "standby");
+  snprintf(directory, sizeof directory, "%s/%s-%d%s", options_text(options, "state-dir"),
+           processor->name, config.slot, config.standby ? "-standby" : "");
   config.state_directory = directory;
 #ifdef HOLDFAST_FAILPOINTS
   config.failpoint = failpoint;

@@ -65,15 +65,17 @@ static size_t range_of(size_t place, size_t members, size_t total, size_t *first
   return share + (place < extra);
 }
 
-static size_t memory_foresee(struct log *log, int32_t *out) {
+static enum log_status memory_foresee(struct log *log, struct log_foreseen *out) {
   struct log_memory *self = self_of(log);
   struct group *group = &self->cluster->groups[self->group];
-  if (!group->member_count || cluster_find_member(group, self->slot)) return 0;
-  size_t place = 0, first;
+  *out = (struct log_foreseen){.member = cluster_find_member(group, self->slot) != NULL};
+  if (!group->member_count) return LOG_OK;
+  size_t place = 0, first, members = group->member_count + !out->member;
   while (place < group->member_count && group->members[place].slot < self->slot) place++;
-  size_t count = range_of(place, group->member_count + 1, group->offset_count, &first);
-  for (size_t i = 0; i < count; i++) out[i] = (int32_t)(first + i);
-  return count;
+  out->count = range_of(place, members, group->offset_count, &first);
+  out->partitions = xcalloc(out->count + 1, sizeof *out->partitions);
+  for (size_t i = 0; i < out->count; i++) out->partitions[i] = (int32_t)(first + i);
+  return LOG_OK;
 }
 
 /* A static member that comes back takes its former place without a rebalance. */
