@@ -1,5 +1,6 @@
 #include "audit_stores.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -86,11 +87,12 @@ static void compare(struct comparison *c) {
             c->partition, c->rows, changelog_of(c->processor), c->meta.next_changelog, c->folded);
 }
 
-static const struct processor *filter_of(const char *name) {
-  const char *dash = strrchr(name, '-');
-  for (const struct processor *const *p = all_processors; dash && *p; p++) {
-    if (strlen((*p)->name) == (size_t)(dash - name) &&
-        strncmp((*p)->name, name, (size_t)(dash - name)) == 0)
+/* Folders are <filter>-<slot>, a standby's <filter>-<slot>-standby. */
+static const struct processor *filter_of(const char *folder) {
+  for (const struct processor *const *p = all_processors; *p; p++) {
+    size_t size = strlen((*p)->name);
+    if (strncmp(folder, (*p)->name, size) == 0 && folder[size] == '-' &&
+        isdigit((unsigned char)folder[size + 1]))
       return (*p)->rows ? *p : NULL;
   }
   return NULL;
