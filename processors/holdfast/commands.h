@@ -16,6 +16,7 @@ int snapshot_command(int argc, char **argv);
 int reset_command(int argc, char **argv);
 int explain_command(int argc, char **argv);
 int clock_command(int argc, char **argv);
+int release_command(int argc, char **argv);
 int skip_command(int argc, char **argv);
 
 struct usage {

@@ -22,6 +22,7 @@ static const struct command {
     {"snapshot", snapshot_command, "copy a filter's store with its offsets"},
     {"reset", reset_command, "let a filter do its work again from an earlier place"},
     {"clock", clock_command, "show the time of a filter's partitions, and set back a wrong one"},
+    {"release", release_command, "give up the place of an instance that was stopped for good"},
     {"skip", skip_command, "pass over a record that stops a filter"},
     {"run", run_command, "run the whole pipeline in this process, without a broker"},
 };

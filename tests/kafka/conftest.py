@@ -169,7 +169,7 @@ class Pipeline:
 
     def holdfast(self, *arguments, stdin=None, check=True):
         result = subprocess.run([BIN / "holdfast", arguments[0], "-b", self.broker.address, "--prefix", self.prefix, *arguments[1:]]
-                                if arguments[0] in ("topics", "send", "read", "skip", "audit", "explain", "replay", "reset", "clock") else [BIN / "holdfast", *arguments],
+                                if arguments[0] in ("topics", "send", "read", "skip", "audit", "explain", "replay", "reset", "clock", "release") else [BIN / "holdfast", *arguments],
                                 input=stdin, capture_output=True, text=True, timeout=READING)
         assert not check or result.returncode == 0, result.stderr + result.stdout
         return result

@@ -138,6 +138,23 @@ def test_a_partition_is_restored_on_an_empty_disk(shared, name):
     sold(shared, item_id, 10, 18)
 
 
+def test_a_slot_that_is_released_is_served_by_the_others_at_once(shared):
+    shared.send(book("gone", 30))
+    shared.wait_item("gone")
+    second = shared.start("stock-check", slot=1, flags=["-X", "session.timeout.ms=60000"])
+    first = shared.filters["stock-check", 0]
+    wait_until(lambda: first.metric("partitions_assigned") == 2, "both to share")
+    assert second.end() == 0
+    stopped = time.monotonic()
+    assert "slot 1 of stock-check is released" in shared.holdfast("release", "stock-check", "--slot", "1").stdout
+    wait_until(lambda: first.metric("partitions_assigned") == 4, "the first to have all", 30)
+    tell("a released slot's partitions were taken over %.1f s after it had stopped, with a session of 60 s" % (time.monotonic() - stopped))
+    shared.send(*reservations("gone", 40, "gone"))
+    sold(shared, "gone", 30, 40)
+    assert "is not in the group" in shared.holdfast("release", "stock-check", "--slot", "1").stdout
+    del shared.filters["stock-check", 1]
+
+
 def test_a_standby_takes_the_slot_of_a_process_that_was_killed(shared):
     shared.send(book("stand", 30))
     shared.wait_item("stand")

@@ -1,0 +1,40 @@
+#include "runtime/kafka/members.h"
+
+#include <string.h>
+
+#define TIMEOUT_MS 5000
+
+static void count_members(const rd_kafka_ConsumerGroupDescription_t *group, const char *slot_id,
+                          struct kafka_members *out) {
+  *out = (struct kafka_members){
+      .count = (int32_t)rd_kafka_ConsumerGroupDescription_member_count(group), .slots = true};
+  for (int32_t i = 0; i < out->count; i++) {
+    const char *id = rd_kafka_MemberDescription_group_instance_id(
+        rd_kafka_ConsumerGroupDescription_member(group, (size_t)i));
+    out->slots &= id != NULL;
+    out->has_slot |= id && strcmp(id, slot_id) == 0;
+    out->place += id && strcmp(id, slot_id) < 0;
+  }
+}
+
+static bool take(rd_kafka_event_t *event, const char *slot_id, struct kafka_members *out) {
+  if (!event || rd_kafka_event_error(event)) return false;
+  size_t count;
+  const rd_kafka_ConsumerGroupDescription_t **groups =
+      rd_kafka_DescribeConsumerGroups_result_groups(
+          rd_kafka_event_DescribeConsumerGroups_result(event), &count);
+  if (count != 1 || rd_kafka_ConsumerGroupDescription_error(groups[0])) return false;
+  count_members(groups[0], slot_id, out);
+  return true;
+}
+
+bool kafka_ask_members(rd_kafka_t *handle, const char *group, const char *slot_id,
+                       struct kafka_members *out) {
+  rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
+  rd_kafka_DescribeConsumerGroups(handle, &group, 1, NULL, queue);
+  rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+  bool known = take(event, slot_id, out);
+  if (event) rd_kafka_event_destroy(event);
+  rd_kafka_queue_destroy(queue);
+  return known;
+}
