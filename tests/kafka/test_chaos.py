@@ -84,15 +84,15 @@ def open_shop(pipeline, seed, **provider):
 
 
 def supervise(pipeline):
-    """Starts again what has ended, as scripts/run would. Returns the exit codes."""
-    codes = []
+    """Starts again what has ended, as scripts/run would. Returns (name, exit code) of each."""
+    ended = []
     for (name, slot), one in list(pipeline.filters.items()):
         code = one.process.poll()
         if code is not None and name in FILTERS:
-            codes.append(code)
+            ended.append((name, code))
             assert code in (0, 69, 75, 70, 71, 74) or code < 0, (name, code, one.text()[-2000:])
             pipeline.start(name, slot=slot, wait=False)
-    return codes
+    return ended
 
 
 def wait_settled(pipeline, sent, seconds=240):

@@ -24,7 +24,7 @@ static const struct kafka_setting defaults[] = {
     {"compression.codec", "lz4"},
     {"linger.ms", "2"},
     {"queue.buffering.max.kbytes", "65536"},
-    {"reconnect.backoff.max.ms", "2000"},
+    {"reconnect.backoff.max.ms", "250"},
     {"allow.auto.create.topics", "false"},
     {"session.timeout.ms", "10000"},
     {"transaction.timeout.ms", "10000"},

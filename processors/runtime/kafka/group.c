@@ -12,8 +12,6 @@
 #define COMMITTED_TIMEOUT_MS 250
 #define SEEK_TIMEOUT_MS 1000
 #define SEEK_GIVE_UP_S 15
-/* Out of the group for so long: librdkafka 2.0.2 can fail to find back after a broker's restart. */
-#define GROUP_GIVE_UP_S 30
 #define PROBE_TIMEOUT_MS 2000
 /* A coordinator that is just loading can know of no offset yet. */
 #define NO_OFFSET_GIVE_UP_S 5
@@ -133,30 +131,13 @@ static bool consumer_failed(struct log_kafka *self, const rd_kafka_message_t *me
 }
 
 bool kafka_answers(struct log *log) {
-  struct log_kafka *self = self_of(log);
-  const struct rd_kafka_metadata *metadata;
-  if (rd_kafka_metadata(self->consumer, 0, NULL, &metadata, PROBE_TIMEOUT_MS)) return false;
-  rd_kafka_metadata_destroy(metadata);
-  return true;
+  return kafka_answers_within(self_of(log)->producer, PROBE_TIMEOUT_MS);
 }
 
-/* True if the group has done without this process for too long although a broker answers: only a
- * new process can help then. While no broker answers there is nothing to do but wait. */
-static bool left_out(struct log_kafka *self) {
-  bool member = self->membership && self->holding && !rd_kafka_assignment_lost(self->consumer);
-  int64_t now = clock_monotonic_s();
-  if (member || !self->member_until) self->member_until = now;
-  if (now - self->member_until < GROUP_GIVE_UP_S) return false;
-  if (!kafka_answers(&self->log)) {
-    report_warning("no broker answers: waiting for one");
-    self->member_until = now;
-    return false;
-  }
-  failure_set(&self->log.failure, EX_TEMPFAIL,
-              "the group has given this process no partitions for %d s, nor told it to have none: "
-              "it ends to be started anew",
-              GROUP_GIVE_UP_S);
-  return true;
+static void tell_watch(struct log_kafka *self) {
+  kafka_watch_turned(self->watch);
+  if (self->membership && self->holding && !rd_kafka_assignment_lost(self->consumer))
+    kafka_watch_served(self->watch);
 }
 
 /* The partition counts are frozen; a partition that was added while this process runs has no place
@@ -255,7 +236,7 @@ void kafka_poll(struct log *log, int timeout_ms, struct log_event *event) {
   }
   if (!message) {
     rd_kafka_poll(self->producer, 0);
-    if (left_out(self)) event->kind = LOG_FAILED;
+    tell_watch(self);
     return;
   }
   if (!message->err) {

@@ -6,6 +6,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/kafka/client.h"
 #include "runtime/kafka/gap.h"
+#include "runtime/kafka/watch.h"
 #include "runtime/log/log.h"
 
 #define TOPICS_MAX 16
@@ -27,12 +28,12 @@ struct log_kafka {
   const struct options *options;
   struct kafka_topic topics[TOPICS_MAX];
   int topic_count;
+  struct kafka_watch *watch;
   bool revoked, assigned; /* happened in the callback, not told yet */
   bool holding;           /* an assignment, though it may be empty */
   int32_t *assignment;
   size_t assignment_count, assignment_capacity;
   int64_t no_offset_since; /* monotonic seconds; 0: an offset was found */
-  int64_t member_until; /* monotonic seconds: when this was last seen to be a member of the group */
   rd_kafka_queue_t *queue; /* of the consumer */
   size_t queue_messages;   /* queued.min.messages */
   size_t taken;            /* records, since the fetcher was woken */

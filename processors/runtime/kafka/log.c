@@ -161,6 +161,7 @@ static int64_t kafka_now(struct log *log) {
 
 static void kafka_close(struct log *log) {
   struct log_kafka *self = self_of(log);
+  kafka_watch_stop(self->watch);
   if (self->consumer) {
     if (self->queue) rd_kafka_queue_destroy(self->queue);
     rd_kafka_consumer_close(self->consumer);
@@ -346,6 +347,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
     if (fine) *tombstone_retention_ms = tombstone_retention(self);
   }
   fine = fine && topics_keep_what_they_must(self, processor, failure);
+  if (fine) self->watch = kafka_watch_start(self->producer);
   if (fine) return &self->log;
   kafka_close(&self->log);
   return NULL;

@@ -201,7 +201,10 @@ static rd_kafka_error_t *try_commit(struct log_kafka *self) {
 }
 
 enum log_status kafka_commit(struct log *log) {
-  return retry(self_of(log), "commit_transaction", try_commit);
+  struct log_kafka *self = self_of(log);
+  enum log_status status = retry(self, "commit_transaction", try_commit);
+  if (status == LOG_OK) kafka_watch_served(self->watch);
+  return status;
 }
 
 static rd_kafka_error_t *try_abort(struct log_kafka *self) {

@@ -1,0 +1,137 @@
+/* A thread that looks whether the filter does something while a broker answers. librdkafka can stay
+ * out of its group, or in a transaction, long after the broker is back; a new process begins
+ * anew. */
+#include "runtime/kafka/watch.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/base/arena.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/report.h"
+
+#define LOOK_EVERY_MS 250
+#define PROBE_TIMEOUT_MS 1000
+/* A process that was stopped and continued has not waited meanwhile. */
+#define ELAPSED_MAX_MS (LOOK_EVERY_MS + PROBE_TIMEOUT_MS)
+/* In vain after an outage. A start takes less than a second. */
+#define AFTER_OUTAGE_MS 1500
+/* A consumer can find out seconds later that its group is lost: its session has to end. */
+#define OUTAGE_OVER_MS 30000
+/* Out of the group without an outage: another instance may be long in joining. */
+#define LEFT_OUT_MS 30000
+
+struct kafka_watch {
+  rd_kafka_t *handle;
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  bool stopping;
+  atomic_uint turns, services;
+  unsigned turns_seen, services_seen;
+  bool outage;
+  int64_t vain_ms, calm_ms;
+};
+
+bool kafka_answers_within(rd_kafka_t *handle, int timeout_ms) {
+  const struct rd_kafka_metadata *metadata;
+  if (rd_kafka_metadata(handle, 0, NULL, &metadata, timeout_ms)) return false;
+  rd_kafka_metadata_destroy(metadata);
+  return true;
+}
+
+static bool moved(atomic_uint *count, unsigned *seen) {
+  unsigned now = atomic_load(count);
+  bool has = now != *seen;
+  *seen = now;
+  return has;
+}
+
+/* As one that is killed: the loop may be anywhere. */
+static void end_process(const struct kafka_watch *self) {
+  report_error(
+      "a broker answers, and for %.1f s nothing could be done with it%s: this process ends "
+      "to be started anew",
+      (double)self->vain_ms / 1000, self->outage ? ", which was away before" : "");
+  _exit(EX_TEMPFAIL);
+}
+
+static void judge(struct kafka_watch *self, bool answered, int64_t elapsed_ms) {
+  bool turned = moved(&self->turns, &self->turns_seen);
+  bool served = moved(&self->services, &self->services_seen);
+  if (!answered) {
+    if (!self->outage) report_warning("no broker answers: waiting for one");
+    self->outage = true;
+    self->vain_ms = self->calm_ms = 0;
+    return;
+  }
+  self->calm_ms = served ? self->calm_ms + elapsed_ms : 0;
+  if (self->calm_ms > OUTAGE_OVER_MS) self->outage = false;
+  /* Without an outage a loop that does not turn has something to do: its disk, or a transaction. */
+  bool vain = !served && (self->outage || turned);
+  self->vain_ms = vain ? self->vain_ms + elapsed_ms : 0;
+  if (self->vain_ms >= (self->outage ? AFTER_OUTAGE_MS : LEFT_OUT_MS)) end_process(self);
+}
+
+/* False: it is to stop. */
+static bool pause_between(struct kafka_watch *self) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += LOOK_EVERY_MS * 1000000L;
+  until.tv_sec += until.tv_nsec / 1000000000L;
+  until.tv_nsec %= 1000000000L;
+  pthread_mutex_lock(&self->lock);
+  while (!self->stopping && !pthread_cond_timedwait(&self->changed, &self->lock, &until)) continue;
+  bool stopping = self->stopping;
+  pthread_mutex_unlock(&self->lock);
+  return !stopping;
+}
+
+static void *run(void *user) {
+  struct kafka_watch *self = user;
+  int64_t before = clock_monotonic_us();
+  while (pause_between(self)) {
+    bool answered = kafka_answers_within(self->handle, PROBE_TIMEOUT_MS);
+    int64_t now = clock_monotonic_us(), elapsed_ms = (now - before) / 1000;
+    before = now;
+    judge(self, answered, elapsed_ms < ELAPSED_MAX_MS ? elapsed_ms : ELAPSED_MAX_MS);
+  }
+  return NULL;
+}
+
+struct kafka_watch *kafka_watch_start(rd_kafka_t *handle) {
+  struct kafka_watch *self = xcalloc(1, sizeof *self);
+  self->handle = handle;
+  pthread_mutex_init(&self->lock, NULL);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&self->changed, &attributes);
+  pthread_condattr_destroy(&attributes);
+  if (pthread_create(&self->thread, NULL, run, self) != 0) abort(); /* no memory for a thread */
+  return self;
+}
+
+void kafka_watch_stop(struct kafka_watch *self) {
+  if (!self) return;
+  pthread_mutex_lock(&self->lock);
+  self->stopping = true;
+  pthread_cond_signal(&self->changed);
+  pthread_mutex_unlock(&self->lock);
+  pthread_join(self->thread, NULL);
+  pthread_cond_destroy(&self->changed);
+  pthread_mutex_destroy(&self->lock);
+  free(self);
+}
+
+void kafka_watch_turned(struct kafka_watch *self) {
+  atomic_fetch_add_explicit(&self->turns, 1, memory_order_relaxed);
+}
+
+void kafka_watch_served(struct kafka_watch *self) {
+  atomic_fetch_add_explicit(&self->services, 1, memory_order_relaxed);
+}

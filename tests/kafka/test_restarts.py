@@ -1,0 +1,168 @@
+"""A broker that comes back, under 100 commands a second: killed or stopped, away for 0, 2 or 8 seconds. All filters serve again within
+seconds of its first answer, by themselves or started anew. RESTARTS=n makes n restarts instead of one."""
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from conftest import ROOT, encode, tell, wait_until
+from test_chaos import open_shop, seed, settle, supervise
+
+RESTARTS = int(os.environ.get("RESTARTS", "1"))
+VARIANTS = [("kill", 0), ("stop", 2), ("kill", 8), ("stop", 0), ("kill", 2), ("stop", 8)]
+WITHIN = 5  # seconds from the broker's first answer
+RATE = 100  # commands a second
+FLOW_S = 3  # between a restart and the next
+
+
+class Traffic:
+    """Sends Reserves at a steady rate, and notes when each was sent and when its outcome was read."""
+
+    def __init__(self, pipeline):
+        self.sent, self.outcomes, self.stopping = {}, {}, threading.Event()
+        quick = {"bootstrap.servers": pipeline.broker.address, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100}
+        self.topic = pipeline.prefix + "reservation-commands"
+        self.producer = Producer({**quick, "partitioner": "murmur2_random", "enable.idempotence": True, "log_level": 0})
+        self.consumer = Consumer({**quick, "group.id": "nobody", "isolation.level": "read_committed", "log_level": 0})
+        outcomes = pipeline.prefix + "reservation-outcomes"
+        partitions = self.consumer.list_topics(outcomes, 10).topics[outcomes].partitions
+        self.consumer.assign([TopicPartition(outcomes, number, 0) for number in partitions])
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        begun = time.monotonic()
+        while not self.stopping.is_set():
+            while len(self.sent) < (time.monotonic() - begun) * RATE:
+                self.send()
+            self.producer.poll(0)
+            self.read()
+
+    def send(self):
+        number = len(self.sent)
+        paid = number % 4 == 0
+        name = "%s%d" % ("p" if paid else "r", number)
+        self.sent[name] = time.monotonic()
+        self.producer.produce(self.topic, key=name, value=encode("Reserve", reservation_id=name, customer_id="c%d" % (number % 97),
+                                                                 item_id="seats" if paid else "copies", quantity=1))
+
+    def read(self):
+        for message in self.consumer.consume(500, 0.02):
+            if not message.error():
+                value = message.value()
+                self.outcomes.setdefault(value[11:11 + value[10] // 2].decode(), time.monotonic())
+
+    def first_outcome(self, since):
+        """When the first outcome of a command was read that had been sent since then; None: there is none yet."""
+        return min((at for name, at in list(self.outcomes.items()) if self.sent[name] >= since), default=None)
+
+    def longest_wait(self, since, until):
+        """Seconds that a command sent before `until` waited for its outcome, not counted before `since`; None: one still waits. A paid one
+        waits for the provider, which fails now and then."""
+        names = [name for name, sent in list(self.sent.items()) if name[0] == "r" and sent < until and self.outcomes.get(name, since) >= since]
+        if any(name not in self.outcomes for name in names):
+            return None
+        return max(self.outcomes[name] - max(self.sent[name], since) for name in names)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *failure):
+        self.stopping.set()
+        self.thread.join()
+        assert self.producer.flush(60) == 0
+        self.consumer.close()
+
+
+def open_large_shop(pipeline, seed):
+    """One that does not sell out, so that each filter has something to do."""
+    open_shop(pipeline, seed)
+    for item_id, payment in (("copies", "NONE"), ("seats", "AT_ONCE")):
+        pipeline.send({"type": "RegisterItem", "item_id": item_id, "title": item_id, "kind": "BOOK", "capacity": 1000000, "price": 7, "payment": payment})
+        pipeline.wait_item(item_id)
+
+
+def answers(address):
+    """Asks for ApiVersions (key 18, version 0), as any client does first."""
+    host, port = address.split(":")
+    try:
+        with socket.create_connection((host, int(port)), 1) as connection:
+            connection.sendall(struct.pack(">ihhih", 10, 18, 0, 1, -1))
+            return len(connection.recv(4)) == 4
+    except OSError:
+        return False
+
+
+def bring_back(broker, address):
+    """When it first answered."""
+    starting = subprocess.Popen([ROOT / "scripts/kafka", "start", "--dir", broker.folder, "--port", address.rsplit(":", 1)[1]], stdout=subprocess.DEVNULL)
+    wait_until(lambda: answers(address), "the broker to answer")
+    at = time.monotonic()
+    return at, starting
+
+
+class Watch:
+    """Which filters have ended, and which have done something since a time."""
+
+    def __init__(self, pipeline):
+        self.pipeline, self.ended, self.served, self.before = pipeline, [], {}, {}
+        for key, one in pipeline.filters.items():
+            self.before[one] = one.metric("transactions_total")
+
+    def look(self):
+        """True if all serve."""
+        self.ended += supervise(self.pipeline)
+        for (name, _), one in self.pipeline.filters.items():
+            if one not in self.served and self.serves(one):
+                self.served[one] = time.monotonic()
+        return all(one in self.served for one in self.pipeline.filters.values())
+
+    def serves(self, one):
+        try:
+            return one.get("/readyz")[0] == 200 and one.metric("transactions_total") > self.before.get(one, 0)
+        except (OSError, AssertionError):
+            return False
+
+    def last(self):
+        """(seconds, name) of the last to serve."""
+        return max((at, one.name) for one, at in self.served.items() if one in self.pipeline.filters.values())
+
+
+def restart(pipeline, broker, traffic, how, away):
+    """(seconds until all serve, the last to serve, the longest wait of a command, the filters that ended)"""
+    watch = Watch(pipeline)
+    (broker.kill if how == "kill" else broker.stop)()
+    until = time.monotonic() + away
+    while time.monotonic() < until:
+        watch.ended += supervise(pipeline)
+        time.sleep(0.05)
+    back, starting = bring_back(broker, broker.address)
+    watch.served.clear()
+    wait_until(watch.look, "every filter to serve again")
+    wait_until(lambda: traffic.first_outcome(back), "the outcome of a command sent after the broker's answer")
+    at, name = watch.last()
+    outcome = traffic.first_outcome(back)
+    assert starting.wait(60) == 0
+    wait_until(lambda: time.monotonic() > max(at, outcome) + FLOW_S, "commands to flow")
+    longest = wait_until(lambda: traffic.longest_wait(back, back + WITHIN), "every outcome")
+    return max(at, outcome) - back, name if at > outcome else "outcome", longest, watch.ended
+
+
+def test_all_filters_serve_again_within_seconds_of_the_brokers_answer(pipeline, broker, seed):
+    open_large_shop(pipeline, seed)
+    figures = []
+    with Traffic(pipeline) as traffic:
+        wait_until(lambda: len(traffic.outcomes) > 3 * RATE, "some load")
+        for round_ in range(RESTARTS):
+            how, away = VARIANTS[round_ % len(VARIANTS)]
+            figures.append(restart(pipeline, broker, traffic, how, away))
+            tell("%s, away %d s: all serve after %.2f s, last %s; a command waited %.2f s; ended %s" % (how, away, *figures[-1]))
+            print(time.time(), "%s, away %d s: all serve after %.2f s, last %s; a command waited %.2f s; ended %s" % (how, away, *figures[-1]), flush=True)
+    seconds = sorted(figure[0] for figure in figures)
+    tell("%d restarts: median %.2f s, worst %.2f s, %d processes ended" % (len(seconds), seconds[len(seconds) // 2], seconds[-1], sum(len(f[3]) for f in figures)))
+    settle(pipeline, len(traffic.sent))
+    assert seconds[-1] <= WITHIN, figures
