@@ -105,21 +105,40 @@ def bring_back(broker, address):
     return at, starting
 
 
-class Watch:
-    """Which filters have ended, and which have done something since a time."""
+class Supervisor:
+    """Starts again what ends, from a thread of its own, and notes it as (name, exit code)."""
 
     def __init__(self, pipeline):
-        self.pipeline, self.ended, self.served, self.before = pipeline, [], {}, {}
-        for key, one in pipeline.filters.items():
-            self.before[one] = one.metric("transactions_total")
+        self.pipeline, self.ended, self.stopping = pipeline, [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.stopping.wait(0.05):
+            self.ended += supervise(self.pipeline)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *failure):
+        self.stopping.set()
+        self.thread.join()
+
+
+class Watch:
+    """Which filters have done something since the broker is back."""
+
+    def __init__(self, pipeline):
+        self.pipeline, self.served = pipeline, {}
+        self.before = {one: one.metric("transactions_total") for one in pipeline.filters.values()}
 
     def look(self):
         """True if all serve."""
-        self.ended += supervise(self.pipeline)
-        for (name, _), one in self.pipeline.filters.items():
+        now = list(self.pipeline.filters.values())
+        for one in now:
             if one not in self.served and self.serves(one):
                 self.served[one] = time.monotonic()
-        return all(one in self.served for one in self.pipeline.filters.values())
+        return all(one in self.served for one in now)
 
     def serves(self, one):
         try:
@@ -128,28 +147,24 @@ class Watch:
             return False
 
     def last(self):
-        """(seconds, name) of the last to serve."""
+        """(when, name) of the last to serve."""
         return max((at, one.name) for one, at in self.served.items() if one in self.pipeline.filters.values())
 
 
 def restart(pipeline, broker, traffic, how, away):
     """(seconds until all serve, the last to serve, the longest wait of a command, the filters that ended)"""
     watch = Watch(pipeline)
-    (broker.kill if how == "kill" else broker.stop)()
-    until = time.monotonic() + away
-    while time.monotonic() < until:
-        watch.ended += supervise(pipeline)
-        time.sleep(0.05)
-    back, starting = bring_back(broker, broker.address)
-    watch.served.clear()
-    wait_until(watch.look, "every filter to serve again")
-    wait_until(lambda: traffic.first_outcome(back), "the outcome of a command sent after the broker's answer")
-    at, name = watch.last()
-    outcome = traffic.first_outcome(back)
-    assert starting.wait(60) == 0
-    wait_until(lambda: time.monotonic() > max(at, outcome) + FLOW_S, "commands to flow")
-    longest = wait_until(lambda: traffic.longest_wait(back, back + WITHIN), "every outcome")
-    return max(at, outcome) - back, name if at > outcome else "outcome", longest, watch.ended
+    with Supervisor(pipeline) as supervisor:
+        (broker.kill if how == "kill" else broker.stop)()
+        time.sleep(away)
+        back, starting = bring_back(broker, broker.address)
+        wait_until(watch.look, "every filter to serve again")
+        outcome = wait_until(lambda: traffic.first_outcome(back), "the outcome of a command sent after the broker's answer")
+        at, name = watch.last()
+        assert starting.wait(60) == 0
+        wait_until(lambda: time.monotonic() > max(at, outcome) + FLOW_S, "commands to flow")
+        longest = wait_until(lambda: traffic.longest_wait(back, back + WITHIN), "every outcome")
+    return max(at, outcome) - back, name if at > outcome else "outcome", longest, supervisor.ended
 
 
 def test_all_filters_serve_again_within_seconds_of_the_brokers_answer(pipeline, broker, seed):

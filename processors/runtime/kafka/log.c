@@ -347,7 +347,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
     if (fine) *tombstone_retention_ms = tombstone_retention(self);
   }
   fine = fine && topics_keep_what_they_must(self, processor, failure);
-  if (fine) self->watch = kafka_watch_start(self->producer);
+  if (fine) self->watch = kafka_watch_start(self->producer, options);
   if (fine) return &self->log;
   kafka_close(&self->log);
   return NULL;

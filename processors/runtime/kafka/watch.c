@@ -15,11 +15,12 @@
 #include "runtime/base/report.h"
 
 #define LOOK_EVERY_MS 250
+#define ANSWER_TIMEOUT_MS 200
 #define PROBE_TIMEOUT_MS 1000
 /* A process that was stopped and continued has not waited meanwhile. */
-#define ELAPSED_MAX_MS (LOOK_EVERY_MS + PROBE_TIMEOUT_MS)
+#define ELAPSED_MAX_MS (LOOK_EVERY_MS + ANSWER_TIMEOUT_MS + PROBE_TIMEOUT_MS)
 /* In vain after an outage. A start takes less than a second. */
-#define AFTER_OUTAGE_MS 1500
+#define AFTER_OUTAGE_MS 1000
 /* A consumer can find out seconds later that its group is lost: its session has to end. */
 #define OUTAGE_OVER_MS 30000
 /* Out of the group without an outage: another instance may be long in joining. */
@@ -27,6 +28,7 @@
 
 struct kafka_watch {
   rd_kafka_t *handle;
+  const struct options *options;
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t changed;
@@ -42,6 +44,19 @@ bool kafka_answers_within(rd_kafka_t *handle, int timeout_ms) {
   if (rd_kafka_metadata(handle, 0, NULL, &metadata, timeout_ms)) return false;
   rd_kafka_metadata_destroy(metadata);
   return true;
+}
+
+/* A handle can go on without its broker for a minute after that is back (librdkafka 2.16.1): one
+ * that has never known it decides. */
+static bool any_answers(const struct kafka_watch *self) {
+  static const struct kafka_setting quiet[] = {{"log_level", "0"}, {NULL, NULL}};
+  struct failure ignored;
+  if (kafka_answers_within(self->handle, ANSWER_TIMEOUT_MS)) return true;
+  rd_kafka_conf_t *conf = kafka_conf(self->options, "watch", quiet, &ignored);
+  rd_kafka_t *probe = conf ? kafka_open(RD_KAFKA_PRODUCER, conf, &ignored) : NULL;
+  bool answered = probe && kafka_answers_within(probe, PROBE_TIMEOUT_MS);
+  if (probe) rd_kafka_destroy(probe);
+  return answered;
 }
 
 static bool moved(atomic_uint *count, unsigned *seen) {
@@ -95,7 +110,7 @@ static void *run(void *user) {
   struct kafka_watch *self = user;
   int64_t before = clock_monotonic_us();
   while (pause_between(self)) {
-    bool answered = kafka_answers_within(self->handle, PROBE_TIMEOUT_MS);
+    bool answered = any_answers(self);
     int64_t now = clock_monotonic_us(), elapsed_ms = (now - before) / 1000;
     before = now;
     judge(self, answered, elapsed_ms < ELAPSED_MAX_MS ? elapsed_ms : ELAPSED_MAX_MS);
@@ -103,8 +118,9 @@ static void *run(void *user) {
   return NULL;
 }
 
-struct kafka_watch *kafka_watch_start(rd_kafka_t *handle) {
+struct kafka_watch *kafka_watch_start(rd_kafka_t *handle, const struct options *options) {
   struct kafka_watch *self = xcalloc(1, sizeof *self);
+  self->options = options;
   self->handle = handle;
   pthread_mutex_init(&self->lock, NULL);
   pthread_condattr_t attributes;

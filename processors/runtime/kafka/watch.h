@@ -3,13 +3,12 @@
 #ifndef HOLDFAST_KAFKA_WATCH_H
 #define HOLDFAST_KAFKA_WATCH_H
 
-#include <librdkafka/rdkafka.h>
-#include <stdbool.h>
+#include "runtime/kafka/client.h"
 
 struct kafka_watch;
 
-/* handle: asks whether a broker answers. It must outlive the watch. */
-struct kafka_watch *kafka_watch_start(rd_kafka_t *handle);
+/* handle: asked first whether a broker answers. It must outlive the watch, as the options. */
+struct kafka_watch *kafka_watch_start(rd_kafka_t *handle, const struct options *options);
 void kafka_watch_stop(struct kafka_watch *watch);
 
 /* Told by the loop: it has turned without work; it is a member of its group, or has committed. */
