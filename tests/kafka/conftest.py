@@ -1,5 +1,6 @@
 """A real broker for the tests, and pipelines on it: each test has its own prefix, state and ports, so that none sees another."""
 import concurrent.futures
+import functools
 import io
 import itertools
 import json
@@ -61,18 +62,26 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(line)
 
 
+@functools.cache
+def first_version(record):
+    """(schema, fingerprint)"""
+    schema = fastavro.schema.load_schema(str(ROOT / "avro/history" / (record + ".1.avsc")))
+    return schema, fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO")
+
+
 def encode(record, **fields):
     """As a client in another language would: Avro's single-object encoding of the record's first version."""
-    schema = fastavro.schema.load_schema(str(ROOT / "avro/history" / (record + ".1.avsc")))
-    fingerprint = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    schema, fingerprint = first_version(record)
     body = io.BytesIO()
     fastavro.schemaless_writer(body, schema, fields)
     return b"\xc3\x01" + bytes.fromhex(fingerprint) + body.getvalue()
 
 
 class Broker:
-    def __init__(self, folder):
-        self.folder = folder
+    """One, or several of which one may be away."""
+
+    def __init__(self, folder, count=1):
+        self.folder, self.count = folder, count
         self.address = None
 
     def run(self, command, *arguments):
@@ -81,14 +90,14 @@ class Broker:
         return result.stdout.strip()
 
     def start(self):
-        self.address = self.run("start", "--port", "free").splitlines()[-1]
+        self.address = self.run("start", "--port", "free", "--brokers", str(self.count)).splitlines()[-1]
         return self.address
 
     def stop(self):
         self.run("stop")
 
-    def kill(self):
-        self.run("kill")
+    def kill(self, *node):
+        self.run("kill", *node)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A broker that comes back, under 100 commands a second: killed or stopped, away for 0, 2 or 8 seconds. All filters serve again within
-seconds of its first answer, by themselves or started anew. RESTARTS=n makes n restarts instead of one."""
+seconds of its first answer, by themselves or started anew. Of three brokers each dies in turn, and no outcome is late. RESTARTS=n makes
+n restarts instead of one, and n turns."""
 import os
 import socket
 import struct
@@ -9,7 +10,8 @@ import time
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from conftest import ROOT, encode, tell, wait_until
+from confluent_kafka.admin import AdminClient
+from conftest import ROOT, Broker, Pipeline, encode, tell, wait_until
 from test_chaos import open_shop, seed, settle, supervise
 
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
@@ -176,8 +178,50 @@ def test_all_filters_serve_again_within_seconds_of_the_brokers_answer(pipeline, 
             how, away = VARIANTS[round_ % len(VARIANTS)]
             figures.append(restart(pipeline, broker, traffic, how, away))
             tell("%s, away %d s: all serve after %.2f s, last %s; a command waited %.2f s; ended %s" % (how, away, *figures[-1]))
-            print(time.time(), "%s, away %d s: all serve after %.2f s, last %s; a command waited %.2f s; ended %s" % (how, away, *figures[-1]), flush=True)
     seconds = sorted(figure[0] for figure in figures)
     tell("%d restarts: median %.2f s, worst %.2f s, %d processes ended" % (len(seconds), seconds[len(seconds) // 2], seconds[-1], sum(len(f[3]) for f in figures)))
     settle(pipeline, len(traffic.sent))
     assert seconds[-1] <= WITHIN, figures
+
+
+@pytest.fixture
+def cluster(tmp_path_factory):
+    cluster = Broker(tmp_path_factory.mktemp("cluster"), 3)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def replicated(cluster, tmp_path):
+    """A pipeline on three brokers."""
+    pipeline = Pipeline(cluster, tmp_path)
+    yield pipeline
+    pipeline.close()
+
+
+def in_step(admin):
+    """True if every partition is on three brokers, the first of which leads it."""
+    topics = admin.list_topics(timeout=10).topics.values()
+    return all(len(one.isrs) == 3 and one.leader == one.replicas[0] for topic in topics for one in topic.partitions.values())
+
+
+def test_each_of_three_brokers_dies_in_turn_and_no_outcome_is_late(replicated, cluster, seed):
+    open_large_shop(replicated, seed)
+    admin = AdminClient({"bootstrap.servers": cluster.address, "log_level": 0})
+    waits, ended = [], 0
+    with Traffic(replicated) as traffic, Supervisor(replicated) as supervisor:
+        wait_until(lambda: len(traffic.outcomes) > 3 * RATE, "some load")
+        for turn in range(3 * RESTARTS):
+            node = str(turn % 3 + 1)
+            wait_until(lambda: in_step(admin), "each partition to be on three brokers")
+            killed = time.monotonic()
+            cluster.kill("--node", node)
+            cluster.run("start", "--node", node)
+            wait_until(lambda: in_step(admin), "each partition to be on three brokers again")
+            waits.append(wait_until(lambda until=time.monotonic(): traffic.longest_wait(killed, until), "every outcome"))
+            tell("broker %s of 3 killed: a command waited %.2f s; ended %s" % (node, waits[-1], supervisor.ended[ended:]))
+            ended = len(supervisor.ended)
+    tell("%d brokers killed: median %.2f s, worst %.2f s, %d processes ended" % (len(waits), sorted(waits)[len(waits) // 2], max(waits), ended))
+    settle(replicated, len(traffic.sent))
+    assert max(waits) <= WITHIN, waits

@@ -14,11 +14,10 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
 
-#define LOOK_EVERY_MS 250
-#define ANSWER_TIMEOUT_MS 200
+#define LOOK_EVERY_MS 100
 #define PROBE_TIMEOUT_MS 1000
 /* A process that was stopped and continued has not waited meanwhile. */
-#define ELAPSED_MAX_MS (LOOK_EVERY_MS + ANSWER_TIMEOUT_MS + PROBE_TIMEOUT_MS)
+#define ELAPSED_MAX_MS (LOOK_EVERY_MS + PROBE_TIMEOUT_MS)
 /* In vain after an outage. A start takes less than a second. */
 #define AFTER_OUTAGE_MS 1000
 /* A consumer can find out seconds later that its group is lost: its session has to end. */
@@ -27,7 +26,7 @@
 #define LEFT_OUT_MS 30000
 
 struct kafka_watch {
-  rd_kafka_t *handle;
+  rd_kafka_t *handle, *probe;
   const struct options *options;
   pthread_t thread;
   pthread_mutex_t lock;
@@ -39,24 +38,41 @@ struct kafka_watch {
   int64_t vain_ms, calm_ms;
 };
 
-bool kafka_answers_within(rd_kafka_t *handle, int timeout_ms) {
+static rd_kafka_resp_err_t ask(rd_kafka_t *handle, int timeout_ms) {
   const struct rd_kafka_metadata *metadata;
-  if (rd_kafka_metadata(handle, 0, NULL, &metadata, timeout_ms)) return false;
-  rd_kafka_metadata_destroy(metadata);
-  return true;
+  rd_kafka_resp_err_t error = rd_kafka_metadata(handle, 0, NULL, &metadata, timeout_ms);
+  if (!error) rd_kafka_metadata_destroy(metadata);
+  return error;
 }
 
-/* A handle can go on without its broker for a minute after that is back (librdkafka 2.16.1): one
- * that has never known it decides. */
-static bool any_answers(const struct kafka_watch *self) {
+bool kafka_answers_within(rd_kafka_t *handle, int timeout_ms) {
+  return ask(handle, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_t *open_probe(const struct options *options) {
   static const struct kafka_setting quiet[] = {{"log_level", "0"}, {NULL, NULL}};
   struct failure ignored;
-  if (kafka_answers_within(self->handle, ANSWER_TIMEOUT_MS)) return true;
-  rd_kafka_conf_t *conf = kafka_conf(self->options, "watch", quiet, &ignored);
-  rd_kafka_t *probe = conf ? kafka_open(RD_KAFKA_PRODUCER, conf, &ignored) : NULL;
-  bool answered = probe && kafka_answers_within(probe, PROBE_TIMEOUT_MS);
-  if (probe) rd_kafka_destroy(probe);
-  return answered;
+  rd_kafka_conf_t *conf = kafka_conf(options, "watch", quiet, &ignored);
+  return conf ? kafka_open(RD_KAFKA_PRODUCER, conf, &ignored) : NULL;
+}
+
+/* True if a broker answers. One that is only slow, on a connection that stands, is not away: where
+ * everything is slow, new processes would make it slower. A handle can go on without its broker for
+ * a minute after that is back (librdkafka 2.16.1). So in an outage one is asked that has never
+ * known a broker. */
+static bool look(struct kafka_watch *self) {
+  rd_kafka_resp_err_t error = ask(self->outage ? self->probe : self->handle, PROBE_TIMEOUT_MS);
+  if (error != RD_KAFKA_RESP_ERR__TRANSPORT || self->outage) return !error;
+  self->probe = open_probe(self->options);
+  self->outage = self->probe != NULL;
+  report_warning("no broker answers: waiting for one");
+  return false;
+}
+
+static void end_outage(struct kafka_watch *self) {
+  self->outage = false;
+  if (self->probe) rd_kafka_destroy(self->probe);
+  self->probe = NULL;
 }
 
 static bool moved(atomic_uint *count, unsigned *seen) {
@@ -79,13 +95,11 @@ static void judge(struct kafka_watch *self, bool answered, int64_t elapsed_ms) {
   bool turned = moved(&self->turns, &self->turns_seen);
   bool served = moved(&self->services, &self->services_seen);
   if (!answered) {
-    if (!self->outage) report_warning("no broker answers: waiting for one");
-    self->outage = true;
     self->vain_ms = self->calm_ms = 0;
     return;
   }
   self->calm_ms = served ? self->calm_ms + elapsed_ms : 0;
-  if (self->calm_ms > OUTAGE_OVER_MS) self->outage = false;
+  if (self->calm_ms > OUTAGE_OVER_MS) end_outage(self);
   /* Without an outage a loop that does not turn has something to do: its disk, or a transaction. */
   bool vain = !served && (self->outage || turned);
   self->vain_ms = vain ? self->vain_ms + elapsed_ms : 0;
@@ -110,7 +124,7 @@ static void *run(void *user) {
   struct kafka_watch *self = user;
   int64_t before = clock_monotonic_us();
   while (pause_between(self)) {
-    bool answered = any_answers(self);
+    bool answered = look(self);
     int64_t now = clock_monotonic_us(), elapsed_ms = (now - before) / 1000;
     before = now;
     judge(self, answered, elapsed_ms < ELAPSED_MAX_MS ? elapsed_ms : ELAPSED_MAX_MS);
@@ -139,6 +153,7 @@ void kafka_watch_stop(struct kafka_watch *self) {
   pthread_cond_signal(&self->changed);
   pthread_mutex_unlock(&self->lock);
   pthread_join(self->thread, NULL);
+  end_outage(self);
   pthread_cond_destroy(&self->changed);
   pthread_mutex_destroy(&self->lock);
   free(self);
