@@ -10,6 +10,7 @@ enum log_status kafka_foresee(struct log *log, struct log_foreseen *out) {
   struct kafka_members members;
   if (!kafka_ask_members(self->producer, group, self->slot_id, &members) || !members.slots)
     return LOG_AGAIN;
+  kafka_watch_served(self->watch); /* a standby does no more than this, for hours */
   *out = (struct log_foreseen){.member = members.has_slot};
   if (!members.count) return LOG_OK;
   int32_t sharers = members.count + !members.has_slot, place = members.place;

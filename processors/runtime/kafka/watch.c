@@ -14,7 +14,8 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
 
-#define LOOK_EVERY_MS 100
+#define LOOK_EVERY_MS 500 /* a request: not more of them than an idle filter makes anyway */
+#define OUTAGE_LOOK_EVERY_MS 100
 #define PROBE_TIMEOUT_MS 1000
 /* A process that was stopped and continued has not waited meanwhile. */
 #define ELAPSED_MAX_MS (LOOK_EVERY_MS + PROBE_TIMEOUT_MS)
@@ -110,7 +111,7 @@ static void judge(struct kafka_watch *self, bool answered, int64_t elapsed_ms) {
 static bool pause_between(struct kafka_watch *self) {
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += LOOK_EVERY_MS * 1000000L;
+  until.tv_nsec += (self->outage ? OUTAGE_LOOK_EVERY_MS : LOOK_EVERY_MS) * 1000000L;
   until.tv_sec += until.tv_nsec / 1000000000L;
   until.tv_nsec %= 1000000000L;
   pthread_mutex_lock(&self->lock);
