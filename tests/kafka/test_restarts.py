@@ -61,12 +61,12 @@ class Traffic:
 
     def first_outcome(self, since):
         """When the first outcome of a command was read that had been sent since then; None: there is none yet."""
-        return min((at for name, at in list(self.outcomes.items()) if self.sent[name] >= since), default=None)
+        return min((at for name, at in self.outcomes.copy().items() if self.sent[name] >= since), default=None)
 
     def longest_wait(self, since, until):
         """Seconds that a command sent before `until` waited for its outcome, not counted before `since`; None: one still waits. A paid one
         waits for the provider, which fails now and then."""
-        names = [name for name, sent in list(self.sent.items()) if name[0] == "r" and sent < until and self.outcomes.get(name, since) >= since]
+        names = [name for name, sent in self.sent.copy().items() if name[0] == "r" and sent < until and self.outcomes.get(name, since) >= since]
         if any(name not in self.outcomes for name in names):
             return None
         return max(self.outcomes[name] - max(self.sent[name], since) for name in names)
