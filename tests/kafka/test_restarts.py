@@ -130,11 +130,19 @@ class Supervisor:
 
 
 class Watch:
-    """Which filters have done something since the broker is back."""
+    """Which filters have done something since the broker died, before which it must not be made."""
 
     def __init__(self, pipeline):
         self.pipeline, self.served = pipeline, {}
-        self.before = {one: one.metric("transactions_total") for one in pipeline.filters.values()}
+        self.before = {one: self.transactions(one) for one in pipeline.filters.values()}
+
+    @staticmethod
+    def transactions(one):
+        """-1: it does not answer."""
+        try:
+            return one.metric("transactions_total")
+        except (OSError, AssertionError):
+            return -1
 
     def look(self):
         """True if all serve."""
@@ -146,8 +154,8 @@ class Watch:
 
     def serves(self, one):
         try:
-            return one.get("/readyz")[0] == 200 and one.metric("transactions_total") > self.before.get(one, 0)
-        except (OSError, AssertionError):
+            return one.get("/readyz")[0] == 200 and self.transactions(one) > max(0, self.before.get(one, 0))
+        except OSError:
             return False
 
     def last(self):
@@ -157,9 +165,9 @@ class Watch:
 
 def restart(pipeline, broker, traffic, how, away):
     """(seconds until all serve, the last to serve, the longest wait of a command, the filters that ended)"""
-    watch = Watch(pipeline)
     with Supervisor(pipeline) as supervisor:
         (broker.kill if how == "kill" else broker.stop)()
+        watch = Watch(pipeline)
         time.sleep(away)
         back, starting = bring_back(broker, broker.address)
         wait_until(watch.look, "every filter to serve again")
