@@ -55,6 +55,17 @@ def tell(line):
     _told.append(line)
 
 
+def pytest_sessionfinish(session):
+    """A worker's figures go to the process that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["told"] = _told
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    _told.extend(getattr(node, "workeroutput", {}).get("told", []))
+
+
 def pytest_terminal_summary(terminalreporter):
     if _told:
         terminalreporter.section("measured")
