@@ -11,15 +11,16 @@ import time
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from conftest import ROOT, Broker, Pipeline, encode, tell, wait_until
+from conftest import DEADLINE, ROOT, Broker, Pipeline, encode, tell, wait_until
 from test_chaos import open_shop, seed, settle, supervise
 
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
 VARIANTS = [("kill", 0), ("stop", 2), ("kill", 8), ("stop", 0), ("kill", 2), ("stop", 8)]
 LONG = "RESTARTS" in os.environ  # on a machine that has nothing else to do
-WITHIN = 5 if LONG else 20  # seconds from the broker's first answer
+WITHIN = 5 if LONG else DEADLINE  # seconds from the broker's first answer
 LATE = 15 if LONG else 45  # seconds: an outcome while one of three is away
 RATE = 100  # commands a second
+LOOK_S = 20  # of what is sent so long after the answer each outcome is waited for
 FLOW_S = 3  # between a restart and the next
 
 
@@ -175,7 +176,7 @@ def restart(pipeline, broker, traffic, how, away):
         at, name = watch.last()
         assert starting.wait(60) == 0
         wait_until(lambda: time.monotonic() > max(at, outcome) + FLOW_S, "commands to flow")
-        longest = wait_until(lambda: traffic.longest_wait(back, back + WITHIN), "every outcome")
+        longest = wait_until(lambda: traffic.longest_wait(back, back + LOOK_S), "every outcome")
     return max(at, outcome) - back, name if at > outcome else "outcome", longest, supervisor.ended
 
 
