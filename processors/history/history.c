@@ -100,17 +100,32 @@ static void mark_refused(struct context *context, const struct event *event) {
              two_part_key(context, ROW_OWNER, refused->reservation_id, refused->sender_id));
 }
 
-/* A filter that was reset says its refusals again. A place alone does not tell: if the topic of
- * commands was made again, another command lies there, later. Beyond the last few, their time
- * tells. */
-static bool was_told(const struct customer_view *view, const struct command_refused *refused,
-                     int64_t at) {
-  if (!refused->place.size) return false;
-  for (size_t i = 0; i < view->refusals.count; i++) {
-    const struct refusal_step *step = &view->refusals.items[i];
-    if (step->at == at && str_equal(step->place, refused->place)) return true;
-  }
-  return view->refusals.count == REFUSALS_MAX && at <= view->refusals.items[0].at;
+/* By time, then by place. A place alone does not tell one from another: if the topic of commands
+ * was made again, another command lies there, later. */
+static int compare_steps(const struct refusal_step *a, const struct refusal_step *b) {
+  if (a->at != b->at) return a->at < b->at ? -1 : 1;
+  return str_compare(a->place, b->place);
+}
+
+/* Puts the step where it belongs among the last REFUSALS_MAX. They are the same ones in whatever
+ * order the steps come: those of one customer come from many partitions, and a filter that was
+ * reset says its own again. False: it is there, or was and has gone. */
+static bool add_refusal(struct context *context, struct refusal_step_list *list,
+                        const struct refusal_step *step) {
+  size_t place = list->count;
+  while (place > 0 && compare_steps(&list->items[place - 1], step) > 0) place--;
+  if (place > 0 && step->place.size && compare_steps(&list->items[place - 1], step) == 0)
+    return false;
+  size_t drop = list->count == REFUSALS_MAX;
+  if (drop > place) return false;
+  struct refusal_step *steps = scratch(context, (list->count + 1) * sizeof *steps);
+  if (place > drop) memcpy(steps, list->items + drop, (place - drop) * sizeof *steps);
+  steps[place - drop] = *step;
+  if (place < list->count)
+    memcpy(steps + place - drop + 1, list->items + place, (list->count - place) * sizeof *steps);
+  list->items = steps;
+  list->count += 1 - drop;
+  return true;
 }
 
 /* A sender who has not signed up: refusals to just anybody must not stay for ever. */
@@ -125,21 +140,16 @@ static void command_refused(struct context *context, const struct event *event) 
   struct str key = row_key(context, &history_rows[ROW_CUSTOMER], &refused->sender_id, 1);
   const struct customer_view *known = row_get(context, &history_rows[ROW_CUSTOMER], key);
   struct customer_view view = known ? *known : (struct customer_view){.language = STR("en")};
-  if (was_told(&view, refused, event->time)) return;
   if (!known && expiry_has_gone(context, event->time, 0)) return; /* told, and its row has gone */
-  size_t kept = view.refusals.count < REFUSALS_MAX ? view.refusals.count : REFUSALS_MAX - 1;
-  struct refusal_step *steps = scratch(context, (kept + 1) * sizeof *steps);
-  if (kept) memcpy(steps, view.refusals.items + view.refusals.count - kept, kept * sizeof *steps);
-  steps[kept] = (struct refusal_step){.at = event->time,
-                                      .command = refused->command,
-                                      .reservation_id = refused->reservation_id,
-                                      .item_id = refused->item_id,
-                                      .refusal = refused->refusal,
-                                      .detail = refused->detail,
-                                      .place = refused->place};
-  view.refusals.items = steps;
-  view.refusals.count = kept + 1;
-  if (is_stranger(&view)) view.settled_at = event->time;
+  const struct refusal_step step = {.at = event->time,
+                                    .command = refused->command,
+                                    .reservation_id = refused->reservation_id,
+                                    .item_id = refused->item_id,
+                                    .refusal = refused->refusal,
+                                    .detail = refused->detail,
+                                    .place = refused->place};
+  if (!add_refusal(context, &view.refusals, &step)) return;
+  if (is_stranger(&view) && view.settled_at < event->time) view.settled_at = event->time;
   row_put(context, &history_rows[ROW_CUSTOMER], key, &view);
 }
 

@@ -94,12 +94,44 @@ static void a_timeline_and_the_refusals_are_bounded(void **unused) {
   harness_close(&h);
 }
 
+static void refuse_at(struct harness *h, int number) {
+  char place[40];
+  snprintf(place, sizeof place, "reservation-commands-%d-%d", number % 3, number);
+  const struct command_refused refused = {.sender_id = STR("c"),
+                                          .command = STR("Pay"),
+                                          .reservation_id = STR("r"),
+                                          .refusal = REFUSAL_UNKNOWN_RESERVATION,
+                                          .place = str_of(place)};
+  harness_send(h, 1000 + number / 2, "c", RECORD_COMMAND_REFUSED, &refused);
+}
+
+static void the_last_refusals_are_the_same_in_any_order_and_when_they_come_again(void **unused) {
+  (void)unused;
+  struct harness h;
+  harness_open(&h, "history");
+  for (int i = 0; i < 50; i++) refuse_at(&h, (i * 7) % 50); /* 7 and 50 have no common divisor */
+  json_t *before = harness_row(&h, "cc");
+  json_t *refusals = json_object_get(before, "refusals");
+  assert_int_equal(json_array_size(refusals), 20);
+  for (size_t i = 0; i < 20; i++) {
+    json_t *at = json_object_get(json_array_get(refusals, i), "at");
+    assert_int_equal(json_integer_value(at), 1000 + (30 + (int)i) / 2);
+  }
+  for (int i = 0; i < 50; i++) refuse_at(&h, (i * 3) % 50);
+  json_t *after = harness_row(&h, "cc");
+  assert_true(json_equal(before, after));
+  json_decref(before);
+  json_decref(after);
+  harness_close(&h);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_view_ignores_what_it_has_seen),
       cmocka_unit_test(an_id_that_was_reused_shows_in_the_senders_list_and_not_in_the_owners),
       cmocka_unit_test(a_refusal_is_shown_once_and_another_at_its_place_in_a_new_topic_too),
       cmocka_unit_test(a_timeline_and_the_refusals_are_bounded),
+      cmocka_unit_test(the_last_refusals_are_the_same_in_any_order_and_when_they_come_again),
   };
   return cmocka_run_group_tests_name("history", tests, NULL, NULL);
 }
