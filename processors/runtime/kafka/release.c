@@ -25,7 +25,8 @@ static bool failed(struct release *r, const char *what, rd_kafka_resp_err_t erro
                      "%s '%s': %s", what, r->slot_id, rd_kafka_err2str(error));
 }
 
-/* What a process that was killed left open holds back its partitions; one that lives is fenced. */
+/* A killed process can leave a transaction open, which holds back its partitions. One that lives is
+ * fenced. */
 static bool end_transaction(struct release *r) {
   const struct kafka_setting forced[] = {{"transactional.id", r->slot_id}, {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(r->options, "holdfast", forced, r->failure);

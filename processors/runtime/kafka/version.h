@@ -1,5 +1,5 @@
-/* What a version of librdkafka needs done for it, by the library that is loaded, not by its
- * headers. Each fault has the version that mended it. */
+/* Faults of librdkafka that are worked around, each with the version that mended it. The library
+ * that is loaded counts, not its headers. */
 #ifndef HOLDFAST_KAFKA_VERSION_H
 #define HOLDFAST_KAFKA_VERSION_H
 

@@ -57,8 +57,7 @@ static enum log_status memory_init(struct log *log) {
   return LOG_OK;
 }
 
-/* The range assignor over `members` by slot, as with group.instance.id: the partitions of the one
- * at `place`. */
+/* The range assignor, by slot as by group.instance.id: the partitions of the one at `place`. */
 static size_t range_of(size_t place, size_t members, size_t total, size_t *first) {
   size_t share = total / members, extra = total % members;
   *first = place * share + (place < extra ? place : extra);
