@@ -5,21 +5,18 @@ Usage: scripts/bench waiting [N]     [100000]
 N reservations are to be paid at once while nobody listens at the provider's port. When all are held and every breaker has tried in vain, the provider
 comes back. Printed: how long the breakers stayed open, how long the last charge took, and the audit's verdict: nothing expired, nothing twice."""
 import json
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 
-from rig import BIN, FILTERS, HERE, Run, broker, metrics
+from rig import BIN, FILTERS, HERE, ROOT, Run, broker, metrics
 
 HOLD_SECONDS = 86400
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return int(subprocess.run([ROOT / "scripts/free-port"], check=True, capture_output=True, text=True).stdout)
 
 
 def breakers(port):
