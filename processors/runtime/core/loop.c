@@ -300,7 +300,7 @@ bool runtime_stands_by(const struct runtime *runtime) {
 void runtime_waits_for(struct runtime *runtime, char *text, size_t size) {
   text[0] = '\0';
   pthread_mutex_lock(&runtime->partitions_lock);
-  bool stands_by = runtime->config.standby && !runtime->joined;
+  bool stands_by = runtime_stands_by(runtime);
   if (!runtime->assigned && !stands_by)
     snprintf(text, size, "waiting to be assigned partitions of %s", runtime->processor->input);
   for (size_t i = 0; i < runtime->partition_count && !text[0]; i++) {

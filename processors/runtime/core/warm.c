@@ -10,11 +10,8 @@
  * Both apply the table of recovery to partitions that belong to others: what it reads is committed,
  * and the instance's own store is all that it writes to. A guess that proves wrong costs what was
  * read. Kafka Streams has warm-up and standby replicas for the same (KIP-441). */
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "runtime/base/mutant.h"
 #include "runtime/base/report.h"
 #include "runtime/core/internal.h"
 

@@ -12,12 +12,8 @@ enum log_status kafka_foresee(struct log *log, struct log_foreseen *out) {
     return LOG_AGAIN;
   kafka_watch_served(self->watch); /* a standby does no more than this, for hours */
   *out = (struct log_foreseen){.member = members.has_slot};
-  if (!members.count) return LOG_OK;
-  int32_t sharers = members.count + !members.has_slot, place = members.place;
-  int32_t share = self->input_partitions / sharers, extra = self->input_partitions % sharers;
-  int32_t first = place * share + (place < extra ? place : extra);
-  out->count = (size_t)(share + (place < extra));
-  out->partitions = xcalloc(out->count + 1, sizeof *out->partitions);
-  for (size_t i = 0; i < out->count; i++) out->partitions[i] = first + (int32_t)i;
+  if (members.count)
+    log_foreseen_take(out, members.place, members.count + !members.has_slot,
+                      self->input_partitions);
   return LOG_OK;
 }

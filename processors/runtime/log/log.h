@@ -11,6 +11,7 @@
 #ifndef HOLDFAST_LOG_LOG_H
 #define HOLDFAST_LOG_LOG_H
 
+#include "runtime/base/arena.h"
 #include "runtime/base/failure.h"
 #include "runtime/base/str.h"
 
@@ -86,6 +87,24 @@ struct log_foreseen {
   int32_t *partitions; /* else those that it would own. In their order */
   size_t count;        /* 0 where the group is empty */
 };
+
+/* The range assignor by slots, as by group.instance.id: how many partitions the member at `place`
+ * has, from *first on. */
+static inline int32_t log_range(int32_t place, int32_t members, int32_t partitions,
+                                int32_t *first) {
+  int32_t share = partitions / members, extra = partitions % members;
+  *first = place * share + (place < extra ? place : extra);
+  return share + (place < extra);
+}
+
+/* Sets the partitions to that range. */
+static inline void log_foreseen_take(struct log_foreseen *out, int32_t place, int32_t members,
+                                     int32_t partitions) {
+  int32_t first;
+  out->count = (size_t)log_range(place, members, partitions, &first);
+  out->partitions = xcalloc(out->count + 1, sizeof *out->partitions);
+  for (size_t i = 0; i < out->count; i++) out->partitions[i] = first + (int32_t)i;
+}
 
 struct log;
 

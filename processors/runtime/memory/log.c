@@ -57,23 +57,14 @@ static enum log_status memory_init(struct log *log) {
   return LOG_OK;
 }
 
-/* The range assignor, by slot as by group.instance.id: the partitions of the one at `place`. */
-static size_t range_of(size_t place, size_t members, size_t total, size_t *first) {
-  size_t share = total / members, extra = total % members;
-  *first = place * share + (place < extra ? place : extra);
-  return share + (place < extra);
-}
-
 static enum log_status memory_foresee(struct log *log, struct log_foreseen *out) {
   struct log_memory *self = self_of(log);
   struct group *group = &self->cluster->groups[self->group];
   *out = (struct log_foreseen){.member = cluster_find_member(group, self->slot) != NULL};
   if (!group->member_count) return LOG_OK;
-  size_t place = 0, first, members = group->member_count + !out->member;
+  size_t place = 0, members = group->member_count + !out->member;
   while (place < group->member_count && group->members[place].slot < self->slot) place++;
-  out->count = range_of(place, members, group->offset_count, &first);
-  out->partitions = xcalloc(out->count + 1, sizeof *out->partitions);
-  for (size_t i = 0; i < out->count; i++) out->partitions[i] = (int32_t)(first + i);
+  log_foreseen_take(out, (int32_t)place, (int32_t)members, (int32_t)group->offset_count);
   return LOG_OK;
 }
 
@@ -108,11 +99,12 @@ static void take_assignment(struct log_memory *self, struct log_event *event) {
   const struct group *group = &self->cluster->groups[self->group];
   size_t place = 0, members = group->member_count;
   while (place < members && group->members[place].slot != self->slot) place++;
-  size_t first;
-  self->assigned_count = range_of(place, members, group->offset_count, &first);
+  int32_t first;
+  self->assigned_count =
+      (size_t)log_range((int32_t)place, (int32_t)members, (int32_t)group->offset_count, &first);
   for (size_t i = 0; i < self->assigned_count; i++) {
-    self->assigned[i] = (int32_t)(first + i);
-    self->positions[first + i].resumed = false;
+    self->assigned[i] = first + (int32_t)i;
+    self->positions[self->assigned[i]].resumed = false;
   }
   self->generation = group->generation;
   *event = (struct log_event){
