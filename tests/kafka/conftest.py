@@ -9,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -86,6 +87,22 @@ def encode(record, **fields):
     body = io.BytesIO()
     fastavro.schemaless_writer(body, schema, fields)
     return b"\xc3\x01" + bytes.fromhex(fingerprint) + body.getvalue()
+
+
+class Background:
+    """run(), in a thread of its own as long as the block lasts: it ends once stopping is set."""
+
+    def __init__(self):
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *failure):
+        self.stopping.set()
+        self.thread.join()
 
 
 class Broker:

@@ -14,7 +14,7 @@ import time
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
-from conftest import DEADLINE, FILTERS, SESSION_TIMEOUT_MS, STATEFUL, one_outcome_each, tell, wait_until
+from conftest import DEADLINE, FILTERS, SESSION_TIMEOUT_MS, STATEFUL, Background, one_outcome_each, tell, wait_until
 from hostile import throw_round
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
@@ -37,12 +37,12 @@ def enter(harm, times, summary, recoveries=()):
     TABLE.append((harm, times, summary["records"], 0, 0, 0, spread))
 
 
-class Load:
+class Load(Background):
     """Reserves books and shows at a steady rate from a thread of its own, and reads the views meanwhile."""
 
     def __init__(self, pipeline, name, rate=40):
-        self.pipeline, self.name, self.rate, self.sent, self.stopping = pipeline, name, rate, 0, threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        super().__init__()
+        self.pipeline, self.name, self.rate, self.sent = pipeline, name, rate, 0
 
     def run(self):
         while not self.stopping.is_set():
@@ -62,14 +62,6 @@ class Load:
                 except OSError:
                     pass  # it is dead at the moment
             self.stopping.wait(0.7)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *failure):
-        self.stopping.set()
-        self.thread.join()
 
 
 def open_shop(pipeline, seed, **provider):

@@ -5,13 +5,12 @@ import os
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from conftest import DEADLINE, ROOT, Broker, Pipeline, encode, tell, wait_until
+from conftest import DEADLINE, ROOT, Background, Broker, Pipeline, encode, tell, wait_until
 from test_chaos import open_shop, seed, settle, supervise
 
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
@@ -24,11 +23,12 @@ LOOK_S = 20  # of what is sent so long after the answer each outcome is waited f
 FLOW_S = 3  # between a restart and the next
 
 
-class Traffic:
+class Traffic(Background):
     """Sends Reserves at a steady rate, and notes when each was sent and when its outcome was read."""
 
     def __init__(self, pipeline):
-        self.sent, self.outcomes, self.stopping = {}, {}, threading.Event()
+        super().__init__()
+        self.sent, self.outcomes = {}, {}
         quick = {"bootstrap.servers": pipeline.broker.address, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100}
         self.topic = pipeline.prefix + "reservation-commands"
         self.producer = Producer({**quick, "partitioner": "murmur2_random", "enable.idempotence": True, "log_level": 0})
@@ -36,7 +36,6 @@ class Traffic:
         outcomes = pipeline.prefix + "reservation-outcomes"
         partitions = self.consumer.list_topics(outcomes, 10).topics[outcomes].partitions
         self.consumer.assign([TopicPartition(outcomes, number, 0) for number in partitions])
-        self.thread = threading.Thread(target=self.run)
 
     def run(self):
         begun = time.monotonic()
@@ -72,13 +71,8 @@ class Traffic:
             return None
         return max(self.outcomes[name] - max(self.sent[name], since) for name in names)
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
     def __exit__(self, *failure):
-        self.stopping.set()
-        self.thread.join()
+        super().__exit__(*failure)
         assert self.producer.flush(60) == 0
         self.consumer.close()
 
@@ -110,24 +104,16 @@ def bring_back(broker, address):
     return at, starting
 
 
-class Supervisor:
+class Supervisor(Background):
     """Starts again what ends, from a thread of its own, and notes it as (name, exit code)."""
 
     def __init__(self, pipeline):
-        self.pipeline, self.ended, self.stopping = pipeline, [], threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        super().__init__()
+        self.pipeline, self.ended = pipeline, []
 
     def run(self):
         while not self.stopping.wait(0.05):
             self.ended += supervise(self.pipeline)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *failure):
-        self.stopping.set()
-        self.thread.join()
 
 
 class Watch:
