@@ -229,6 +229,11 @@ void audit_note_opening(struct auditor *auditor, const struct audit_event *event
 /* The name of the reservation that had that id then. */
 struct str audit_opening_at(struct auditor *auditor, struct str id, int64_t time);
 
+/* A time at which its opening was the last one, for a hold or what follows from it. The stock may
+ * call an id free a slack before the ledger does, and then holds for the opening that the ledger
+ * takes next; the reservation before ended a window before both. */
+int64_t audit_hold_time(int64_t time);
+
 /* Puts the name of its reservation in the place of the id that the record says. */
 void audit_name_opening(struct auditor *auditor, struct audit_event *event);
 struct str audit_id_of(struct str reservation);

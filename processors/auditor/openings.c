@@ -34,6 +34,10 @@ void audit_note_opening(struct auditor *auditor, const struct audit_event *event
              (count + 1) * sizeof(int64_t));
 }
 
+int64_t audit_hold_time(int64_t time) {
+  return time + EXPIRY_SLACK_MS;
+}
+
 /* A time at which its opening was the last one. */
 static int64_t time_of(const struct audit_event *event) {
   const void *value = event->value.value;
@@ -45,12 +49,19 @@ static int64_t time_of(const struct audit_event *event) {
       break;
     case RECORD_REQUEST_CHARGE: time = ((const struct request_charge *)value)->opened_at; break;
     case RECORD_DEADLINE_PASSED: time = ((const struct deadline_passed *)value)->due_at; break;
+    case RECORD_STOCK_HELD:
+    case RECORD_STOCK_REFUSED:
+    case RECORD_CONFIRM_HOLD:
+    case RECORD_RELEASE_HOLD:
+    case RECORD_SET_DEADLINE:
+    case RECORD_CLEAR_DEADLINES: return audit_hold_time(event->record->timestamp);
     case RECORD_CHARGE_SETTLED:
     /* A host's clock may lag; nothing of the one before comes so late */
     case RECORD_CHARGE_DEFERRED: time = event->record->timestamp + EXPIRY_WINDOW_MS; break;
     case RECORD_RESERVATION_VIEW: {
       const struct reservation_view *view = value;
-      if (view->timeline.count) time = view->timeline.items[view->timeline.count - 1].at;
+      if (view->timeline.count)
+        time = audit_hold_time(view->timeline.items[view->timeline.count - 1].at);
       break;
     }
     default: break;

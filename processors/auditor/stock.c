@@ -203,34 +203,52 @@ static void check_refusal(struct auditor *auditor, const struct audit_event *eve
                (int)request->quantity);
 }
 
-static struct str hold_key(struct auditor *auditor, const struct request_hold *request) {
-  return hold_key_of(auditor, request->item_id, request->reservation_id, request->content_hash);
+/* The key of a hold for the reservation that had the id at that time. */
+static struct str hold_key_at(struct auditor *auditor, const struct request_hold *request,
+                              int64_t time) {
+  struct str id = audit_id_of(request->reservation_id);
+  return hold_key_of(auditor, request->item_id, audit_opening_at(auditor, id, time),
+                     request->content_hash);
 }
 
 static void keep_hold(struct auditor *auditor, struct str key, const struct hold_row *row) {
   audit_save(auditor, key, row, sizeof row->facts + row->facts.seats_size);
 }
 
+static bool take_answer(struct auditor *auditor, const struct audit_event *event,
+                        struct answer_row *answer) {
+  struct str place = answer_key(auditor, event->partition, event->record->offset);
+  bool answered = audit_load(auditor, place, answer, sizeof *answer) > 0;
+  if (answered) audit_drop(auditor, place);
+  return answered;
+}
+
+/* Right for a repeat alone, also of the reservation that had the id before. */
+static void pass_unanswered(struct auditor *auditor, const struct audit_event *event,
+                            const struct request_hold *request) {
+  char any;
+  if (audit_load(auditor, hold_key_at(auditor, request, audit_hold_time(event->record->timestamp)),
+                 &any, 1) ||
+      audit_load(auditor, hold_key_at(auditor, request, event->record->timestamp), &any, 1))
+    return;
+  audit_report(auditor, RULE_HOLD_UNANSWERED, request->reservation_id, event,
+               "stock-check has passed this request for %.*s and never answered it",
+               STR_ARGS(request->item_id));
+}
+
 static void request_hold(struct auditor *auditor, const struct audit_event *event) {
   const struct request_hold *request = event->value.value;
-  struct hold_row row;
-  struct str key = hold_key(auditor, request);
-  bool known = audit_load(auditor, key, &row, sizeof row) > 0;
   struct answer_row answer;
-  struct str place = answer_key(auditor, event->partition, event->record->offset);
-  bool answered = audit_load(auditor, place, &answer, sizeof answer) > 0;
-  if (answered) audit_drop(auditor, place);
-  if (known) {
-    bool gone = answered && answer.answer.reason == REASON_TOO_OLD;
-    if (!answered || gone) return; /* a repeat changes nothing */
-    audit_report(auditor, RULE_HOLD_ANSWERED_TWICE, request->reservation_id, event,
-                 "a repeated request for a hold of %.*s was answered again",
-                 STR_ARGS(request->item_id));
+  if (!take_answer(auditor, event, &answer)) {
+    pass_unanswered(auditor, event, request);
     return;
   }
-  if (!answered) {
-    audit_report(auditor, RULE_HOLD_UNANSWERED, request->reservation_id, event,
-                 "stock-check has passed this request for %.*s and never answered it",
+  if (answer.answer.reason == REASON_TOO_OLD) return; /* said each time, and nothing is kept */
+  struct hold_row row;
+  struct str key = hold_key_at(auditor, request, audit_hold_time(event->record->timestamp));
+  if (audit_load(auditor, key, &row, sizeof row)) {
+    audit_report(auditor, RULE_HOLD_ANSWERED_TWICE, request->reservation_id, event,
+                 "a repeated request for a hold of %.*s was answered again",
                  STR_ARGS(request->item_id));
     return;
   }

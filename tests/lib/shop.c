@@ -11,8 +11,8 @@ void shop_settle(struct shop *shop) {
   }
 }
 
-void shop_command_to(struct shop *shop, int32_t partition, int64_t time, int type,
-                     const void *value) {
+void shop_put_command(struct shop *shop, int32_t partition, int64_t time, int type,
+                      const void *value) {
   struct record record = {type, value};
   struct str key = command_key(record);
   const struct message in = {.timestamp = time,
@@ -20,6 +20,11 @@ void shop_command_to(struct shop *shop, int32_t partition, int64_t time, int typ
                              .value = codec_encode(shop->codec, record, &shop->arena),
                              .correlation_id = key};
   memory_append(shop->cluster, "reservation-commands", partition, &in);
+}
+
+void shop_command_to(struct shop *shop, int32_t partition, int64_t time, int type,
+                     const void *value) {
+  shop_put_command(shop, partition, time, type, value);
   shop_settle(shop);
 }
 
@@ -55,8 +60,7 @@ void shop_open_filters(struct shop *shop, int32_t partitions,
   }
 }
 
-void shop_open(struct shop *shop) {
-  shop_open_filters(shop, 1, NULL);
+void shop_sell(struct shop *shop) {
   shop_command(shop, RECORD_REGISTER_ITEM,
                &(struct register_item){.item_id = STR("book"),
                                        .title = STR("book"),
@@ -70,6 +74,11 @@ void shop_open(struct shop *shop) {
   reserve(shop, "r3");                                                        /* sold out */
   shop_command(shop, RECORD_CANCEL, &(struct cancel){STR("r5"), STR("kim")}); /* refused: unknown */
   shop_command(shop, RECORD_CANCEL, &(struct cancel){STR("r2"), STR("kim")});
+}
+
+void shop_open(struct shop *shop) {
+  shop_open_filters(shop, 1, NULL);
+  shop_sell(shop);
 }
 
 void shop_close(struct shop *shop) {

@@ -18,6 +18,10 @@ struct shop {
 };
 
 void shop_settle(struct shop *shop);
+
+/* put: it is not read yet. The others settle after it. */
+void shop_put_command(struct shop *shop, int32_t partition, int64_t time, int type,
+                      const void *value);
 void shop_command_to(struct shop *shop, int32_t partition, int64_t time, int type,
                      const void *value);
 void shop_command(struct shop *shop, int type, const void *value);
@@ -25,7 +29,8 @@ void shop_command(struct shop *shop, int type, const void *value);
 /* replace: gives another filter in the place of one; NULL: none does. */
 void shop_open_filters(struct shop *shop, int32_t partitions,
                        const struct processor *(*replace)(const struct processor *));
-void shop_open(struct shop *shop);
+void shop_sell(struct shop *shop);
+void shop_open(struct shop *shop); /* filters of one partition, and sells */
 void shop_close(struct shop *shop);
 
 /* ---- the audit of what is left ---- */
