@@ -67,6 +67,18 @@ void queue_register(struct context *context, const struct register_customer *cus
   row_put(context, &notify_rows[ROW_RECIPIENT], key, &recipient);
 }
 
+/* Customers with many notices do not keep all the places for calls. */
+static void call_in_turn(struct context *context, struct str key, const struct notice *notice,
+                         int64_t now) {
+  if (call_fits(context)) {
+    call(context, key, notice, now);
+    return;
+  }
+  struct notice waiting = *notice;
+  waiting.due_at = now;
+  row_put(context, &notify_rows[ROW_NOTICE], key, &waiting);
+}
+
 /* The notice has come to its end, and the next of its customer begins. */
 static void finish(struct context *context, const struct event *event, const struct notice *notice,
                    bool delivered) {
@@ -88,7 +100,7 @@ static void finish(struct context *context, const struct event *event, const str
   if (recipient.head == recipient.tail) return;
   struct str key = notice_key(context, notice->customer_id, recipient.head);
   const struct notice *next = row_get(context, &notify_rows[ROW_NOTICE], key);
-  if (next) call(context, key, next, event->now);
+  if (next) call_in_turn(context, key, next, event->now);
 }
 
 void queue_answered(struct context *context, const struct event *event) {

@@ -7,7 +7,8 @@
 struct fake_world_state {
   int calls;  /* started so far, of all worlds */
   int answer; /* of the calls that start now; -1: never answered; FAKE_LATE: by fake_world_answer */
-  size_t room; /* for calls, whatever is out; 0: 10 */
+  size_t room;   /* for calls, whatever is out; 0: 10 */
+  size_t places; /* the same, less what is out; 0: see room */
 };
 
 #define FAKE_LATE (-2)

@@ -1,6 +1,7 @@
 /* Due rows, records and answers share each batch: none of them waits for ever behind another. */
 #include "charge/breaker.h"
 #include "charge/charge.h"
+#include "notify/notify.h"
 #include "../lib/bench.h"
 #include "../lib/fake_world.h"
 
@@ -19,7 +20,8 @@ static void deadlines(struct bench *b, int32_t partition, int count, int64_t due
   }
 }
 
-static int written(struct bench *b, const char *topic, int type) {
+/* customer: of notices; NULL: any. */
+static int written_to(struct bench *b, const char *topic, int type, const char *customer) {
   int count = 0;
   for (int32_t p = 0; p < b->partitions; p++) {
     const struct message *record;
@@ -28,10 +30,18 @@ static int written(struct bench *b, const char *topic, int type) {
       struct record decoded;
       char error[CODEC_ERROR_SIZE];
       assert_true(codec_decode(b->codec, record->value, &b->arena, &decoded, error));
-      count += decoded.type == type;
+      count += decoded.type == type && (!customer || str_equal(record->key, str_of(customer)));
     }
   }
   return count;
+}
+
+static int written(struct bench *b, const char *topic, int type) {
+  return written_to(b, topic, type, NULL);
+}
+
+static int told(struct bench *b, const char *customer) {
+  return written_to(b, "notifications", RECORD_NOTIFIED, customer);
 }
 
 static int fired(struct bench *b) {
@@ -196,6 +206,43 @@ static void rows_that_find_no_place_for_a_call_stay_due_and_nothing_is_written_f
   bench_close(&b);
 }
 
+static void notices(struct bench *b, const char *customer, int count) {
+  for (int i = 0; i < count; i++) {
+    const struct status_changed changed = {
+        .reservation_id = arena_format(&b->arena, "%s-%d", customer, i),
+        .customer_id = str_of(customer),
+        .item_id = STR("book"),
+        .status = STATUS_REQUESTED};
+    bench_give(b, 0, T0, RECORD_STATUS_CHANGED, &changed, changed.customer_id);
+  }
+  bench_settle(b);
+}
+
+static void calls_that_answers_start_leave_places_to_due_rows_and_records(void **unused) {
+  (void)unused;
+  struct bench b;
+  bench_open(&b, "notify", 1000, 1);
+  fake_world_state.answer = NOTICE_FAILED;
+  notices(&b, "lee", 1); /* due a second later */
+  fake_world_state.answer = FAKE_LATE;
+  notices(&b, "kim", 40);
+  notices(&b, "lou", 40);
+  memory_cluster_set_time(b.cluster, T0 + 1000);
+  fake_world_state = (struct fake_world_state){.answer = NOTICE_TAKEN, .places = 2};
+  for (int i = 0; i < 3; i++)
+    bench_give(&b, 0, T0, RECORD_REGISTER_CUSTOMER,
+               &(struct register_customer){.customer_id = STR("pat"), .name = STR("Pat")},
+               STR("pat"));
+  fake_world_answer(NOTICE_TAKEN);
+  for (int i = 0; i < 20; i++) bench_step(&b);
+  assert_int_equal(memory_committed(b.cluster, "notify", "reservation-events", 0), 84);
+  assert_int_equal(told(&b, "lee"), 1);
+  assert_true(told(&b, "kim") < 40 && told(&b, "lou") < 40);
+  bench_settle(&b);
+  assert_int_equal(told(&b, "kim") + told(&b, "lou"), 80);
+  bench_close(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_due_row_has_its_turn_while_full_batches_of_records_come),
@@ -206,6 +253,7 @@ int main(void) {
       cmocka_unit_test(an_open_breaker_tries_again_though_more_rows_are_due_than_calls_may_start),
       cmocka_unit_test(a_breaker_whose_time_a_wrong_clock_has_set_does_not_stay_open),
       cmocka_unit_test(rows_that_find_no_place_for_a_call_stay_due_and_nothing_is_written_for_them),
+      cmocka_unit_test(calls_that_answers_start_leave_places_to_due_rows_and_records),
   };
   return cmocka_run_group_tests_name("due rows", tests, NULL, NULL);
 }

@@ -173,9 +173,9 @@ void warn(struct context *context, const char *format, ...) __attribute__((forma
 /* Starts the world's call for a row once this transaction has committed. */
 void call_world(struct context *context, struct str key);
 
-/* In the decision of a due row: is there a place for its call? False: the decision leaves the row
- * as it is, and it stays due, as do those behind it, until calls have ended. A record or an answer
- * always has a place for one call. */
+/* In the decision of a due row or an answer: is there a place for its call? False: the decision
+ * leaves a due row as it is, and it stays due, as do those behind it, until calls have ended; that
+ * of an answer makes the row due that is to be called. A record always has a place for one call. */
 bool call_fits(struct context *context);
 
 /* Memory until the end of the batch, zeroed. */

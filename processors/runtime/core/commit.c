@@ -29,7 +29,7 @@ static enum log_status stop_before(struct runtime *runtime, size_t index) {
 /* Answers, then due rows, until one finds no place for its call: from there they stay due. */
 static enum log_status decide_timers(struct runtime *runtime, const struct timer_event *timers,
                                      size_t *timer_count) {
-  runtime->places_used = false;
+  runtime->due_without_place = false;
   for (size_t i = 0; i < *timer_count; i++) {
     const struct timer_event *timer = &timers[i];
     enum log_status status =
@@ -38,7 +38,7 @@ static enum log_status decide_timers(struct runtime *runtime, const struct timer
     if (status != LOG_OK) return status;
     /* A transaction without offsets would not be fenced */
     touch(timer->partition, timer->partition->next_input);
-    if (!runtime->places_used) continue;
+    if (!runtime->due_without_place) continue;
     for (size_t j = i; j < *timer_count; j++) wake_at(timers[j].partition, timers[j].due_at);
     *timer_count = i;
   }

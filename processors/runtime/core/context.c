@@ -223,6 +223,8 @@ void call_world(struct context *context, struct str key) {
 
 bool call_fits(struct context *context) {
   struct runtime *runtime = context->runtime;
-  runtime->places_used = runtime->call_count >= runtime->places;
-  return !runtime->places_used;
+  bool answer = context->event->source == EVENT_ANSWER;
+  bool fits = runtime->call_count < runtime->places && (!answer || runtime->answers_may_call);
+  if (!fits && !answer) runtime->due_without_place = true;
+  return fits;
 }

@@ -114,8 +114,9 @@ struct runtime {
   size_t batch_count;
   struct pending_call *calls;
   size_t call_count, call_capacity;
-  size_t places;    /* for calls that the batch may start */
-  bool places_used; /* a due row of the batch found none: it and those behind it stay due */
+  size_t places;          /* for calls that the batch may start */
+  bool answers_may_call;  /* a place was free before they came */
+  bool due_without_place; /* a due row of the batch found none: it and those behind it stay due */
   /* Counts steps: a single place is for records and due rows in turn, and the partition that is
    * asked first changes with every second one */
   unsigned turn;

@@ -230,6 +230,14 @@ static size_t records_share(const struct runtime *runtime, size_t room) {
   return due ? (room + (runtime->turn & 1)) / 2 : room;
 }
 
+/* While no place was free, records and due rows had no turn: of the places that answers free then,
+ * half are for due rows now and half for the records of the next step, and answers start none. */
+static void share_places(struct runtime *runtime, size_t free_before) {
+  size_t free = runtime->processor->world ? runtime->processor->world->room(runtime->world) : 0;
+  runtime->answers_may_call = free_before > 0;
+  runtime->places = free_before ? free : (free + (runtime->turn & 1)) / 2;
+}
+
 /* Step 1. A record may start a call, so no more are taken than places are there; due rows share
  * the batch with them and are told when there is no place (call_fits). Without places nothing is
  * polled: a call ends within its own deadline, long before the group would miss this member. */
@@ -243,7 +251,7 @@ static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms,
   runtime->batch_time = log_now(runtime->log);
   timers->room = most;
   if (world) collect_answers(runtime, timers, places ? 0 : wait_ms);
-  runtime->places = world ? world->room(runtime->world) : 0;
+  share_places(runtime, places);
   timers->room = timers->count + most - runtime->batch_count;
   if (!world || runtime->places) collect_due(runtime, timers);
   measure(runtime, room > 0);
