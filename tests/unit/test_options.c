@@ -44,12 +44,17 @@ static void flags_win_over_the_environment_over_the_file_over_defaults(void **un
 static void a_wrong_flag_says_what_is_wrong(void **unused) {
   (void)unused;
   static const struct option_desc table[] = {
-      {.name = "size", .kind = OPTION_NUMBER, .metavar = "N", .min = 1, .max = 9}, {0}};
+      {.name = "size", .kind = OPTION_NUMBER, .metavar = "N", .min = 1, .max = 9},
+      {.name = "cache", .kind = OPTION_NUMBER, .metavar = "N", .min = 1, .max = 9, .word = "auto"},
+      {0}};
   static const char *const wrong[][3] = {
       {"--nothing", NULL, "unknown option '--nothing'"},
       {"--size", NULL, "'--size' needs a value: N"},
       {"--size", "0", "from 1 to 9, not '0'"},
-      {"--size", "x", "from 1 to 9, not 'x'"},
+      {"--size", "x", "--size must be a whole number from 1 to 9, not 'x'"},
+      {"--size", "auto", "from 1 to 9, not 'auto'"},
+      {"--cache", "0", "--cache must be auto or a whole number from 1 to 9, not '0'"},
+      {"--cache", "automatic", "auto or a whole number from 1 to 9, not 'automatic'"},
       {"-X", "novalue", "-X needs name=value"},
       {"-F", "/nowhere", "cannot read the properties file '/nowhere'"}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -63,10 +68,30 @@ static void a_wrong_flag_says_what_is_wrong(void **unused) {
   }
 }
 
+static void a_word_may_stand_for_a_number(void **unused) {
+  (void)unused;
+  static const struct option_desc table[] = {
+      {.name = "cache", .kind = OPTION_NUMBER, .value = "8", .min = 1, .max = 9, .word = "auto"},
+      {0}};
+  static const struct {
+    const char *given;
+    int64_t number;
+  } cases[] = {{NULL, 8}, {"--cache=3", 3}, {"--cache=auto", 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct options options = {0};
+    char *argv[] = {"test", (char *)(uintptr_t)cases[i].given, NULL};
+    options_add(&options, table);
+    if (!options_parse(&options, cases[i].given ? 2 : 1, argv)) fail_msg("%s", options.error);
+    assert_int_equal(options_number(&options, "cache"), cases[i].number);
+    options_free(&options);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(flags_win_over_the_environment_over_the_file_over_defaults),
       cmocka_unit_test(a_wrong_flag_says_what_is_wrong),
+      cmocka_unit_test(a_word_may_stand_for_a_number),
   };
   return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

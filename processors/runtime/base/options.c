@@ -63,12 +63,15 @@ static bool fail(struct options *options, const char *format, ...) {
 static bool check_number(struct options *options, const struct option_desc *option,
                          const char *value) {
   char *end;
+  const char *word = option->word;
   errno = 0;
+  if (word && strcmp(value, word) == 0) return true;
   long long number = strtoll(value, &end, 10);
   if (errno == 0 && end != value && *end == '\0' && number >= option->min && number <= option->max)
     return true;
-  return fail(options, "--%s must be a whole number from %lld to %lld, not '%s'", option->name,
-              (long long)option->min, (long long)option->max, value);
+  return fail(options, "--%s must be %s%sa whole number from %lld to %lld, not '%s'", option->name,
+              word ? word : "", word ? " or " : "", (long long)option->min, (long long)option->max,
+              value);
 }
 
 static bool set_option(struct options *options, size_t index, const char *value, int rank) {

@@ -22,6 +22,7 @@ struct option_desc {
   const char *metavar; /* the name of its value in --help */
   const char *value;   /* default; NULL: none */
   int64_t min, max;    /* of a number */
+  const char *word;    /* that may stand where a number does; NULL: none */
   const char *help;
 };
 
@@ -51,6 +52,7 @@ void options_free(struct options *options);
 
 /* The name must be in the table. */
 const char *options_text(const struct options *options, const char *name);
+/* 0 for its word */
 int64_t options_number(const struct options *options, const char *name);
 /* By anybody: not the default */
 bool options_given(const struct options *options, const char *name);

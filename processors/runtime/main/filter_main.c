@@ -12,6 +12,7 @@
 #include "runtime/http/server.h"
 #include "runtime/record/json.h"
 #include "runtime/kafka/log.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/report.h"
 #include "runtime/memory/pipe.h"
 
@@ -62,14 +63,16 @@ const struct option_desc filter_options[] = {
      .value = "8",
      .min = 1,
      .max = 65536,
-     .help = "block cache of the store"},
+     .word = "auto",
+     .help = "block cache of the store; auto: a sixteenth of the memory that the process may use, "
+             "by its cgroup and by what the machine has available"},
     {.name = "write-buffer-kib",
      .kind = OPTION_NUMBER,
      .metavar = "KIB",
      .value = "8192",
      .min = 64,
      .max = 1048576,
-     .help = "MiB that the store collects in memory before it writes a file; twice that is used at "
+     .help = "KiB that the store collects in memory before it writes a file; twice that is used at "
              "most"},
     {.name = "log-level",
      .kind = OPTION_NUMBER,
@@ -213,6 +216,15 @@ static int serve(struct runtime *runtime, const struct processor *processor,
   return EX_OK;
 }
 
+static size_t cache_bytes(const struct options *options) {
+  uint64_t mib = (uint64_t)options_number(options, "cache-mib");
+  if (mib == 0) {
+    mib = memory_cache_mib(memory_allowed(""));
+    report_info("takes a cache of %" PRIu64 " MiB", mib);
+  }
+  return (size_t)mib << 20;
+}
+
 static int run(const struct processor *processor, const struct options *options) {
   struct failure failure = {0};
   char cluster[128], directory[512];
@@ -226,7 +238,7 @@ static int run(const struct processor *processor, const struct options *options)
   config.slot = (int)options_number(options, "slot");
   config.prefix = options_text(options, "prefix");
   config.batch_records = (size_t)options_number(options, "batch-records");
-  config.cache_bytes = (size_t)options_number(options, "cache-mib") << 20;
+  config.cache_bytes = cache_bytes(options);
   config.write_buffer_bytes = (size_t)options_number(options, "write-buffer-kib") << 10;
   config.standby = options_flag(options, "standby");
   snprintf(directory, sizeof directory, "%s/%s-%d%s", options_text(options, "state-dir"),
