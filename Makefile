@@ -87,7 +87,8 @@ $(BUILD)/bin/holdfast: $(call filter_objects,holdfast) $(AUDITOR) $(ALL_FILTER_O
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
-$(BUILD)/bin/pass-through: $(BUILD)/tests/bench/pass-through.o
+$(BUILD)/bin/store-work: $(RUNTIME)
+$(BUILD)/bin/pass-through $(BUILD)/bin/store-work: $(BUILD)/bin/%: $(BUILD)/tests/bench/%.o
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 

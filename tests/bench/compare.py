@@ -1,6 +1,6 @@
 """Holdfast beside Kafka Streams on the same records, the same broker, in turns. See scripts/bench and docs/bench.md.
 
-Usage: scripts/bench [--quick] [--turns N] [SCENARIO]...     scenarios: stage pipeline latency rates recovery right views growth
+Usage: scripts/bench [--quick] [--turns N] [--ids KIND] [SCENARIO]...     scenarios: stage pipeline latency rates recovery right views growth
 
 Every figure is the median over the turns; each turn takes the contenders one after another, in an order that changes. The broker is warmed up first
 with runs that do not count: it gets faster for a dozen of them. Written to build/bench-results: report.txt, results.csv, throughput.png."""
@@ -18,14 +18,14 @@ import time
 import fastavro
 from contenders import Holdfast, HoldfastSmall, Hops, PassThrough, Streams, StreamsParallel, StreamsSmall, StreamsTwo, streams_committing
 from load import Outcomes, Paced, commands, everything, wrk
-from recovery import Trickle, fill
+from recovery import IDS, Trickle, fill
 from results import RESULTS, Table, say
 from rig import HERE, ROOT, Progress, broker, broker_pid, cpu_seconds, released
 
 
 class Bench:
-    def __init__(self, address, table, quick, turns):
-        self.address, self.table, self.quick, self.turns, self.number, self.random = address, table, quick, turns, 0, random.Random(1)
+    def __init__(self, address, table, quick, turns, ids="counted"):
+        self.address, self.table, self.quick, self.turns, self.ids, self.number, self.random = address, table, quick, turns, ids, 0, random.Random(1)
 
     def run(self, kind, partitions=None):
         self.number += 1
@@ -49,15 +49,15 @@ class Bench:
 
     # -- stock-check alone --
 
-    def stage_once(self, kind, records, warm, items=1000, partitions=None, instances=1):
+    def stage_once(self, kind, records, warm, items=1000, partitions=None, instances=1, ids=None):
         with self.run(kind, partitions) as run:
             topic = run.environment["HOLDFAST_PREFIX"] + "stock-requests"
-            fill(self.address, topic, warm + records, items)
+            fill(self.address, topic, warm + records, items, ids or self.ids)
             progress = Progress(self.address, run.group(), topic, partitions or 4)
             progress.committed()  # finds the group's coordinator, which can take longer than the work
             for slot in range(instances):
                 run.begin("stage", slot)
-            began, before = progress.reach(items + warm, alive=run.alive)
+            began, before = progress.reach(items + warm, limit=3600, alive=run.alive)
             cpu, broker_cpu, wrote = run.cpu(), cpu_seconds(broker_pid()), run.written()
             ended, after = progress.reach(items + warm + records, alive=run.alive)
             cpu, broker_cpu, done = run.cpu() - cpu, cpu_seconds(broker_pid()) - broker_cpu, max(after - before, 1)
@@ -312,8 +312,13 @@ class Bench:
             self.table.add("partitions", "%d" % partitions, **self.stage_once(Holdfast, records, records // 3, partitions=partitions))
         for instances in (1, 2, 4):
             self.table.add("instances", "%d" % instances, **self.stage_once(Holdfast, records, records // 3, instances=instances))
+        self.rows(records)
+
+    def rows(self, records=300000):
+        """Ids that are random, or ordered by time: how much of a large store a new row meets."""
         for rows in (10000, 100000) if self.quick else (10000, 1000000, 10000000):
-            self.table.add("rows in the store before", "%d" % rows, **self.stage_once(Holdfast, records, rows))
+            for ids in ("ordered", "random"):
+                self.table.add("rows in the store before", "%d, ids %s" % (rows, ids), **self.stage_once(Holdfast, records, rows, ids=ids))
 
 
 def main():
@@ -322,14 +327,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--turns", type=int)
+    parser.add_argument("--ids", choices=IDS, default="counted")
     parser.add_argument("scenario", nargs="*")
     arguments = parser.parse_args()
     wanted = arguments.scenario or (["stage", "pipeline"] if arguments.quick else scenarios)
-    if set(wanted) - set(scenarios) - {"report"}:
+    if set(wanted) - set(scenarios) - {"report", "rows"}:
         parser.error("scenarios are: " + " ".join(scenarios))
     table, began = Table(), time.time()
     with broker() as address:
-        bench = Bench(address, table, arguments.quick, arguments.turns or (1 if arguments.quick else 3))
+        bench = Bench(address, table, arguments.quick, arguments.turns or (1 if arguments.quick else 3), arguments.ids)
         for scenario in wanted:
             say("== %s" % scenario)
             try:

@@ -6,6 +6,7 @@ Usage: scripts/bench recovery-alone [ROWS]     [1000000]
 The rows come from that many Reserves of one item, produced straight to stock-requests with the project's own codec (holdfast encode), so
 that stock-check alone is measured. A pause is the longest time in which a reader of committed records saw none of a partition, at 200 requests/s."""
 import json
+import random
 import shutil
 import signal
 import statistics
@@ -21,10 +22,27 @@ KILLS = 5
 PARTITIONS = 4
 
 
-def make_holds(rows, items=16):
-    """(key, value) of RegisterItem and of the RequestHolds, an example for each item: the id is put in."""
+def uuid_text(high, low):
+    return b"%08x-%04x-%04x-%04x-%012x" % (high >> 32, high >> 16 & 0xffff, high & 0xffff, low >> 48, low & 0xffffffffffff)
+
+
+def random_id(number):
+    """A UUID of version 4, another one at each call."""
+    return uuid_text(random.getrandbits(64) & ~0xf000 | 0x4000, random.getrandbits(62) | 1 << 63)
+
+
+def ordered_id(number):
+    """A UUID of version 7: ordered by time, as if ten were made each millisecond."""
+    return uuid_text((1760000000000 + number // 10) << 16 | 0x7000 | random.getrandbits(12), random.getrandbits(62) | 1 << 63)
+
+
+IDS = {"counted": lambda number: b"r-%08d" % number, "ordered": ordered_id, "random": random_id}
+
+
+def make_holds(rows, items=16, example="r-00000000"):
+    """(key, value) of RegisterItem and of the RequestHolds, an example for each item: an id of the example's size is put in."""
     commands = [{"type": "RegisterItem", "item_id": "item-%05d" % i, "title": "t", "kind": "BOOK", "capacity": rows, "payment": "NONE"} for i in range(items)]
-    commands += [{"type": "Reserve", "reservation_id": "r-00000000", "customer_id": "c", "item_id": "item-%05d" % i, "quantity": 1} for i in range(items)]
+    commands += [{"type": "Reserve", "reservation_id": example, "customer_id": "c", "item_id": "item-%05d" % i, "quantity": 1} for i in range(items)]
     text = "".join(json.dumps(c) + "\n" for c in commands)
     encoded = subprocess.run([BIN / "holdfast", "encode"], input=text, capture_output=True, text=True, check=True).stdout
     decided = subprocess.run([BIN / "reserve-requested", "--pipe"], input=encoded, capture_output=True, text=True, check=True).stdout
@@ -32,8 +50,10 @@ def make_holds(rows, items=16):
     return tuple([(line["key"], encode_value(line["value"])) for line in lines if line["value"]["type"] == kind] for kind in ("RegisterItem", "RequestHold"))
 
 
-def fill(address, topic, rows, items=16):
-    registered, holds = make_holds(rows, items)
+def fill(address, topic, rows, items=16, ids="counted"):
+    make_id = IDS[ids]
+    example = make_id(0)
+    registered, holds = make_holds(rows, items, example.decode())
     producer = bulk_producer(address)
     for key, value in registered:
         producer.produce(topic, value, key)
@@ -42,7 +62,7 @@ def fill(address, topic, rows, items=16):
                ("produced-at", b"1760000000000")]
     for i in range(rows):
         key, value = holds[i % len(holds)]
-        producer.produce(topic, value.replace(b"r-00000000", b"r-%08d" % i), key, headers=headers)
+        producer.produce(topic, value.replace(example, make_id(i)), key, headers=headers)
         if i % 10000 == 0:
             producer.poll(0.01)
     producer.flush()

@@ -47,6 +47,9 @@ static void configure(struct store *store, struct store_memory memory) {
   rocksdb_options_set_paranoid_checks(store->options, 1);
   rocksdb_options_set_allow_concurrent_memtable_write(store->options, 0); /* one thread writes */
   rocksdb_options_set_compression(store->options, rocksdb_lz4_compression);
+  /* A new row's key may lie anywhere. By levels, each few flushes were merged with most of the rows
+   * there are; now files are merged with others of about their size. */
+  rocksdb_options_set_compaction_style(store->options, rocksdb_universal_compaction);
 }
 
 static bool make_directories(const char *path) {
