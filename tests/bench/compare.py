@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from contenders import Holdfast, HoldfastSmall, Hops, PassThrough, Streams, Stre
 from load import Outcomes, Paced, commands, everything, wrk
 from recovery import IDS, Trickle, fill
 from results import RESULTS, Table, say
-from rig import HERE, ROOT, Progress, broker, broker_pid, cpu_seconds, released
+from rig import BIN, HERE, ROOT, Progress, broker, broker_pid, cpu_seconds, released
 
 
 class Bench:
@@ -49,21 +50,33 @@ class Bench:
 
     # -- stock-check alone --
 
-    def stage_once(self, kind, records, warm, items=1000, partitions=None, instances=1, ids=None):
+    def stage_once(self, kind, records, warm, items=1000, partitions=None, instances=1, ids=None, rows=0):
         with self.run(kind, partitions) as run:
             topic = run.environment["HOLDFAST_PREFIX"] + "stock-requests"
-            fill(self.address, topic, warm + records, items, ids or self.ids)
+            if rows:
+                self.age(run, topic, items, ids, rows)
+            fill(self.address, topic, warm + records, items, ids or self.ids, rows)
             progress = Progress(self.address, run.group(), topic, partitions or 4)
             progress.committed()  # finds the group's coordinator, which can take longer than the work
             for slot in range(instances):
                 run.begin("stage", slot)
-            began, before = progress.reach(items + warm, limit=3600, alive=run.alive)
+            began, before = progress.reach(items + warm, alive=run.alive)
             cpu, broker_cpu, wrote = run.cpu(), cpu_seconds(broker_pid()), run.written()
             ended, after = progress.reach(items + warm + records, alive=run.alive)
             cpu, broker_cpu, done = run.cpu() - cpu, cpu_seconds(broker_pid()) - broker_cpu, max(after - before, 1)
             progress.close()
             return {"records/s": done / (ended - began), "CPU us": cpu / done * 1e6, "broker CPU us": broker_cpu / done * 1e6, "peak MiB": run.peak(),
-                    "written B": (run.written() - wrote) / done, "disk B": run.disk() / (records + warm)}
+                    "written B": (run.written() - wrote) / done, "disk B": run.disk() / (rows + warm + records)}
+
+    def age(self, run, topic, items, ids, rows):
+        """So many holds in the store before, written straight to it: ten millions would take an hour through the broker."""
+        fill(self.address, topic, 0, items)
+        run.begin("stage")
+        progress = Progress(self.address, run.group(), topic)
+        progress.reach(items, alive=run.alive)
+        progress.close()
+        run.kill()
+        subprocess.run([BIN / "store-work", run.environment["HOLDFAST_STATE_DIR"] + "/stock-check-0", ids, str(rows)], check=True)
 
     def stage(self):
         records, warm = 200000 if self.quick else 500000, 300000
@@ -318,7 +331,7 @@ class Bench:
         """Ids that are random, or ordered by time: how much of a large store a new row meets."""
         for rows in (10000, 100000) if self.quick else (10000, 1000000, 10000000):
             for ids in ("ordered", "random"):
-                self.table.add("rows in the store before", "%d, ids %s" % (rows, ids), **self.stage_once(Holdfast, records, rows, ids=ids))
+                self.table.add("rows in the store before", "%d, ids %s" % (rows, ids), **self.stage_once(Holdfast, records, records // 3, ids=ids, rows=rows))
 
 
 def main():

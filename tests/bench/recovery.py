@@ -50,7 +50,7 @@ def make_holds(rows, items=16, example="r-00000000"):
     return tuple([(line["key"], encode_value(line["value"])) for line in lines if line["value"]["type"] == kind] for kind in ("RegisterItem", "RequestHold"))
 
 
-def fill(address, topic, rows, items=16, ids="counted"):
+def fill(address, topic, rows, items=16, ids="counted", first=0):
     make_id = IDS[ids]
     example = make_id(0)
     registered, holds = make_holds(rows, items, example.decode())
@@ -62,7 +62,7 @@ def fill(address, topic, rows, items=16, ids="counted"):
                ("produced-at", b"1760000000000")]
     for i in range(rows):
         key, value = holds[i % len(holds)]
-        producer.produce(topic, value.replace(example, make_id(i)), key, headers=headers)
+        producer.produce(topic, value.replace(example, make_id(first + i)), key, headers=headers)
         if i % 10000 == 0:
             producer.poll(0.01)
     producer.flush()

@@ -1,17 +1,18 @@
 /* The store alone, with the work that stock-check gives it: how much CPU a record costs when so
  * many rows are there.
  *
- * Usage: store-work DIRECTORY ROWS RECORDS random|ordered CACHE-MIB
+ * Usage: store-work DIRECTORY random|ordered ROWS [RECORDS CACHE-MIB]
  *
- * A batch is 10,000 requests of 1,000 items on four partitions: its holds (new ones) and items are
- * read at once, then intents and rows are written as the commit protocol has it. Reservations are
- * UUIDs, random or ordered by time. CPU is of all threads, compaction too, without that of making
- * the requests up. A directory that has rows goes on from there. */
+ * Writes so many holds of 1,000 items into a store, beside what is there. Then a batch is 10,000
+ * requests: their holds (new ones) and items are read at once, then intents and rows are written as
+ * the commit protocol has it. Reservations are UUIDs, random or ordered by time. CPU is of all
+ * threads, compaction too, without that of making the requests up. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "runtime/base/murmur2.h"
 #include "runtime/store/store.h"
 
 #define BATCH 10000
@@ -19,6 +20,7 @@
 #define ENTRIES (BATCH + ITEMS)
 #define PARTITIONS 4
 #define KEY_SIZE 96
+#define ITEM_SIZE 10 /* item-00000 */
 #define HOLD STR("\xc3\x01hold of 21 bytes...")
 #define ITEM \
   STR("\xc3\x01stock level of an item, which has eighty bytes with its title and options .")
@@ -47,8 +49,9 @@ static uint64_t chance(struct work *work) {
   return work->random * UINT64_C(2685821657736338717);
 }
 
-static void make_entry(struct entry *entry, uint64_t item, int size, struct str value) {
-  entry->partition = (int32_t)(item % PARTITIONS);
+/* Its key begins with one letter and the item. */
+static void make_entry(struct entry *entry, int size, struct str value) {
+  entry->partition = murmur2_partition((struct str){entry->key + 1, ITEM_SIZE}, PARTITIONS);
   entry->change = (struct change){.key = {NULL, (size_t)size}, .value = value};
 }
 
@@ -58,29 +61,30 @@ static void make_hold(struct work *work, struct entry *entry) {
   if (work->ordered) high = (UINT64_C(1760000000000) + work->made / 10) << 16 | (high & 0xffff);
   work->made++;
   int size = snprintf(entry->key, KEY_SIZE,
-                      "hitem-%05" PRIu64 "/%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64
-                      "-%012" PRIx64 "/%016" PRIx64,
-                      item, high >> 32, high >> 16 & 0xffff, (high & 0xfff) | 0x7000, low >> 48,
-                      low & UINT64_C(0xffffffffffff), hash);
-  make_entry(entry, item, size, HOLD);
+                      "hitem-%05" PRIu64 "%c%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64
+                      "-%012" PRIx64 "%c%016" PRIx64,
+                      item, 0, high >> 32, high >> 16 & 0xffff, (high & 0xfff) | 0x7000, low >> 48,
+                      low & UINT64_C(0xffffffffffff), 0, hash);
+  make_entry(entry, size, HOLD);
 }
 
 static void make_item(struct entry *entry, uint64_t item) {
-  make_entry(entry, item, snprintf(entry->key, KEY_SIZE, "iitem-%05" PRIu64, item), ITEM);
+  make_entry(entry, snprintf(entry->key, KEY_SIZE, "iitem-%05" PRIu64, item), ITEM);
 }
 
 static int by_place(const void *a, const void *b) {
   const struct entry *x = a, *y = b;
   if (x->partition != y->partition) return x->partition < y->partition ? -1 : 1;
-  return strcmp(x->key, y->key);
+  return str_compare((struct str){x->key, x->change.key.size},
+                     (struct str){y->key, y->change.key.size});
 }
 
-static void make_batch(struct work *work) {
+static void make_batch(struct work *work, uint64_t items) {
   for (size_t i = 0; i < BATCH; i++) make_hold(work, &work->entries[i]);
-  for (size_t i = 0; i < ITEMS; i++) make_item(&work->entries[BATCH + i], i);
-  qsort(work->entries, ENTRIES, sizeof *work->entries, by_place);
+  for (size_t i = 0; i < items; i++) make_item(&work->entries[BATCH + i], i);
+  qsort(work->entries, BATCH + items, sizeof *work->entries, by_place);
   memset(work->counts, 0, sizeof work->counts);
-  for (size_t i = 0; i < ENTRIES; i++) {
+  for (size_t i = 0; i < BATCH + items; i++) {
     struct entry *entry = &work->entries[i];
     entry->change.key.data = entry->key;
     work->places[i] = (struct store_place){entry->partition, entry->change.key};
@@ -95,20 +99,26 @@ static void take(void *user, size_t number, struct str bytes) {
   work->found += bytes.data != NULL;
 }
 
-static void write_batch(struct work *work) {
+static void put_intents(struct work *work) {
   const struct change *changes = work->changes;
   for (int32_t p = 0; p < PARTITIONS; changes += work->counts[p++]) {
     const struct intent intent = {.changes = changes, .change_count = work->counts[p]};
     store_put_intent(work->store, p, &intent);
   }
-  store_write(work->store);
-  changes = work->changes;
-  for (int32_t p = 0; p < PARTITIONS; changes += work->counts[p++]) {
-    const struct store_meta meta = {.next_input = (int64_t)work->made};
+}
+
+static void put_rows(struct work *work) {
+  const struct change *changes = work->changes;
+  for (int32_t p = 0; p < PARTITIONS; changes += work->counts[p++])
     store_put_changes(work->store, p, changes, work->counts[p]);
-    store_put_meta(work->store, p, &meta);
+}
+
+static void fill(struct work *work, uint64_t rows) {
+  while (work->made < rows) {
+    make_batch(work, 0);
+    put_rows(work);
+    store_write_behind(work->store);
   }
-  store_write_behind(work->store);
 }
 
 static double seconds(clockid_t clock) {
@@ -117,16 +127,19 @@ static double seconds(clockid_t clock) {
   return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
 
-static void work_until(struct work *work, uint64_t made) {
-  while (work->made < made) {
-    double begun = seconds(CLOCK_THREAD_CPUTIME_ID);
-    make_batch(work);
-    double ready = seconds(CLOCK_THREAD_CPUTIME_ID);
-    store_get_many(work->store, work->places, ENTRIES, take, work);
-    work->making += ready - begun;
-    work->reading += seconds(CLOCK_THREAD_CPUTIME_ID) - ready;
-    write_batch(work);
-  }
+static void handle_batch(struct work *work) {
+  double begun = seconds(CLOCK_THREAD_CPUTIME_ID);
+  make_batch(work, ITEMS);
+  double ready = seconds(CLOCK_THREAD_CPUTIME_ID);
+  store_get_many(work->store, work->places, ENTRIES, take, work);
+  work->making += ready - begun;
+  work->reading += seconds(CLOCK_THREAD_CPUTIME_ID) - ready;
+  put_intents(work);
+  store_write(work->store);
+  put_rows(work);
+  for (int32_t p = 0; p < PARTITIONS; p++)
+    store_put_meta(work->store, p, &(struct store_meta){.next_input = (int64_t)work->made});
+  store_write_behind(work->store);
 }
 
 /* The number after the name, of a file of /proc/self. */
@@ -141,13 +154,11 @@ static double number_of(const char *path, const char *name) {
   return value;
 }
 
-static void measure(struct work *work, uint64_t rows, uint64_t records) {
+static void measure(struct work *work, uint64_t records) {
   static const char io[] = "/proc/self/io", written[] = "write_bytes:";
-  work_until(work, rows);
-  work->making = work->reading = 0;
   uint64_t first = work->made;
   double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID), bytes = number_of(io, written);
-  work_until(work, first + records);
+  while (work->made < first + records) handle_batch(work);
   double count = (double)(work->made - first);
   cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu - work->making;
   printf("%" PRIu64
@@ -159,22 +170,21 @@ static void measure(struct work *work, uint64_t rows, uint64_t records) {
 
 int main(int argc, char **argv) {
   static struct work work = {.random = UINT64_C(88172645463325252)};
-  struct store_meta meta;
   char error[512];
   int code;
-  if (argc != 6) {
-    fprintf(stderr, "store-work DIRECTORY ROWS RECORDS random|ordered CACHE-MIB\n");
+  if (argc != 4 && argc != 6) {
+    fprintf(stderr, "store-work DIRECTORY random|ordered ROWS [RECORDS CACHE-MIB]\n");
     return 64;
   }
-  const struct store_memory memory = {.cache = strtoull(argv[5], NULL, 10) << 20};
+  const size_t mib = argc == 6 ? strtoull(argv[5], NULL, 10) : 8;
+  const struct store_memory memory = {.cache = mib << 20};
   work.store = store_open(argv[1], NULL, memory, error, sizeof error, &code);
   if (!work.store) {
     fprintf(stderr, "%s\n", error);
     return code;
   }
-  work.ordered = strcmp(argv[4], "ordered") == 0;
-  if (store_meta(work.store, 0, &meta)) work.made = (uint64_t)meta.next_input;
-  work.random += work.made;
-  measure(&work, strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
+  work.ordered = strcmp(argv[2], "ordered") == 0;
+  fill(&work, strtoull(argv[3], NULL, 10));
+  if (argc == 6) measure(&work, strtoull(argv[4], NULL, 10));
   store_close(work.store);
 }
