@@ -13,6 +13,7 @@
 #define COPY_BATCH 1000
 #define WRITE_BUFFER_BYTES ((size_t)8 << 20)
 #define METADATA_BLOCK_BYTES ((uint64_t)32 << 10)
+#define SORTED_RUNS 8 /* each has a filter to be asked; fewer are merged more often */
 
 /* Bounded memory: one cache with index and filter blocks in it, few open files, small write
  * buffers. Index and filters are in pieces: the filter of a table of millions of rows is as large
@@ -48,8 +49,9 @@ static void configure(struct store *store, struct store_memory memory) {
   rocksdb_options_set_allow_concurrent_memtable_write(store->options, 0); /* one thread writes */
   rocksdb_options_set_compression(store->options, rocksdb_lz4_compression);
   /* A new row's key may lie anywhere. By levels, each few flushes were merged with most of the rows
-   * there are; now files are merged with others of about their size. */
+   * there are; now files are merged with others of about their size, once there are so many. */
   rocksdb_options_set_compaction_style(store->options, rocksdb_universal_compaction);
+  rocksdb_options_set_level0_file_num_compaction_trigger(store->options, SORTED_RUNS);
 }
 
 static bool make_directories(const char *path) {
