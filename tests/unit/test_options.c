@@ -68,6 +68,22 @@ static void a_wrong_flag_says_what_is_wrong(void **unused) {
   }
 }
 
+static void a_wrong_variable_says_what_is_wrong(void **unused) {
+  (void)unused;
+  static const struct option_desc table[] = {
+      {.name = "a-size", .kind = OPTION_NUMBER, .min = 1, .max = 9}, {0}};
+  struct options options = {0};
+  char *argv[] = {"test", NULL};
+  setenv("HOLDFAST_A_SIZE", "ten", 1);
+  options_add(&options, table);
+  assert_false(options_parse(&options, 1, argv));
+  assert_string_equal(options.error,
+                      "HOLDFAST_A_SIZE in the environment: --a-size must be a whole number from 1 "
+                      "to 9, not 'ten'");
+  options_free(&options);
+  unsetenv("HOLDFAST_A_SIZE");
+}
+
 static void a_word_may_stand_for_a_number(void **unused) {
   (void)unused;
   static const struct option_desc table[] = {
@@ -91,6 +107,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(flags_win_over_the_environment_over_the_file_over_defaults),
       cmocka_unit_test(a_wrong_flag_says_what_is_wrong),
+      cmocka_unit_test(a_wrong_variable_says_what_is_wrong),
       cmocka_unit_test(a_word_may_stand_for_a_number),
   };
   return cmocka_run_group_tests_name("options", tests, NULL, NULL);

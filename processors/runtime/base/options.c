@@ -141,8 +141,10 @@ static bool read_environment(struct options *options) {
       name[used++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
     }
     const char *value = getenv(name);
-    if (value && *value && !set_option(options, i, value, RANK_ENVIRONMENT))
-      return fail(options, "%s in the environment is not valid: '%s'", name, value);
+    if (!value || !*value || set_option(options, i, value, RANK_ENVIRONMENT)) continue;
+    char why[sizeof options->error];
+    memcpy(why, options->error, sizeof why);
+    return fail(options, "%s in the environment: %s", name, why);
   }
   return true;
 }
