@@ -3,6 +3,7 @@
 
 #include "explain.h"
 #include "payment/payment.h"
+#include "runtime/contract/processors.h"
 #include "runtime/core/runtime.h"
 #include "runtime/memory/pipe.h"
 #include "shadow.h"
@@ -28,7 +29,7 @@ static struct str ledger_state(struct story *story, struct runtime *runtime) {
 }
 
 void explain_ledger(struct story *story) {
-  const struct processor *payment = shadow_filter("payment");
+  const struct processor *payment = processor_named("payment");
   struct memory_cluster *cluster = memory_cluster_new();
   pipe_prepare(cluster, payment, 1);
   struct failure failure;
@@ -55,7 +56,7 @@ void explain_ledger(struct story *story) {
 
 static json_t *stock_at(struct story *story, struct store *store, const struct happening *step,
                         int64_t offset) {
-  const struct processor *stock_check = shadow_filter("stock-check");
+  const struct processor *stock_check = processor_named("stock-check");
   const struct shadow shadow = {.options = story->options,
                                 .processor = stock_check,
                                 .store = store,

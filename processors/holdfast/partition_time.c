@@ -6,13 +6,13 @@
 
 #include "runtime/base/clock.h"
 #include "commands.h"
+#include "runtime/contract/processors.h"
 #include "runtime/core/expiry.h"
 #include "group.h"
 #include "runtime/kafka/io.h"
 #include "runtime/kafka/rewrite.h"
 #include "positions.h"
 #include "runtime/core/recovery.h"
-#include "shadow.h"
 
 #define PARTITIONS_MAX 256
 
@@ -251,7 +251,7 @@ int clock_command(int argc, char **argv) {
   int code;
   if (command_options(&options, &usage, argc, argv, &code)) {
     const struct processor *processor =
-        options.argument_count == 1 ? shadow_filter(options.arguments[0]) : NULL;
+        options.argument_count == 1 ? processor_named(options.arguments[0]) : NULL;
     if (processor && expiry_is_used(processor)) {
       code = of_filter(&options, processor);
     } else {

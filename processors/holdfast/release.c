@@ -3,8 +3,8 @@
 #include <sysexits.h>
 
 #include "commands.h"
+#include "runtime/contract/processors.h"
 #include "runtime/kafka/release.h"
-#include "shadow.h"
 
 static const struct option_desc release_options[] = {{.name = "slot",
                                                       .kind = OPTION_NUMBER,
@@ -27,7 +27,7 @@ static int release(const struct options *options) {
   struct failure failure = {0};
   int slot = (int)options_number(options, "slot");
   const struct processor *processor =
-      options->argument_count == 1 ? shadow_filter(options->arguments[0]) : NULL;
+      options->argument_count == 1 ? processor_named(options->arguments[0]) : NULL;
   if (!processor || slot < 0) {
     fprintf(stderr, "holdfast release: %s: see holdfast release --help\n",
             options->argument_count != 1 ? "say one filter"

@@ -7,6 +7,7 @@
 
 #include "runtime/base/clock.h"
 #include "commands.h"
+#include "runtime/contract/processors.h"
 #include "runtime/record/line.h"
 #include "positions.h"
 #include "replay.h"
@@ -262,7 +263,7 @@ int replay_command(int argc, char **argv) {
   int code;
   if (command_options(&options, &usage, argc, argv, &code)) {
     const struct processor *processor =
-        options.argument_count == 1 ? shadow_filter(options.arguments[0]) : NULL;
+        options.argument_count == 1 ? processor_named(options.arguments[0]) : NULL;
     const char *why = processor ? shadow_refuses(processor) : NULL;
     code = EX_USAGE;
     if (!processor)

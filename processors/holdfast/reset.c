@@ -6,6 +6,7 @@
 #include "runtime/base/clock.h"
 #include "commands.h"
 #include "runtime/contract/expiry.h"
+#include "runtime/contract/processors.h"
 #include "group.h"
 #include "positions.h"
 #include "reset.h"
@@ -287,7 +288,7 @@ int reset_command(int argc, char **argv) {
   int code;
   if (command_options(&options, &usage, argc, argv, &code)) {
     const struct processor *processor =
-        options.argument_count == 1 ? shadow_filter(options.arguments[0]) : NULL;
+        options.argument_count == 1 ? processor_named(options.arguments[0]) : NULL;
     if (processor) {
       code = reset_filter(&options, processor);
     } else {

@@ -7,7 +7,6 @@
 
 #include "runtime/kafka/io.h"
 #include "runtime/memory/replay.h"
-#include "runtime/contract/processors.h"
 #include "runtime/core/runtime.h"
 
 #define PATIENCE_POLLS 200
@@ -23,13 +22,6 @@ const char *shadow_refuses(const struct processor *processor) {
   if (processor->world) return "its outputs are the world's answers";
   for (const struct row_kind *row = processor->rows; row && row->name; row++) {
     if (row->due_field.is) return "its outputs come when the clock says so";
-  }
-  return NULL;
-}
-
-const struct processor *shadow_filter(const char *name) {
-  for (const struct processor *const *p = all_processors; *p; p++) {
-    if (strcmp((*p)->name, name) == 0) return *p;
   }
   return NULL;
 }

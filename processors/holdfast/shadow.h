@@ -24,9 +24,6 @@ struct shadow {
 /* NULL, or why this filter's work does not follow from its input alone. */
 const char *shadow_refuses(const struct processor *processor);
 
-/* The filter of that name, or NULL. */
-const struct processor *shadow_filter(const char *name);
-
 bool shadow_run(const struct shadow *shadow, struct failure *failure);
 
 #endif

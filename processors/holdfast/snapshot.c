@@ -4,8 +4,9 @@
 #include <sysexits.h>
 
 #include "commands.h"
+#include "runtime/contract/processors.h"
+#include "runtime/store/store.h"
 #include "runtime/record/json.h"
-#include "shadow.h"
 
 #define PARTITIONS_MAX 1024
 
@@ -64,7 +65,7 @@ int snapshot_command(int argc, char **argv) {
   int code;
   if (command_options(&options, &usage, argc, argv, &code)) {
     const struct processor *processor =
-        options.argument_count == 2 ? shadow_filter(options.arguments[0]) : NULL;
+        options.argument_count == 2 ? processor_named(options.arguments[0]) : NULL;
     char path[512], error[400];
     if (!processor || !processor->rows) {
       fprintf(stderr, "holdfast snapshot: name a filter that keeps state, and a new folder\n");

@@ -6,4 +6,12 @@
 
 extern const struct processor *const all_processors[];
 
+/* The one of that name, or NULL. */
+static inline const struct processor *processor_named(const char *name) {
+  for (const struct processor *const *p = all_processors; *p; p++) {
+    if (strcmp((*p)->name, name) == 0) return *p;
+  }
+  return NULL;
+}
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/kafka/client.h"
+#include "runtime/kafka/members.h"
 #include "runtime/base/report.h"
 
 #define TIMEOUT_MS 15000
@@ -289,31 +290,16 @@ bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const c
   return !error;
 }
 
-static rd_kafka_resp_err_t count_members(rd_kafka_event_t *event, int *count) {
-  size_t groups;
-  const rd_kafka_ConsumerGroupDescription_t *group = rd_kafka_DescribeConsumerGroups_result_groups(
-      rd_kafka_event_DescribeConsumerGroups_result(event), &groups)[0];
-  const rd_kafka_error_t *failed = rd_kafka_ConsumerGroupDescription_error(group);
-  rd_kafka_resp_err_t error = failed ? rd_kafka_error_code(failed) : RD_KAFKA_RESP_ERR_NO_ERROR;
-  bool none = error == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND;
-  *count = error ? 0 : (int)rd_kafka_ConsumerGroupDescription_member_count(group);
-  return none ? RD_KAFKA_RESP_ERR_NO_ERROR : error;
-}
-
 int kafka_admin_members(struct kafka_admin *admin, const char *group, struct failure *failure) {
   struct attempt attempt = {.what = "asking for the members of", .group = group};
-  char text[TOPIC_NAME_MAX];
-  const char *name = kafka_topic_name(admin->options, group, text);
+  char name[TOPIC_NAME_MAX];
+  kafka_topic_name(admin->options, group, name);
+  struct kafka_members members;
   rd_kafka_resp_err_t error;
-  int count = 0;
   do {
-    rd_kafka_DescribeConsumerGroups(admin->handle, &name, 1, NULL, admin->queue);
-    rd_kafka_event_t *event = await(admin, failure, "asking for the members of a group");
-    if (!event) return -1;
-    error = count_members(event, &count);
-    rd_kafka_event_destroy(event);
+    error = kafka_ask_members(admin->handle, name, "", &members);
   } while (passes(&attempt, error));
-  if (!error) return count;
+  if (!error) return members.count;
   group_failed(&attempt, error, failure);
   return -1;
 }

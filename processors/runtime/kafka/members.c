@@ -17,24 +17,29 @@ static void count_members(const rd_kafka_ConsumerGroupDescription_t *group, cons
   }
 }
 
-static bool take(rd_kafka_event_t *event, const char *slot_id, struct kafka_members *out) {
-  if (!event || rd_kafka_event_error(event)) return false;
+/* A group that the coordinator does not know has no members: none has ever joined, or the broker has
+ * forgotten it. */
+static rd_kafka_resp_err_t take(rd_kafka_event_t *event, const char *slot_id,
+                                struct kafka_members *out) {
+  if (!event) return RD_KAFKA_RESP_ERR__TIMED_OUT;
+  if (rd_kafka_event_error(event)) return rd_kafka_event_error(event);
   size_t count;
-  const rd_kafka_ConsumerGroupDescription_t **groups =
-      rd_kafka_DescribeConsumerGroups_result_groups(
-          rd_kafka_event_DescribeConsumerGroups_result(event), &count);
-  if (count != 1 || rd_kafka_ConsumerGroupDescription_error(groups[0])) return false;
-  count_members(groups[0], slot_id, out);
-  return true;
+  const rd_kafka_ConsumerGroupDescription_t *group = rd_kafka_DescribeConsumerGroups_result_groups(
+      rd_kafka_event_DescribeConsumerGroups_result(event), &count)[0];
+  const rd_kafka_error_t *failed = rd_kafka_ConsumerGroupDescription_error(group);
+  rd_kafka_resp_err_t error = failed ? rd_kafka_error_code(failed) : RD_KAFKA_RESP_ERR_NO_ERROR;
+  if (error && error != RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) return error;
+  count_members(group, slot_id, out);
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-bool kafka_ask_members(rd_kafka_t *handle, const char *group, const char *slot_id,
-                       struct kafka_members *out) {
+rd_kafka_resp_err_t kafka_ask_members(rd_kafka_t *handle, const char *group, const char *slot_id,
+                                      struct kafka_members *out) {
   rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
   rd_kafka_DescribeConsumerGroups(handle, &group, 1, NULL, queue);
   rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
-  bool known = take(event, slot_id, out);
+  rd_kafka_resp_err_t error = take(event, slot_id, out);
   if (event) rd_kafka_event_destroy(event);
   rd_kafka_queue_destroy(queue);
-  return known;
+  return error;
 }

@@ -98,8 +98,9 @@ static bool leave(struct release *r) {
 static enum kafka_release release(struct release *r) {
   struct kafka_members members;
   if (!end_transaction(r)) return KAFKA_RELEASE_FAILED;
-  if (!kafka_ask_members(r->producer, r->group, r->slot_id, &members)) {
-    failed(r, "asking for the group of", RD_KAFKA_RESP_ERR__TIMED_OUT);
+  rd_kafka_resp_err_t error = kafka_ask_members(r->producer, r->group, r->slot_id, &members);
+  if (error) {
+    failed(r, "asking for the group of", error);
     return KAFKA_RELEASE_FAILED;
   }
   if (!members.has_slot) return KAFKA_RELEASED_BEFORE;
