@@ -1,5 +1,6 @@
 """A real broker for the tests, and pipelines on it: each test has its own prefix, state and ports, so that none sees another."""
 import concurrent.futures
+import datetime
 import functools
 import io
 import itertools
@@ -144,8 +145,7 @@ class Filter:
         self.log_path = pipeline.folder / ("%s-%d-%d.log" % (name, slot, next(_numbers)))
         self.log = open(self.log_path, "w")
         command = [BIN / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--slot", str(slot), "--health", "127.0.0.1:0",
-                   *(["--http", "127.0.0.1:0"] if name in VIEWS else []), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS,
-                   "-X", "heartbeat.interval.ms=500", *flags]
+                   *(["--http", "127.0.0.1:0"] if name in VIEWS else []), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS, *flags]
         if name == "charge":
             command += ["--provider-url", pipeline.provider_url]
         if name == "notify":
@@ -155,6 +155,11 @@ class Filter:
 
     def text(self):
         return self.log_path.read_text(errors="replace")
+
+    def last_time(self, text):
+        """Of the last line with that text, as seconds since 1970."""
+        line = [line for line in self.text().splitlines() if text in line][-1]
+        return datetime.datetime.fromisoformat(line.split(" ", 1)[0].replace("Z", "+00:00")).timestamp()
 
     def port(self, what):
         """Where it answers "probes" or "questions"."""

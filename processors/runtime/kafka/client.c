@@ -27,6 +27,7 @@ static const struct kafka_setting defaults[] = {
     {"reconnect.backoff.max.ms", "250"},
     {"allow.auto.create.topics", "false"},
     {"session.timeout.ms", "10000"},
+    {"heartbeat.interval.ms", "200"}, /* a rebalance waits until every member has heard of it */
     {"transaction.timeout.ms", "10000"},
     {"topic.metadata.refresh.interval.ms", "30000"}, /* partitions that somebody adds are seen */
     {"log_level", "4"},
