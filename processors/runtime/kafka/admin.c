@@ -207,14 +207,6 @@ static rd_kafka_topic_partition_list_t *partitions_of(struct kafka_admin *admin,
   return list;
 }
 
-/* A coordinator that was just found, or whose broker just started, is not one yet. */
-static bool is_coordinator_settling(rd_kafka_resp_err_t error) {
-  return error == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
-         error == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
-         error == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
-         error == RD_KAFKA_RESP_ERR__WAIT_COORD;
-}
-
 /* A group that has members, or balances them, takes offsets from those alone. */
 static bool has_members(rd_kafka_resp_err_t error) {
   return error == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
@@ -230,7 +222,7 @@ struct attempt {
 
 /* True where it is to be made again: after a pause, and until the patience has ended. */
 static bool passes(struct attempt *attempt, rd_kafka_resp_err_t error) {
-  if (!is_coordinator_settling(error) && !has_members(error)) return false;
+  if (!kafka_is_coordinator_settling(error) && !has_members(error)) return false;
   int64_t now = clock_monotonic_s();
   if (!attempt->until) {
     attempt->until = now + GROUP_PATIENCE_S;

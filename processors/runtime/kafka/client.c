@@ -164,6 +164,13 @@ bool kafka_is_forbidden(rd_kafka_resp_err_t error) {
   }
 }
 
+bool kafka_is_coordinator_settling(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
+         error == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+         error == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
+         error == RD_KAFKA_RESP_ERR__WAIT_COORD;
+}
+
 bool kafka_is_refused_for_good(rd_kafka_resp_err_t error) {
   switch ((int)error) {                        /* a few of more than a hundred */
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: /* a batch, which can be no smaller than a record */

@@ -28,6 +28,9 @@ int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct failu
 bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name, char *out,
                         size_t size);
 
+/* A coordinator that was just found, or whose broker just started, is not one yet. */
+bool kafka_is_coordinator_settling(rd_kafka_resp_err_t error);
+
 /* The broker denies access, and would again. */
 bool kafka_is_forbidden(rd_kafka_resp_err_t error);
 

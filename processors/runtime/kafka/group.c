@@ -5,6 +5,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/kafka/internal.h"
+#include "runtime/kafka/members.h"
 #include "runtime/kafka/version.h"
 #include "runtime/base/report.h"
 #include "runtime/core/recovery.h"
@@ -16,6 +17,8 @@
 /* A coordinator that is just loading can know of no offset yet. */
 #define NO_OFFSET_GIVE_UP_S 5
 #define WAKE_TIMEOUT_MS 5
+#define COORDINATOR_PATIENCE_S 5
+#define COORDINATOR_PAUSE_MS 50
 
 void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
                         rd_kafka_topic_partition_list_t *partitions, void *opaque) {
@@ -48,8 +51,22 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
   self->assigned = self->holding = true;
 }
 
+/* librdkafka joins again only two to three seconds after a coordinator that was still loading: it is
+ * asked until it has loaded. */
+static void await_coordinator(struct log_kafka *self) {
+  char text[TOPIC_NAME_MAX];
+  const char *group = kafka_topic_name(self->options, self->client, text);
+  struct kafka_members ignored;
+  int64_t until = clock_monotonic_s() + COORDINATOR_PATIENCE_S;
+  while (kafka_is_coordinator_settling(
+             kafka_ask_members(self->producer, group, self->slot_id, &ignored)) &&
+         clock_monotonic_s() < until)
+    rd_kafka_poll(self->producer, COORDINATOR_PAUSE_MS);
+}
+
 enum log_status kafka_join(struct log *log) {
   struct log_kafka *self = self_of(log);
+  await_coordinator(self);
   rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
   rd_kafka_topic_partition_list_add(topics, self->input, RD_KAFKA_PARTITION_UA);
   rd_kafka_resp_err_t error = rd_kafka_subscribe(self->consumer, topics);
