@@ -289,7 +289,7 @@ int kafka_admin_members(struct kafka_admin *admin, const char *group, struct fai
   struct kafka_members members;
   rd_kafka_resp_err_t error;
   do {
-    error = kafka_ask_members(admin->handle, name, "", &members);
+    error = kafka_ask_members(admin->handle, name, "", TIMEOUT_MS, &members);
   } while (passes(&attempt, error));
   if (!error) return members.count;
   group_failed(&attempt, error, failure);

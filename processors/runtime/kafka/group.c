@@ -56,12 +56,13 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
 static void await_coordinator(struct log_kafka *self) {
   char text[TOPIC_NAME_MAX];
   const char *group = kafka_topic_name(self->options, self->client, text);
-  struct kafka_members ignored;
-  int64_t until = clock_monotonic_s() + COORDINATOR_PATIENCE_S;
-  while (kafka_is_coordinator_settling(
-             kafka_ask_members(self->producer, group, self->slot_id, &ignored)) &&
-         clock_monotonic_s() < until)
+  for (int64_t until = clock_monotonic_s() + COORDINATOR_PATIENCE_S; clock_monotonic_s() < until;) {
+    struct kafka_members ignored;
+    rd_kafka_resp_err_t error =
+        kafka_ask_members(self->producer, group, self->slot_id, MEMBERS_TIMEOUT_MS, &ignored);
+    if (error != RD_KAFKA_RESP_ERR__TIMED_OUT && !kafka_is_coordinator_settling(error)) return;
     rd_kafka_poll(self->producer, COORDINATOR_PAUSE_MS);
+  }
 }
 
 enum log_status kafka_join(struct log *log) {

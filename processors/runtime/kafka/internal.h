@@ -11,6 +11,9 @@
 
 #define TOPICS_MAX 16
 #define CALL_TIMEOUT_MS 5000
+/* A question that met a coordinator which was not there yet can stay without an answer: it is better
+ * asked anew. */
+#define MEMBERS_TIMEOUT_MS 1000
 
 struct kafka_topic {
   rd_kafka_topic_t *handle; /* of the producer */

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#define TIMEOUT_MS 5000
-
 static void count_members(const rd_kafka_ConsumerGroupDescription_t *group, const char *slot_id,
                           struct kafka_members *out) {
   *out = (struct kafka_members){
@@ -34,10 +32,10 @@ static rd_kafka_resp_err_t take(rd_kafka_event_t *event, const char *slot_id,
 }
 
 rd_kafka_resp_err_t kafka_ask_members(rd_kafka_t *handle, const char *group, const char *slot_id,
-                                      struct kafka_members *out) {
+                                      int timeout_ms, struct kafka_members *out) {
   rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
   rd_kafka_DescribeConsumerGroups(handle, &group, 1, NULL, queue);
-  rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+  rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
   rd_kafka_resp_err_t error = take(event, slot_id, out);
   if (event) rd_kafka_event_destroy(event);
   rd_kafka_queue_destroy(queue);

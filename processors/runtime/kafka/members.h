@@ -13,9 +13,9 @@ struct kafka_members {
   int32_t place; /* that have an id before it, in the order of the range assignor */
 };
 
-/* Asks once, for five seconds at most. An error: nobody can say, and nothing is set. `group` and
+/* Asks once. An error: nobody can say, and nothing is set. `group` and
  * `slot_id` as on the broker. */
 rd_kafka_resp_err_t kafka_ask_members(rd_kafka_t *handle, const char *group, const char *slot_id,
-                                      struct kafka_members *out);
+                                      int timeout_ms, struct kafka_members *out);
 
 #endif
