@@ -11,8 +11,7 @@
 
 #define TOPICS_MAX 16
 #define CALL_TIMEOUT_MS 5000
-/* A question that met a coordinator which was not there yet can stay without an answer: it is better
- * asked anew. */
+/* Of one question, which is asked again: a start must not hang on one that gets no answer. */
 #define MEMBERS_TIMEOUT_MS 1000
 
 struct kafka_topic {
