@@ -10,7 +10,7 @@
 
 #define STEP_LIMIT_S 10
 #define POLL_MS 50
-#define MEMBERS_TIMEOUT_MS 5000
+#define ASK_TIMEOUT_MS 5000
 
 struct release {
   const struct options *options;
@@ -91,7 +91,7 @@ static bool leave(struct release *r) {
   while (!error && members.has_slot && clock_monotonic_s() < until) {
     poll_once(r);
     if (!r->assigned)
-      kafka_ask_members(r->producer, r->group, r->slot_id, MEMBERS_TIMEOUT_MS, &members);
+      kafka_ask_members(r->producer, r->group, r->slot_id, ASK_TIMEOUT_MS, &members);
   }
   if (!error && members.has_slot) error = RD_KAFKA_RESP_ERR__TIMED_OUT;
   return !error || failed(r, "leaving as", error);
@@ -101,7 +101,7 @@ static enum kafka_release release(struct release *r) {
   struct kafka_members members;
   if (!end_transaction(r)) return KAFKA_RELEASE_FAILED;
   rd_kafka_resp_err_t error =
-      kafka_ask_members(r->producer, r->group, r->slot_id, MEMBERS_TIMEOUT_MS, &members);
+      kafka_ask_members(r->producer, r->group, r->slot_id, ASK_TIMEOUT_MS, &members);
   if (error) {
     failed(r, "asking for the group of", error);
     return KAFKA_RELEASE_FAILED;
