@@ -15,6 +15,7 @@ const struct processor catalog = {
     .accepts = accepts,
     .rows = catalog_rows,
     .input_is_changelog = true,
+    .linger_ms = LINGER_MS,
     .decide = catalog_decide,
     .routes = catalog_routes,
 };

@@ -19,6 +19,7 @@ const struct processor deadline = {
     .outputs = outputs,
     .rows = deadline_rows,
     .changelog = "deadline-changelog",
+    .linger_ms = LINGER_MS,
     .decide = deadline_decide,
     .prefetch = deadline_prefetch,
 };

@@ -12,6 +12,7 @@ const struct processor history = {
     .rows = history_rows,
     .changelog = "history-changelog",
     .opening = status_opening,
+    .linger_ms = LINGER_MS,
     .decide = history_decide,
     .prefetch = history_prefetch,
     .routes = history_routes,

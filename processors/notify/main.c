@@ -16,6 +16,7 @@ const struct processor notify = {
     .rows = notify_rows,
     .changelog = "notify-changelog",
     .wants_now = true,
+    .linger_ms = LINGER_MS,
     /* A minute more than the longest wait, for clocks that differ; receivers know a notice's key. */
     .due_within_ms = NOTICE_WAIT_MS_MAX + 60000,
     .opening = status_opening,

@@ -15,6 +15,7 @@ const struct processor tally = {
     .rows = tally_rows,
     .changelog = "tally-changelog",
     .opening = tally_opening,
+    .linger_ms = LINGER_MS,
     .decide = tally_decide,
     .routes = tally_routes,
 };

@@ -3,7 +3,7 @@
 Usage: scripts/bench [--quick] [--turns N] [--ids KIND] [SCENARIO]...     scenarios: stage pipeline latency rates recovery right views growth
 
 Every figure is the median over the turns; each turn takes the contenders one after another, in an order that changes. The broker is warmed up first
-with runs that do not count: it gets faster for a dozen of them. Written to build/bench-results: report.txt, results.csv, throughput.png."""
+with runs that do not count: it gets faster for a dozen of them. Written to build/bench-results: report.txt, results.csv, throughput.png, latency.png."""
 import argparse
 import io
 import json
@@ -17,7 +17,7 @@ import threading
 import time
 
 import fastavro
-from contenders import Holdfast, HoldfastSmall, Hops, PassThrough, Streams, StreamsParallel, StreamsSmall, StreamsTwo, streams_committing
+from contenders import Holdfast, HoldfastNewest, HoldfastSmall, Hops, PassThrough, Streams, StreamsParallel, StreamsSmall, StreamsTwo, streams_committing
 from load import Outcomes, Paced, commands, everything, wrk
 from recovery import IDS, Trickle, fill
 from results import RESULTS, Table, say
@@ -171,6 +171,19 @@ class Bench:
 
     # -- latency and CPU by rate --
 
+    def busy(self, run):
+        return {"cores": run.cpu, "cores of the broker": lambda: cpu_seconds(broker_pid())}
+
+    def full_rate(self, run, first, count):
+        """Reservations sent at once: how many a second come through, and cores busy meanwhile."""
+        counter = Outcomes(self.address, run.environment["HOLDFAST_PREFIX"])
+        counter.reach_silence()
+        known, before, began = counter.count, {name: value() for name, value in self.busy(run).items()}, time.time()
+        commands(self.address, run, first, count)
+        took = counter.reach(known + count, run.alive) - began
+        counter.close()
+        return {"reservations/s": count / took, **{name: (value() - before[name]) / took for name, value in self.busy(run).items()}}
+
     def rates_once(self, kind, rates, partitions):
         """One run at each rate in turn: milliseconds from command to outcome, and cores busy meanwhile."""
         with self.run(kind, partitions) as run:
@@ -178,26 +191,34 @@ class Bench:
             self.register(run, 100, 1000000)
             run.begin("pipeline")
             first = 0
-            for rate in (500, *rates):  # the first is for the JVMs
+
+            def paced(rate):
+                nonlocal first
                 seconds = 30 if rate < 10 else 10 if self.quick else 15
-                paced = Paced(self.address, prefix, "pipeline", rate, first)
+                figures = Paced(self.address, prefix, "pipeline", rate, first).run(3, seconds, cores=self.busy(run))
                 first += rate * 100
-                figures = paced.run(3, seconds, cores={"cores": run.cpu, "cores of the broker": lambda: cpu_seconds(broker_pid())})
-                if rate != 500:
-                    yield rate, figures
+                return figures
+
+            paced(500)  # for the JVMs
+            for rate in rates:
+                yield "%d/s" % rate, paced(rate)
+            self.full_rate(run, 0, 10000)
+            full = self.full_rate(run, 10000, 20000 if self.quick else 50000)
+            yield "as fast as it can", full
+            yield "half of its own highest rate", {"rate": full["reservations/s"] / 2, **paced(int(full["reservations/s"] / 2))}
 
     def rates(self):
         rates = (1, 100, 1000) if self.quick else (1, 10, 100, 1000)
-        intervals = (10, 50) if self.quick else (10, 20, 50, 100)
-        for kind in self.in_turns([Hops, Holdfast, *map(streams_committing, intervals)]):
+        intervals = (20, 50) if self.quick else (10, 20, 50, 100)
+        for kind in self.in_turns([Hops, Holdfast, HoldfastNewest, *map(streams_committing, intervals)]):
             self.add_rates(kind, rates, 4)
         for partitions in () if self.quick else (1, 16):
-            for kind in self.in_turns([Hops, Holdfast]):
+            for kind in self.in_turns([Hops, Holdfast, streams_committing(20)]):
                 self.add_rates(kind, rates, partitions)
 
     def add_rates(self, kind, rates, partitions):
         for rate, figures in self.rates_once(kind, rates, partitions):
-            self.table.add("command to outcome at %d/s, %d partitions, ms" % (rate, partitions), kind.title, **figures)
+            self.table.add("command to outcome, %s, %d partitions, ms" % (rate, partitions), kind.title, **figures)
 
     # -- start, kill -9, an empty disk, a second instance --
 
@@ -356,7 +377,7 @@ def main():
             finally:
                 table.write()
     print(table.text())
-    print("\n%.0f minutes; report.txt, results.csv and throughput.png are in %s" % ((time.time() - began) / 60, RESULTS.relative_to(ROOT)))
+    print("\n%.0f minutes; report.txt, results.csv and the pictures are in %s" % ((time.time() - began) / 60, RESULTS.relative_to(ROOT)))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,14 @@ class Holdfast(Contender):
     options, changelog, levels = (), "stock-check-changelog", "stock-levels"
 
 
+class HoldfastNewest(Holdfast):
+    title = "Holdfast, newest librdkafka"
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.environment["LD_LIBRARY_PATH"] = str(ROOT / "build/librdkafka-newest")
+
+
 class HoldfastSmall(Holdfast):
     options = ("--write-buffer-kib", "128")
 

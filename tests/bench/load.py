@@ -49,6 +49,14 @@ class Outcomes:
             self.count += sum(not message.error() for message in self.consumer.consume(10000, 0.05))
         return time.time()
 
+    def reach_silence(self):
+        """Until a second passes without one."""
+        seen, until = -1, 0
+        while time.time() < until or seen != self.count:
+            if seen != self.count:
+                seen, until = self.count, time.time() + 1
+            self.count += sum(not message.error() for message in self.consumer.consume(10000, 0.05))
+
     def close(self):
         self.consumer.close()
 

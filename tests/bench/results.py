@@ -1,5 +1,6 @@
 """What was measured: a table of medians, as text, CSV and a picture."""
 import csv
+import re
 import shutil
 import statistics
 import subprocess
@@ -47,11 +48,31 @@ class Table:
             for (scenario, contender), figures in self.rows.items():
                 for figure, values in figures.items():
                     out.writerow([scenario, contender, figure, statistics.median(values), min(values), max(values), len(values)])
-        self.draw()
+        if shutil.which("gnuplot"):
+            self.draw()
+            self.draw_latency()
+
+    def draw_latency(self):
+        """Command to outcome by rate, on four partitions: a line for each contender, p50 and p99."""
+        lines = {}  # (figure, contender) -> [(rate, ms)]
+        for (scenario, contender), figures in self.rows.items():
+            found = re.fullmatch(r"command to outcome, (\d+/s|half of its own highest rate), 4 partitions, ms", scenario)
+            for figure in ("p50", "p99") if found else ():
+                rate = statistics.median(figures["rate"]) if "rate" in figures else float(found[1][:-2])
+                lines.setdefault((figure, contender), []).append((rate, statistics.median(figures[figure])))
+        if not lines:
+            return
+        data = RESULTS / "latency.dat"
+        data.write_text("\n\n\n".join("\n".join("%f %f" % point for point in sorted(points)) for points in lines.values()) + "\n")
+        script = ["set terminal pngcairo size 1100,900", "set output '%s'" % (RESULTS / "latency.png"), "set logscale xy", "set grid", "set key outside right",
+                  "set xlabel 'reservations a second'", "set ylabel 'ms'", "set multiplot layout 2,1"]
+        for figure in ("p50", "p99"):
+            plots = ["'%s' index %d using 1:2 with linespoints lw 2 title '%s'" % (data, i, contender)
+                     for i, (of, contender) in enumerate(lines) if of == figure]
+            script += ["set title 'command to outcome, %s'" % figure, "plot " + ", ".join(plots)]
+        subprocess.run(["gnuplot", "-e", "; ".join([*script, "unset multiplot"])], check=False)
 
     def draw(self):
-        if not shutil.which("gnuplot"):
-            return
         scenarios = {"records/s": "stock-check alone, records/s", "reservations/s": "whole pipeline, reservations/s"}
         data, plots = RESULTS / "throughput.dat", []
         with open(data, "w") as file:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from conftest import wait_until
+from conftest import tell, wait_until
 from test_stories import item, reserve
 
 
@@ -109,3 +109,16 @@ def test_views_and_probes_are_asked_while_rows_change_and_partitions_move(pipeli
         for one in askers:
             one.join()
     assert set(answers) <= {200, 404, 503} and answers[200] > 100, answers
+
+
+def test_a_filter_that_lingers_takes_what_came_meanwhile_at_once(pipeline):
+    pipeline.apply()
+    pipeline.start("reserve-requested")
+    history = pipeline.start("history", flags=("--linger-ms", "1000"))
+    began, before = time.monotonic(), history.metric("transactions_total")
+    for i in range(40):
+        pipeline.send({"type": "Reserve", "reservation_id": "r%d" % i, "customer_id": "kim", "item_id": "book", "quantity": 1})
+    wait_until(lambda: history.metric("records_total") >= 40, "history to have read all")
+    took = time.monotonic() - began
+    tell("40 commands in %.1f s: %d transactions of history" % (took, history.metric("transactions_total") - before))
+    assert history.metric("transactions_total") - before <= took + 2

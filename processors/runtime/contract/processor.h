@@ -116,6 +116,8 @@ struct world {
   size_t (*in_flight)(void *world);
 };
 
+#define LINGER_MS 100 /* as Kafka Streams waits between its commits */
+
 struct processor {
   const char *name; /* folder = binary = consumer group = client.id */
   const char *summary;
@@ -133,6 +135,9 @@ struct processor {
   /* No row is due later than this from now: one that is was put there by a clock that was wrong,
    * and is due at once. 0: rows may be due at any time */
   int64_t due_within_ms;
+  /* While records come in, the least time from a transaction to the next: for filters whose output
+   * no reservation waits for. 0: none but what a transaction costs (loop.c) */
+  int linger_ms;
   /* The time of the opening that a record is or names, milliseconds since 1970; 0: none. The
    * partition's time follows it (expiry.h). NULL: no row of this filter settles. */
   int64_t (*opening)(const struct event *event);

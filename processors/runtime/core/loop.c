@@ -82,12 +82,14 @@ static bool handle_event(struct runtime *runtime, struct log_event *event, size_
 
 /* A transaction costs the broker some milliseconds however small it is, and one that follows
  * closely on another waits for its markers: if more is coming in, it is worth a wait, as long as
- * the last transaction took. A record that comes alone is not held up. */
+ * the last transaction took, or longer where nobody waits for the output. A record that comes alone
+ * is not held up. */
 static int pause_left(const struct runtime *runtime) {
   if (!runtime->batch_count) return 0;
   int64_t since = log_now(runtime->log) - runtime->last_transaction_end;
   int64_t pause = runtime->last_transaction_took;
   if (pause > PAUSE_MAX_MS) pause = PAUSE_MAX_MS;
+  if (pause < runtime->config.linger_ms) pause = runtime->config.linger_ms;
   /* A clock that was set back is no reason to wait. */
   return since >= 0 && since < pause ? (int)(pause - since) : 0;
 }

@@ -53,6 +53,7 @@ struct runtime_config {
   bool standby;              /* for the process that has the slot: takes it when that is gone */
   size_t batch_records;      /* at most; 0: 1000 */
   size_t cache_bytes;        /* 0: 8 MiB */
+  int linger_ms;             /* see processor.h */
   size_t write_buffer_bytes; /* of the store; 0: its own default */
   int64_t tombstone_retention_ms;
   bool (*failpoint)(void *user, enum step step); /* true: stop here, as kill -9 would. NULL: none */
