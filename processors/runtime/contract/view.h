@@ -11,13 +11,22 @@
 
 #define ALL_PARTITIONS (-1)
 
+struct http_header {
+  const char *name, *value;
+};
+
 struct http_request {
+  const char *method;
+  struct str content; /* of the request, where the listener takes any */
+  const char *(*header)(const struct http_request *request, const char *name); /* NULL: none */
   struct str part;   /* the text that {} of the route's path took */
   int32_t partition; /* the one with all rows of the answer, or ALL_PARTITIONS */
   const char *(*query)(const struct http_request *request, const char *name); /* NULL: not given */
   void *connection;
-  int status;   /* of the answer; 200 at first */
-  json_t *body; /* of the answer; taken */
+  int status;                        /* of the answer; 200 at first */
+  json_t *body;                      /* of the answer; taken */
+  const struct http_header *headers; /* of the answer: borrowed until it is sent */
+  size_t header_count;
   json_t *keys; /* of the last page's items, in hexadecimal: by these pages are merged. Taken */
 };
 

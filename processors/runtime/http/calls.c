@@ -181,6 +181,7 @@ static void configure(const struct calls *calls, struct call *call,
   for (size_t i = 0; request->headers[i]; i++)
     call->headers = curl_slist_append(call->headers, request->headers[i]);
   curl_easy_setopt(call->easy, CURLOPT_URL, request->url);
+  curl_easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L); /* .. may be an id */
   curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, request->method);
   curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
   if (request->body.data) {

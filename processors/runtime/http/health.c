@@ -82,7 +82,8 @@ struct health *health_start(const struct options *options, struct runtime *runti
                           .codec = codec_new(&holdfast_schemas),
                           .ready_lag = options_number(options, "ready-lag")};
   self->listener = listener_open("health", options_text(options, "health"), failure);
-  if (self->listener && listener_serve(self->listener, THREADS, answer, NULL, self, failure)) {
+  if (self->listener &&
+      listener_serve(self->listener, &listener_questions, THREADS, answer, NULL, self, failure)) {
     report_info("listening for probes on port %" PRIu16, listener_port(self->listener));
     return self;
   }

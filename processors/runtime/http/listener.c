@@ -4,62 +4,53 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "runtime/base/clock.h"
+#include "runtime/http/places.h"
 
-#define CONNECTIONS_MAX 64
-#define CLOSING_MAX 32 /* ended connections that the daemon has still to close */
-#define PLACES (CONNECTIONS_MAX + CLOSING_MAX)
-#define EXCHANGE_MS 10000
-#define HEADERS_MAX ((size_t)16 << 10)
-#define BODY_MAX ((size_t)64 << 10) /* is read past, so that a client hears the answer */
-#define BACKLOG 128
+#define BACKLOG 1024
+#define READ_PAST_MAX ((size_t)64 << 10) /* of a body that nobody wants */
 
-/* A connection. */
-struct place {
-  bool taken, ended; /* ended: shut down by us, not closed yet */
-  int socket;
-  in_addr_t address;
-  int64_t since; /* its start or its last answer, monotonic ms */
-  bool headers_seen;
-  size_t body; /* bytes of this request */
-};
+const struct listener_limits listener_questions = {
+    .connections = 64, .exchange_ms = 10000, .head = (size_t)16 << 10};
 
 struct listener {
   struct sockaddr_in at;
   char host[INET_ADDRSTRLEN];
   int socket; /* -1: the daemon's */
+  struct listener_limits limits;
   struct MHD_Daemon *daemon;
+  struct places *places;
   listener_answer *answer;
   void (*forget)(void *state);
   void *user;
-  bool serving; /* the reaper runs */
-  pthread_t reaper;
-  pthread_mutex_t lock;
-  pthread_cond_t changed; /* a connection came where none was, or it is to end */
-  bool ending;
-  struct place places[PLACES]; /* under the lock, but for what only its own thread looks at */
 };
 
 /* ---- answers ---- */
+
+static void add_headers(struct MHD_Response *response, const struct http_request *request,
+                        const char *type) {
+  int status = request->status;
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+  for (size_t i = 0; i < request->header_count; i++)
+    MHD_add_response_header(response, request->headers[i].name, request->headers[i].value);
+  if (request->header_count) return;
+  if (status == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+  if (status == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+}
 
 enum MHD_Result listener_send_text(const struct http_request *request, const char *type,
                                    const char *text, size_t size) {
   struct MHD_Response *response =
       MHD_create_response_from_buffer(size, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
   if (!response) return MHD_NO;
-  int status = request->status;
-  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-  if (status == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-  if (status == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-  enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)status, response);
+  add_headers(response, request, type);
+  enum MHD_Result result =
+      MHD_queue_response(request->connection, (unsigned)request->status, response);
   MHD_destroy_response(response);
   return result;
 }
@@ -79,88 +70,18 @@ enum MHD_Result listener_send_json(struct http_request *request) {
 
 /* ---- connections ---- */
 
-static int64_t now_ms(void) {
-  return clock_monotonic_us() / 1000;
-}
-
-/* Under the lock, which a closing takes before the socket's number is free for another. */
-static void end_place(struct place *place) {
-  place->ended = true;
-  shutdown(place->socket, SHUT_RDWR);
-}
-
-static bool is_open(const struct place *place) {
-  return place->taken && !place->ended;
-}
-
-static size_t count_open(const struct listener *self, const in_addr_t *address) {
-  size_t count = 0;
-  for (size_t i = 0; i < PLACES; i++)
-    count += is_open(&self->places[i]) && (!address || self->places[i].address == *address);
-  return count;
-}
-
-/* The oldest, of the address that has the most, or of all (NULL: there is none). */
-static struct place *oldest(struct listener *self, bool of_the_crowd) {
-  struct place *found = NULL;
-  size_t crowd = 0;
-  for (size_t i = 0; i < PLACES; i++) {
-    struct place *place = &self->places[i];
-    if (!is_open(place)) continue;
-    size_t count = of_the_crowd ? count_open(self, &place->address) : 0;
-    bool older = found && count == crowd && place->since < found->since;
-    if (!found || count > crowd || older) found = place, crowd = count;
-  }
-  return found;
-}
-
-static void begin(struct listener *self, struct MHD_Connection *connection, void **context) {
-  const struct sockaddr *from =
-      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
-  struct place *place = self->places;
-  while (place->taken) place++; /* the daemon takes no more than there are */
-  *place = (struct place){
-      .taken = true,
-      .socket = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
-      .address = ((const struct sockaddr_in *)(const void *)from)->sin_addr.s_addr,
-      .since = now_ms()};
-  *context = place;
-  size_t count = count_open(self, NULL);
-  if (count > CONNECTIONS_MAX) end_place(oldest(self, true));
-  if (count == 1) pthread_cond_signal(&self->changed);
-}
-
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code) {
   struct listener *self = user;
-  pthread_mutex_lock(&self->lock);
-  if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-    begin(self, connection, context);
-  } else {
-    ((struct place *)*context)->taken = false;
+  if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+    places_give(*context);
+    return;
   }
-  pthread_mutex_unlock(&self->lock);
-}
-
-/* Closes what has had its time. An age and not a silence: a byte now and then keeps nobody. */
-static void *reap(void *user) {
-  struct listener *self = user;
-  pthread_setname_np(pthread_self(), "reaper");
-  pthread_mutex_lock(&self->lock);
-  while (!self->ending) {
-    struct place *place = oldest(self, false);
-    if (!place) {
-      pthread_cond_wait(&self->changed, &self->lock);
-    } else if (now_ms() >= place->since + EXCHANGE_MS) {
-      end_place(place);
-    } else {
-      int64_t until = place->since + EXCHANGE_MS;
-      struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-      pthread_cond_timedwait(&self->changed, &self->lock, &at);
-    }
-  }
-  pthread_mutex_unlock(&self->lock);
-  return NULL;
+  int socket = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+  const struct sockaddr *from =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+  in_addr_t address = ((const struct sockaddr_in *)(const void *)from)->sin_addr.s_addr;
+  *context = places_take(self->places, socket, address);
 }
 
 /* ---- requests ---- */
@@ -169,45 +90,71 @@ static const char *query(const struct http_request *request, const char *name) {
   return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+static const char *header(const struct http_request *request, const char *name) {
+  return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
 static struct place *place_of(struct MHD_Connection *connection) {
   return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* Bytes over the limit are read past, so that the client hears the answer; then the connection is
+ * closed (MHD_NO). */
+static enum MHD_Result take_body(const struct listener *self, struct place *place,
+                                 const char *upload, size_t *upload_size) {
+  size_t most = self->limits.body, before = place->body_size;
+  place->body_size += *upload_size;
+  *upload_size = 0;
+  if (place->body_size <= most) {
+    place->body = xrealloc(place->body, place->body_size);
+    memcpy(place->body + before, upload, place->body_size - before);
+  }
+  return place->body_size <= most + READ_PAST_MAX ? MHD_YES : MHD_NO;
+}
+
+static bool is_question(const char *method) {
+  return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **state) {
-  (void)version, (void)upload;
+  (void)version;
   struct listener *self = user;
   struct place *place = place_of(connection);
-  struct http_request request = {.query = query, .connection = connection, .status = 200};
   if (!place->headers_seen) {
     place->headers_seen = true;
     return MHD_YES;
   }
-  if (*upload_size) {
-    place->body += *upload_size;
-    *upload_size = 0;
-    return place->body <= BODY_MAX ? MHD_YES : MHD_NO; /* MHD_NO: the connection is closed */
+  if (*upload_size) return take_body(self, place, upload, upload_size);
+  struct http_request request = {.method = method,
+                                 .query = query,
+                                 .header = header,
+                                 .connection = connection,
+                                 .content = {place->body, place->body_size},
+                                 .status = 200};
+  if (self->limits.body && place->body_size > self->limits.body) {
+    http_problem(&request, 413, "Too large", "the body is larger than a command may be");
+    return listener_send_json(&request);
   }
-  if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
+  if (self->limits.body || is_question(method))
     return self->answer(self->user, url, &request, state);
   http_problem(&request, 405, "Method not allowed",
-               "only GET is answered here; commands are produced to Kafka");
+               "only GET is answered here; commands go to the gateway or to Kafka");
   return listener_send_json(&request);
 }
 
 static void on_completed(void *user, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code) {
   (void)code;
-  struct listener *self = user;
-  struct place *place = place_of(connection);
+  const struct listener *self = user;
   if (*state) self->forget(*state);
   *state = NULL;
-  pthread_mutex_lock(&self->lock);
-  place->headers_seen = false;
-  place->body = 0;
-  place->since = now_ms();
-  pthread_mutex_unlock(&self->lock);
+  places_answered(place_of(connection));
+}
+
+void listener_hold(const struct http_request *request) {
+  places_hold(place_of(request->connection));
 }
 
 /* ---- beginning and end ---- */
@@ -275,27 +222,18 @@ struct listener *listener_open(const char *option, const char *address, struct f
   return NULL;
 }
 
-static void prepare(struct listener *self) {
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&self->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
-  pthread_mutex_init(&self->lock, NULL);
-  if (pthread_create(&self->reaper, NULL, reap, self) != 0) abort(); /* no memory for a thread */
-  self->serving = true;
-}
-
-bool listener_serve(struct listener *self, unsigned threads, listener_answer *answer,
-                    void (*forget)(void *state), void *user, struct failure *failure) {
+bool listener_serve(struct listener *self, const struct listener_limits *limits, unsigned threads,
+                    listener_answer *answer, void (*forget)(void *state), void *user,
+                    struct failure *failure) {
+  self->limits = *limits;
   self->answer = answer;
   self->forget = forget;
   self->user = user;
-  prepare(self);
+  self->places = places_new(limits->connections, limits->exchange_ms);
   self->daemon = MHD_start_daemon(
       MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
       on_request, self, MHD_OPTION_LISTEN_SOCKET, self->socket, MHD_OPTION_CONNECTION_LIMIT,
-      (unsigned)PLACES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEADERS_MAX,
+      (unsigned)places_sockets(self->places), MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits->head,
       MHD_OPTION_NOTIFY_CONNECTION, on_connection, self, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
       self, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_END);
   if (self->daemon) {
@@ -310,15 +248,7 @@ void listener_close(struct listener *self) {
   if (!self) return;
   if (self->daemon) MHD_stop_daemon(self->daemon);
   if (self->socket >= 0) close(self->socket);
-  if (self->serving) {
-    pthread_mutex_lock(&self->lock);
-    self->ending = true;
-    pthread_cond_signal(&self->changed);
-    pthread_mutex_unlock(&self->lock);
-    pthread_join(self->reaper, NULL);
-    pthread_cond_destroy(&self->changed);
-    pthread_mutex_destroy(&self->lock);
-  }
+  places_free(self->places);
   free(self);
 }
 

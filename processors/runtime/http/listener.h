@@ -1,11 +1,10 @@
 /* An HTTP listener that slow or many clients cannot hold up: the transport under the probes
- * (health.c) and under a view's questions (server.c).
+ * (health.c), a view's questions (server.c) and the gateway.
  *
- * A connection has EXCHANGE_MS for its first request and the answer to it, and as long again for
- * each that follows: however slowly bytes drip, then it is closed. At most CONNECTIONS_MAX are
- * kept. If one more comes, the address that has the most of them loses its oldest: so one address
- * cannot keep out another, and behind a proxy, with one address for all, a client that waits cannot
- * keep out one that asks. A request has HEADERS_MAX bytes at most, and no body worth reading. */
+ * A connection has a time for its first request and the answer to it, and as long again for each
+ * that follows: however slowly bytes drip, then it is closed. If more come than may be open, the
+ * address that has the most of them loses its oldest: so one address cannot keep out another, and
+ * behind a proxy, with one address for all, a client that waits cannot keep out one that asks. */
 #ifndef HOLDFAST_HTTP_LISTENER_H
 #define HOLDFAST_HTTP_LISTENER_H
 
@@ -16,7 +15,15 @@
 
 struct listener;
 
-/* Answers one request, GET or HEAD, with listener_send..; on a thread of the listener, which it
+struct listener_limits {
+  unsigned connections; /* open at a time */
+  int exchange_ms;      /* from a connection's start or last answer to the next */
+  size_t head;          /* bytes of a request's line and headers, and of some of its body */
+  size_t body;          /* bytes; 0: questions alone (GET, HEAD), whose bodies are read past */
+};
+extern const struct listener_limits listener_questions;
+
+/* Answers one request with listener_send..; on a thread of the listener, which it
  * must not hold. To answer later it sets *state, suspends the connection and returns MHD_YES; once
  * the connection is resumed it is called again with that state. */
 typedef enum MHD_Result listener_answer(void *user, const char *path, struct http_request *request,
@@ -29,8 +36,12 @@ typedef enum MHD_Result listener_answer(void *user, const char *path, struct htt
 struct listener *listener_open(const char *option, const char *address, struct failure *failure);
 
 /* Answers from now on. forget frees a state that was set (NULL: nothing is set). */
-bool listener_serve(struct listener *listener, unsigned threads, listener_answer *answer,
-                    void (*forget)(void *state), void *user, struct failure *failure);
+bool listener_serve(struct listener *listener, const struct listener_limits *limits,
+                    unsigned threads, listener_answer *answer, void (*forget)(void *state),
+                    void *user, struct failure *failure);
+
+/* The answer waits for something: this request's time is the answerer's own affair. */
+void listener_hold(const struct http_request *request);
 
 /* "HOST" as bound, which may be 0.0.0.0, and the port. */
 const char *listener_host(const struct listener *listener);

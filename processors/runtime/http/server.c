@@ -243,8 +243,10 @@ static struct http_server *server_new(const char *option, const char *address,
 
 /* All that the threads look at is there before they run. */
 static struct http_server *serve(struct http_server *server, struct failure *failure) {
-  if ((!server->peers || listener_serve(server->peers, 1, answer_peer, NULL, server, failure)) &&
-      listener_serve(server->listener, THREADS, answer, forget, server, failure))
+  if ((!server->peers ||
+       listener_serve(server->peers, &listener_questions, 1, answer_peer, NULL, server, failure)) &&
+      listener_serve(server->listener, &listener_questions, THREADS, answer, forget, server,
+                     failure))
     return server;
   http_stop(server);
   return NULL;
