@@ -4,6 +4,7 @@
 void ledger_say(struct turn *turn, enum status status, enum reason reason, int64_t until,
                 enum hold_effect hold) {
   const struct ledger *row = &turn->row;
+  const struct stock_held *held = as_stock_held(turn->event);
   struct status_changed changed = {.reservation_id = turn->reservation_id,
                                    .customer_id = row->customer_id,
                                    .item_id = row->item_id,
@@ -16,6 +17,7 @@ void ledger_say(struct turn *turn, enum status status, enum reason reason, int64
                                    .amount = row->amount,
                                    .screen = row->screen,
                                    .until = until,
+                                   .payment = held && until ? held->payment : PAYMENT_DUE_NONE,
                                    .hold = hold,
                                    .opened_at = row->opened_at};
   changed.seats = row->seats;
