@@ -187,6 +187,10 @@ bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const 
   return true;
 }
 
+int32_t kafka_reader_partitions(const struct kafka_reader *reader) {
+  return reader->count;
+}
+
 int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition) {
   return reader->ends[partition - reader->first];
 }

@@ -41,6 +41,8 @@ struct kafka_reader *kafka_reader_open(const struct options *options, const char
 bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,
                           struct failure *failure);
 
+int32_t kafka_reader_partitions(const struct kafka_reader *reader);
+
 /* After KAFKA_READ_AT_END: the partition's stable end. */
 int64_t kafka_reader_end(const struct kafka_reader *reader, int32_t partition);
 
