@@ -1,5 +1,8 @@
 #include "checks.h"
 
+#define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
+#include <xxhash.h>
+
 #define TEXT_MAX 256
 #define SEATS_MAX 100
 #define OPTIONS_PER_ITEM_MAX 100
@@ -125,4 +128,30 @@ const char *wrong_register_customer(const struct register_customer *customer) {
 const char *wrong_ids(struct str reservation_id, struct str customer_id) {
   if (!valid_id(reservation_id)) return "reservation_id must have 1 to 64 printable bytes";
   return valid_id(customer_id) ? NULL : "customer_id must have 1 to 64 printable bytes";
+}
+
+int32_t reserve_quantity(const struct reserve *reserve) {
+  int32_t named = (int32_t)reserve->seats.count;
+  return reserve->quantity > named ? reserve->quantity : named;
+}
+
+static void hash_text(XXH3_state_t *state, struct str text) {
+  uint64_t size = text.size; /* so that no two contents run into the same bytes */
+  XXH3_64bits_update(state, &size, sizeof size);
+  XXH3_64bits_update(state, text.data, text.size);
+}
+
+int64_t reserve_content_hash(const struct reserve *reserve) {
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  hash_text(&state, reserve->customer_id);
+  hash_text(&state, reserve->item_id);
+  hash_text(&state, reserve->option);
+  bool all_named =
+      (size_t)reserve_quantity(reserve) == reserve->seats.count; /* said twice or once */
+  int64_t numbers[] = {all_named ? 0 : reserve->quantity, reserve->amount,
+                       (int64_t)reserve->seats.count};
+  XXH3_64bits_update(&state, numbers, sizeof numbers);
+  for (size_t i = 0; i < reserve->seats.count; i++) hash_text(&state, reserve->seats.items[i]);
+  return (int64_t)XXH3_64bits_digest(&state);
 }

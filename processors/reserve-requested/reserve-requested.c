@@ -4,9 +4,6 @@
 
 #include "checks.h"
 
-#define XXH_INLINE_ALL /* a decision depends on nothing that has to be linked */
-#include <xxhash.h>
-
 /* ---- a command's identity, whatever its type ---- */
 
 struct command {
@@ -97,36 +94,10 @@ static void refuse(struct context *context, const struct event *event,
 
 /* ---- Reserve ---- */
 
-static void hash_text(XXH3_state_t *state, struct str text) {
-  uint64_t size = text.size; /* so that no two contents run into the same bytes */
-  XXH3_64bits_update(state, &size, sizeof size);
-  XXH3_64bits_update(state, text.data, text.size);
-}
-
-/* The number of units; of seats, the named ones with those that are to be found beside them. */
-static int32_t quantity_of(const struct reserve *reserve) {
-  int32_t named = (int32_t)reserve->seats.count;
-  return reserve->quantity > named ? reserve->quantity : named;
-}
-
-int64_t reserve_content_hash(const struct reserve *reserve) {
-  XXH3_state_t state;
-  XXH3_64bits_reset(&state);
-  hash_text(&state, reserve->customer_id);
-  hash_text(&state, reserve->item_id);
-  hash_text(&state, reserve->option);
-  bool all_named = (size_t)quantity_of(reserve) == reserve->seats.count; /* said twice or once */
-  int64_t numbers[] = {all_named ? 0 : reserve->quantity, reserve->amount,
-                       (int64_t)reserve->seats.count};
-  XXH3_64bits_update(&state, numbers, sizeof numbers);
-  for (size_t i = 0; i < reserve->seats.count; i++) hash_text(&state, reserve->seats.items[i]);
-  return (int64_t)XXH3_64bits_digest(&state);
-}
-
 static void open_reservation(struct context *context, const struct event *event) {
   const struct reserve *reserve = as_reserve(event);
   int64_t hash = reserve_content_hash(reserve);
-  int32_t quantity = quantity_of(reserve);
+  int32_t quantity = reserve_quantity(reserve);
   struct open_reservation open = {.reservation_id = reserve->reservation_id,
                                   .customer_id = reserve->customer_id,
                                   .item_id = reserve->item_id,

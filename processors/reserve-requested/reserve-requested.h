@@ -8,8 +8,4 @@ enum { TO_PAYMENT_REQUESTS, TO_STOCK_REQUESTS, TO_RESERVATION_EVENTS };
 
 void reserve_requested_decide(struct context *context, const struct event *event);
 
-/* Names what a Reserve asks for: the same content under an id is a repeat, another one is refused.
- * XXH3, 64 bits. */
-int64_t reserve_content_hash(const struct reserve *reserve);
-
 #endif
