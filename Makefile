@@ -34,7 +34,7 @@ filter_objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard processors/$(1)/*.c))
 ALL_FILTER_OBJECTS := $(foreach f,$(FILTERS),$(call filter_objects,$(f)))
 symbol = $(subst -,_,$(1))
 
-BINARIES := $(addprefix $(BUILD)/bin/,$(FILTERS) holdfast)
+BINARIES := $(addprefix $(BUILD)/bin/,$(FILTERS) holdfast gateway)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all help new test-build tsan unit fuzz fuzz-build fuzz-targets chaos sim sim-mutants check schema-check schema-release format format-check layering clean
@@ -83,7 +83,15 @@ $(BUILD)/bin/$(1): $(BUILD)/filters/$(1).o $(call filter_objects,$(1)) $(RUNTIME
 endef
 $(foreach f,$(FILTERS),$(eval $(call filter_rule,$(f))))
 
-$(BUILD)/bin/holdfast: $(call filter_objects,holdfast) $(AUDITOR) $(ALL_FILTER_OBJECTS) $(BUILD)/gen/processors.o $(RUNTIME)
+# What the gateway checks tokens with: `holdfast token` does the same.
+TOKENS := $(addprefix $(BUILD)/processors/gateway/,base64url.o key.o key_source.o keys.o jwk.o token.o token_cache.o token_sign.o)
+$(BUILD)/bin/holdfast: $(call filter_objects,holdfast) $(TOKENS) $(AUDITOR) $(ALL_FILTER_OBJECTS) $(BUILD)/gen/processors.o $(RUNTIME)
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
+
+GATEWAY := $(call filter_objects,gateway)
+# The entrance's own rules of a valid command.
+$(BUILD)/bin/gateway: $(GATEWAY) $(BUILD)/processors/reserve-requested/checks.o $(RUNTIME)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
@@ -100,7 +108,7 @@ $(BUILD)/bin/provider-simulator: $(PROVIDER)
 TEST_SUPPORT := $(filter-out $(PROVIDER),$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c)))
 BOOK_READER := $(addprefix $(BUILD)/processors/holdfast/,audit_provider.o view_client.o)
 FILE_READERS := $(addprefix $(BUILD)/processors/holdfast/,topic_file.o script.o wait.o)
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BOOK_READER) $(FILE_READERS) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_SUPPORT) $(AUDITOR) $(BOOK_READER) $(FILE_READERS) $(filter-out %/gateway.o,$(GATEWAY)) $(BUILD)/gen/sample_records.o $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # The simulator has objects of its own: the deliberately broken versions are compiled into them alone.
@@ -127,13 +135,14 @@ unit-tests: $(UNIT_TESTS)
 
 # Data races: the unit tests that have threads, and every filter on a real broker, with views under load.
 TSAN_OBJECT := build/tsan/tests/tsan/c11_threads.o
+TSAN_TESTS := $(addprefix build/tsan/tests/test_,store keys limits)
 TSAN_BUILD = $(MAKE) BUILD=build/tsan CFLAGS="-O1 -g" EXTRA_CFLAGS="-fsanitize=thread -DHOLDFAST_FAILPOINTS"
 TSAN_RUN := TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan/suppressions exitcode=66"
 tsan: ## look for data races with ThreadSanitizer
 	+$(TSAN_BUILD) $(TSAN_OBJECT)
-	+$(TSAN_BUILD) EXTRA_OBJECTS=$(TSAN_OBJECT) all build/tsan/tests/test_store
-	$(TSAN_RUN) build/tsan/tests/test_store
-	$(TSAN_RUN) HOLDFAST_BIN=build/tsan/bin $(BUILD)/venv/bin/python -m pytest -q --tb=short -p no:cacheprovider tests/kafka/test_views.py tests/kafka/test_stories.py
+	+$(TSAN_BUILD) EXTRA_OBJECTS=$(TSAN_OBJECT) all $(TSAN_TESTS)
+	for test in $(TSAN_TESTS); do $(TSAN_RUN) $$test || exit 1; done
+	$(TSAN_RUN) HOLDFAST_BIN=build/tsan/bin $(BUILD)/venv/bin/python -m pytest -q --tb=short -p no:cacheprovider tests/kafka/test_views.py tests/kafka/test_stories.py tests/kafka/test_gateway.py
 
 # make sim SEED=4711 tells the story of one seed; make sim SEEDS=100000 FROM=1 JOBS=2 runs many. MUTANT=name breaks it first.
 SEEDS ?= 1000
@@ -152,7 +161,7 @@ chaos: all test-build ## harm pipelines on a real broker for so long: MINUTES=n
 
 # Everything again with clang, which has libFuzzer; its warnings are not gcc's.
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
-$(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(AUDITOR) $(BOOK_READER) $(FILE_READERS) $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
+$(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(TOKENS) $(AUDITOR) $(BOOK_READER) $(FILE_READERS) $(BUILD)/gen/processors.o $(ALL_FILTER_OBJECTS) $(RUNTIME)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 

@@ -18,6 +18,7 @@ int explain_command(int argc, char **argv);
 int clock_command(int argc, char **argv);
 int release_command(int argc, char **argv);
 int skip_command(int argc, char **argv);
+int token_command(int argc, char **argv);
 
 struct usage {
   const char *text;                  /* first line: the purpose; then Usage: */

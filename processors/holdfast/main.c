@@ -24,6 +24,7 @@ static const struct command {
     {"clock", clock_command, "show the time of a filter's partitions, and set back a wrong one"},
     {"release", release_command, "give up the place of an instance that was stopped for good"},
     {"skip", skip_command, "pass over a record that stops a filter"},
+    {"token", token_command, "make a token for development, or check one as the gateway does"},
     {"run", run_command, "run the whole pipeline in this process, without a broker"},
 };
 

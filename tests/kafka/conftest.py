@@ -144,8 +144,11 @@ class Filter:
         self.pipeline, self.name, self.slot, self.ports = pipeline, name, slot, {}
         self.log_path = pipeline.folder / ("%s-%d-%d.log" % (name, slot, next(_numbers)))
         self.log = open(self.log_path, "w")
-        command = [BIN / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--slot", str(slot), "--health", "127.0.0.1:0",
-                   *(["--http", "127.0.0.1:0"] if name in VIEWS else []), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS, *flags]
+        command = [BIN / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--health", "127.0.0.1:0",
+                   *(["--http", "127.0.0.1:0"] if name in (*VIEWS, "gateway") else [])]
+        if name != "gateway":
+            command += ["--slot", str(slot), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS]
+        command += flags
         if name == "charge":
             command += ["--provider-url", pipeline.provider_url]
         if name == "notify":
@@ -162,7 +165,7 @@ class Filter:
         return datetime.datetime.fromisoformat(line.split(" ", 1)[0].replace("Z", "+00:00")).timestamp()
 
     def port(self, what):
-        """Where it answers "probes" or "questions"."""
+        """Where it answers "probes", "questions" (a view) or "requests" (the gateway)."""
         if what not in self.ports:
             found = [line for line in self.text().splitlines() if "listening for %s on port " % what in line]
             if not found:
@@ -278,6 +281,11 @@ class Pipeline:
         self.start_receiver()
         self.start(*FILTERS)
         return self
+
+    def start_gateway(self, *flags, slot=0, wait=True):
+        """Without slots: the number tells the test's instances apart. The views that run are its own."""
+        urls = [flag for name in VIEWS if (name, 0) in self.filters for flag in ("--%s-url" % name, self.filters[name, 0].url(""))]
+        return self.start("gateway", slot=slot, flags=[*urls, "--drain-seconds", "0", *flags], wait=wait)
 
     def restart(self, name, number, **options):
         self.filters[name, 0].end(number)
