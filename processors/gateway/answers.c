@@ -331,18 +331,30 @@ bool answer_news(struct answer *answer, bool keyed, const struct news *news) {
   return true;
 }
 
+/* -1: none of that name. */
+static int symbol_of(const struct enum_desc *symbols, const json_t *text) {
+  for (int i = 0; json_is_string(text) && i < symbols->count; i++) {
+    if (strcmp(json_string_value(text), symbols->symbols[i]) == 0) return i;
+  }
+  return -1;
+}
+
 bool answer_view_outcome(struct answer *answer, const struct command *command,
                          const json_t *reservation) {
   int type = command->record.type;
-  const char *text = json_string_value(json_object_get(reservation, "status"));
-  if (!text || type == RECORD_PAY) return false; /* an earlier outcome says nothing of this Pay */
-  int status = 0;
-  while (status < status_enum.count && strcmp(text, status_enum.symbols[status]) != 0) status++;
-  if (status == status_enum.count || !is_outcome(type, (enum status)status, PAYMENT_DUE_NONE))
+  if (type == RECORD_PAY) return false; /* an earlier outcome says nothing of this Pay */
+  const json_t *timeline = json_object_get(reservation, "timeline");
+  const json_t *step = json_array_get(timeline, json_array_size(timeline) - 1);
+  int status = symbol_of(&status_enum, json_object_get(reservation, "status"));
+  int payment = symbol_of(&payment_due_enum, json_object_get(step, "payment"));
+  if (status < 0 || !is_outcome(type, (enum status)status,
+                                payment < 0 ? PAYMENT_DUE_NONE : (enum payment_due)payment))
     return false;
   if (type == RECORD_RESERVE && !is_what_was_asked(command->record.value, reservation))
     return false;
   json_t *body = json_copy((json_t *)(uintptr_t)reservation);
+  json_object_set(body, "until", json_object_get(step, "until"));
+  json_object_set(body, "payment", json_object_get(step, "payment"));
   json_object_del(body, "timeline");
   set(answer, 200, "application/json", body);
   return true;

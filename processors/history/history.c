@@ -62,7 +62,8 @@ static void status_changed(struct context *context, const struct event *event) {
                                      .status = changed->status,
                                      .reason = changed->reason,
                                      .at = event->time,
-                                     .until = changed->until};
+                                     .until = changed->until,
+                                     .payment = changed->payment};
   add_step(context, &view, &step);
   row_put(context, &history_rows[ROW_RESERVATION], key, &view);
   if (known && !known->refused) return;
