@@ -135,7 +135,7 @@ unit-tests: $(UNIT_TESTS)
 
 # Data races: the unit tests that have threads, and every filter on a real broker, with views under load.
 TSAN_OBJECT := build/tsan/tests/tsan/c11_threads.o
-TSAN_TESTS := $(addprefix build/tsan/tests/test_,store keys limits)
+TSAN_TESTS := $(addprefix build/tsan/tests/test_,store keys limits gateway)
 TSAN_BUILD = $(MAKE) BUILD=build/tsan CFLAGS="-O1 -g" EXTRA_CFLAGS="-fsanitize=thread -DHOLDFAST_FAILPOINTS"
 TSAN_RUN := TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan/suppressions exitcode=66"
 tsan: ## look for data races with ThreadSanitizer

@@ -127,15 +127,16 @@ bool answer_nobody(struct http_request *request, struct caller *caller) {
   return true;
 }
 
-bool answer_unknown_caller(struct answer *answer, const struct token_refusal *why) {
+bool answer_unknown_caller(struct answer *answer, bool sent, const struct token_refusal *why) {
   if (why->again_s) {
     set_number(answer, "Retry-After", why->again_s);
     problem(answer, 503, "Keys are being read", why->text, NULL);
     return false;
   }
-  char text[TOKEN_WHY_SIZE + 64];
-  snprintf(text, sizeof text, "Bearer error=\"invalid_token\", error_description=\"%s\"",
-           why->text);
+  char text[TOKEN_WHY_SIZE + 64] = "Bearer"; /* alone where no token was sent (RFC 6750, 3.1) */
+  if (sent)
+    snprintf(text, sizeof text, "Bearer error=\"invalid_token\", error_description=\"%s\"",
+             why->text);
   set_header(answer, "WWW-Authenticate", text);
   problem(answer, 401, "Unknown caller", why->text, NULL);
   return false;

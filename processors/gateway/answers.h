@@ -40,7 +40,7 @@ bool answer_nobody(struct http_request *request, struct caller *caller);
 
 /* These set the answer and return false: 401 or 503, 403, 403, 429 (true: there was room, and only the
  * headers are set). */
-bool answer_unknown_caller(struct answer *answer, const struct token_refusal *why);
+bool answer_unknown_caller(struct answer *answer, bool sent, const struct token_refusal *why);
 bool answer_forbidden(struct answer *answer, unsigned roles);
 bool answer_not_theirs(struct answer *answer);
 bool answer_limit(struct answer *answer, const struct limits *limits, const char *name,

@@ -71,11 +71,11 @@ static bool take_token(struct exchange *self, struct http_request *request) {
   const char *text = request->header(request, "Authorization");
   struct token_refusal why = {.text = "no bearer token was sent"};
   if (!gateway->keys) return answer_nobody(request, &self->caller);
-  if (text && strncasecmp(text, scheme, sizeof scheme - 1) == 0 &&
-      token_check(gateway->keys, &gateway->rules, str_of(text + sizeof scheme - 1),
-                  clock_wall_ms() / 1000, &self->caller, &why))
+  bool sent = text && strncasecmp(text, scheme, sizeof scheme - 1) == 0;
+  if (sent && token_check(gateway->keys, &gateway->rules, str_of(text + sizeof scheme - 1),
+                          clock_wall_ms() / 1000, &self->caller, &why))
     return true;
-  return answer_unknown_caller(&self->answer, &why);
+  return answer_unknown_caller(&self->answer, sent, &why);
 }
 
 static bool may(struct exchange *self) {
