@@ -35,7 +35,8 @@ struct exchange {
   int64_t until; /* monotonic ms: of what is waited for */
   atomic_int holders;
   pthread_mutex_t lock; /* of what follows */
-  bool sent, asked, over, resumed;
+  bool sent, over, resumed;
+  int64_t pause_ms; /* until the view is asked next */
 };
 
 static int64_t now_ms(void) {
@@ -122,16 +123,16 @@ static int64_t hear_outcome(struct waiter *waiter, const struct news *news) {
   } else if (!news && (now_ms() >= self->until || self->gateway->draining)) {
     ends = self->over = true;
   } else if (!news) {
-    asks = !self->asked && self->sent;
-    self->asked |= asks;
+    asks = self->sent;
+    if (asks) self->pause_ms *= 2; /* the view may be behind */
   }
+  int64_t next = news ? waiter->until : now_ms() + self->pause_ms;
   if (ends && self->sent) resume(self);
   pthread_mutex_unlock(&self->lock);
   if (ends) return 0;
-  if (!asks) return news ? waiter->until : self->asked ? self->until : now_ms() + ASK_VIEW_MS;
-  self->holders++;
-  if (!views_ask(self->gateway->views, "history", self->path, self)) let_go(self);
-  return self->until;
+  if (asks) self->holders++;
+  if (asks && !views_ask(self->gateway->views, "history", self->path, self)) let_go(self);
+  return next < self->until ? next : self->until;
 }
 
 void exchange_sent(void *user, const struct kafka_receipt *receipt) {
@@ -179,6 +180,7 @@ static bool send_command(struct exchange *self, struct http_request *request) {
   MHD_suspend_connection(request->connection);
   if (self->wait_s) {
     self->waiter = (struct waiter){.id = self->command.about, .hear = hear_outcome};
+    self->pause_ms = ASK_VIEW_MS;
     waiting_add(self->gateway->waiting, &self->waiter, now_ms() + ASK_VIEW_MS);
   }
   self->holders++; /* until it is heard of */
