@@ -111,22 +111,6 @@ bool answer_preflight(struct answer *answer) {
 
 /* ---- who may ---- */
 
-bool answer_nobody(struct http_request *request, struct caller *caller) {
-  const char *subject = request->header(request, "Holdfast-Subject");
-  const char *roles = request->header(request, "Holdfast-Roles");
-  *caller = (struct caller){.roles = ROLE_CUSTOMER | ROLE_MANAGER | ROLE_ADMINISTRATOR};
-  snprintf(caller->subject, sizeof caller->subject, "%s",
-           subject && *subject ? subject : "anybody");
-  caller->subject_size = strlen(caller->subject);
-  if (roles) caller->roles = 0;
-  for (size_t size; roles && *roles; roles += size, roles += strspn(roles, ", ")) {
-    size = strcspn(roles, ", ");
-    caller->roles |= role_named((struct str){roles, size});
-  }
-  if (!caller->roles) caller->roles = ROLE_CUSTOMER;
-  return true;
-}
-
 bool answer_unknown_caller(struct answer *answer, bool sent, const struct token_refusal *why) {
   if (why->again_s) {
     set_number(answer, "Retry-After", why->again_s);
@@ -218,13 +202,12 @@ void answer_too_long(struct answer *answer) {
 
 void answer_not_sent(struct answer *answer, const struct kafka_receipt *receipt) {
   char detail[256];
+  set_number(answer, "Retry-After", 1);
   if (receipt->sent == KAFKA_NOT_SENT) {
-    set_number(answer, "Retry-After", 1);
     snprintf(detail, sizeof detail, "nothing was done, as Kafka does not answer: %s", receipt->why);
     problem(answer, 503, "Not accepted", detail, NULL);
     return;
   }
-  set_number(answer, "Retry-After", 1);
   snprintf(detail, sizeof detail,
            "Kafka did not say whether it has the command (%s): send it again with the same "
            "Idempotency-Key or id, and it is done once",

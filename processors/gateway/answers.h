@@ -34,10 +34,6 @@ bool answer_preflight(struct answer *answer); /* false */
 
 /* ---- who may ---- */
 
-/* Without tokens: the caller that the headers Holdfast-Subject and Holdfast-Roles name; an
- * administrator called anybody without them. Always true. */
-bool answer_nobody(struct http_request *request, struct caller *caller);
-
 /* These set the answer and return false: 401 or 503, 403, 403, 429 (true: there was room, and only the
  * headers are set). */
 bool answer_unknown_caller(struct answer *answer, bool sent, const struct token_refusal *why);

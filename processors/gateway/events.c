@@ -51,16 +51,11 @@ struct events {
   int64_t start[EVENT_PARTITIONS_MAX], positions[EVENT_PARTITIONS_MAX]; /* of memory */
   int32_t partitions;                                                   /* 0: not known yet */
   struct stream *streams;
-  size_t count;
   bool ended;
 };
 
 static struct entry *entry_at(struct events *self, uint64_t number) {
   return &self->entries[number % ENTRIES];
-}
-
-static int64_t now_ms(void) {
-  return clock_monotonic_us() / 1000;
 }
 
 /* ---- under the lock ---- */
@@ -92,7 +87,7 @@ static void tell(struct stream *stream, const char *text, size_t size, bool even
   memcpy(stream->held + id, text, size);
   stream->rest = stream->held;
   stream->rest_size = id + size;
-  stream->quiet_since = now_ms();
+  stream->quiet_since = clock_monotonic_ms();
 }
 
 /* False: it has to wait. */
@@ -106,7 +101,7 @@ static bool find_next(struct stream *stream) {
     tell(stream, entry->text + entry->customer_size, entry->size, true);
     return true;
   }
-  if (now_ms() < stream->quiet_since + BEAT_MS) return false;
+  if (clock_monotonic_ms() < stream->quiet_since + BEAT_MS) return false;
   tell(stream, beat, sizeof beat - 1, false);
   return true;
 }
@@ -153,7 +148,6 @@ static void forget_stream(void *user) {
   pthread_mutex_lock(&self->lock);
   *(stream->before ? &stream->before->after : &self->streams) = stream->after;
   if (stream->after) stream->after->before = stream->before;
-  self->count--;
   pthread_mutex_unlock(&self->lock);
   free(stream->held);
   free(stream->customer);
@@ -217,7 +211,7 @@ bool events_listen(struct events *self, struct http_request *request, struct str
   struct stream *stream = xcalloc(1, sizeof *stream);
   stream->events = self;
   stream->connection = request->connection;
-  stream->quiet_since = now_ms();
+  stream->quiet_since = clock_monotonic_ms();
   if (customer.data) {
     stream->customer = xcalloc(1, customer.size + 1);
     memcpy(stream->customer, customer.data, customer.size);
@@ -228,7 +222,6 @@ bool events_listen(struct events *self, struct http_request *request, struct str
     stream->after = self->streams;
     if (self->streams) self->streams->before = stream;
     self->streams = stream;
-    self->count++;
   }
   pthread_mutex_unlock(&self->lock);
   if (!fine) {
@@ -300,13 +293,6 @@ void events_end(struct events *self) {
   self->ended = true;
   for (struct stream *stream = self->streams; stream; stream = stream->after) wake(stream);
   pthread_mutex_unlock(&self->lock);
-}
-
-size_t events_listeners(struct events *self) {
-  pthread_mutex_lock(&self->lock);
-  size_t count = self->count;
-  pthread_mutex_unlock(&self->lock);
-  return count;
 }
 
 void events_free(struct events *self) {

@@ -38,6 +38,5 @@ bool events_listen(struct events *events, struct http_request *request, struct s
 
 /* Every stream ends, and no other begins. */
 void events_end(struct events *events);
-size_t events_listeners(struct events *events);
 
 #endif

@@ -4,9 +4,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "answers.h"
+#include "caller.h"
 #include "commands.h"
 #include "reserve-requested/checks.h"
 #include "runtime/base/clock.h"
@@ -16,7 +16,6 @@
 #define ASK_VIEW_MS 250 /* without news a command may have been decided long ago: it is a repeat */
 #define CATCH_UP_MS 500 /* the view, or this instance, may be behind a command that was accepted */
 #define ASK_AGAIN_MS 100
-#define STAFF (ROLE_MANAGER | ROLE_ADMINISTRATOR)
 
 struct exchange {
   struct waiter waiter; /* the first, so that it brings the exchange back */
@@ -39,10 +38,6 @@ struct exchange {
   int64_t pause_ms; /* until the view is asked next */
 };
 
-static int64_t now_ms(void) {
-  return clock_monotonic_us() / 1000;
-}
-
 static void let_go(struct exchange *self) {
   if (--self->holders > 0) return;
   self->gateway->open--;
@@ -60,47 +55,8 @@ static void resume(struct exchange *self) {
   MHD_resume_connection(self->request.connection);
 }
 
-/* ---- who asks ---- */
-
 static struct str subject_of(const struct exchange *self) {
   return (struct str){self->caller.subject, self->caller.subject_size};
-}
-
-static bool take_token(struct exchange *self, struct http_request *request) {
-  static const char scheme[] = "Bearer ";
-  struct gateway *gateway = self->gateway;
-  const char *text = request->header(request, "Authorization");
-  struct token_refusal why = {.text = "no bearer token was sent"};
-  if (!gateway->keys) return answer_nobody(request, &self->caller);
-  bool sent = text && strncasecmp(text, scheme, sizeof scheme - 1) == 0;
-  if (sent && token_check(gateway->keys, &gateway->rules, str_of(text + sizeof scheme - 1),
-                          clock_wall_ms() / 1000, &self->caller, &why))
-    return true;
-  return answer_unknown_caller(&self->answer, sent, &why);
-}
-
-static bool may(struct exchange *self) {
-  unsigned roles = self->route->roles;
-  if (!roles || (self->caller.roles & roles)) return true;
-  return answer_forbidden(&self->answer, roles);
-}
-
-static bool take_from(struct exchange *self, struct limits *limits, const char *name,
-                      struct str who) {
-  if (!limits) return true;
-  struct limit_answer taken = limits_take(limits, who, now_ms());
-  return answer_limit(&self->answer, limits, name, &taken);
-}
-
-static bool address_has_room(struct exchange *self, const struct http_request *request) {
-  char text[LIMIT_ADDRESS_SIZE];
-  const struct sockaddr *from =
-      MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
-  return take_from(self, self->gateway->addresses, "address", limit_address(from, text));
-}
-
-static bool caller_has_room(struct exchange *self) {
-  return take_from(self, self->gateway->callers, "caller", subject_of(self));
 }
 
 /* ---- commands ---- */
@@ -115,18 +71,16 @@ static bool is_answered(const struct exchange *self, const struct news *news) {
 static int64_t hear_outcome(struct waiter *waiter, const struct news *news) {
   struct exchange *self = (struct exchange *)waiter;
   pthread_mutex_lock(&self->lock);
-  bool ends = self->resumed, asks = false;
-  if (ends) {
-    /* it is being answered: nothing may change */
-  } else if (news && is_answered(self, news)) {
+  bool ends = self->resumed, asks = false; /* resumed: nothing of the answer may change */
+  if (!ends && news && is_answered(self, news)) {
     ends = answer_news(&self->answer, self->command.keyed, news);
-  } else if (!news && (now_ms() >= self->until || self->gateway->draining)) {
+  } else if (!ends && !news && (clock_monotonic_ms() >= self->until || self->gateway->draining)) {
     ends = self->over = true;
-  } else if (!news) {
+  } else if (!ends && !news) {
     asks = self->sent;
     if (asks) self->pause_ms *= 2; /* the view may be behind */
   }
-  int64_t next = news ? waiter->until : now_ms() + self->pause_ms;
+  int64_t next = news ? waiter->until : clock_monotonic_ms() + self->pause_ms;
   if (ends && self->sent) resume(self);
   pthread_mutex_unlock(&self->lock);
   if (ends) return 0;
@@ -173,7 +127,7 @@ static bool send_command(struct exchange *self, struct http_request *request) {
                                  .correlation_id = self->command.key,
                                  .traceparent = str_of(self->trace)};
   self->wait_s = self->route->waits ? preferred_wait(request) : 0;
-  self->until = now_ms() + 1000 * self->wait_s;
+  self->until = clock_monotonic_ms() + 1000 * self->wait_s;
   char escaped[3 * ID_MAX + 1];
   calls_escape(self->command.about, escaped, sizeof escaped);
   snprintf(self->path, sizeof self->path, "/reservations/%s", escaped);
@@ -181,7 +135,7 @@ static bool send_command(struct exchange *self, struct http_request *request) {
   if (self->wait_s) {
     self->waiter = (struct waiter){.id = self->command.about, .hear = hear_outcome};
     self->pause_ms = ASK_VIEW_MS;
-    waiting_add(self->gateway->waiting, &self->waiter, now_ms() + ASK_VIEW_MS);
+    waiting_add(self->gateway->waiting, &self->waiter, clock_monotonic_ms() + ASK_VIEW_MS);
   }
   self->holders++; /* until it is heard of */
   if (kafka_sender_send(self->gateway->sender, &record, self)) return true;
@@ -235,15 +189,14 @@ static void seen_for_question(struct exchange *self, long status, struct str bod
   json_t *json = one && status == 200 ? json_loadb(body.data, body.size, 0, NULL) : NULL;
   bool hidden = one && (status == 404 || (json && !may_see(self, json)));
   json_decref(json);
-  if (one && status == 404 && now_ms() < self->until) {
-    waiting_add(self->gateway->waiting, &self->waiter, now_ms() + ASK_AGAIN_MS);
+  if (one && status == 404 && clock_monotonic_ms() < self->until) {
+    waiting_add(self->gateway->waiting, &self->waiter, clock_monotonic_ms() + ASK_AGAIN_MS);
     return;
   }
   bool staff = self->caller.roles & STAFF;
-  struct str caller = {self->caller.subject, self->caller.subject_size};
-  bool arrives =
-      one && status == 404 &&
-      arrivals_have(self->gateway->arrivals, self->waiter.id, staff ? (struct str){0} : caller);
+  bool arrives = one && status == 404 &&
+                 arrivals_have(self->gateway->arrivals, self->waiter.id,
+                               staff ? (struct str){0} : subject_of(self));
   pthread_mutex_lock(&self->lock);
   if (arrives) {
     answer_arriving(&self->answer, self->waiter.id);
@@ -311,7 +264,7 @@ static bool ask(struct exchange *self, struct http_request *request, struct str 
     answer_too_long(&self->answer);
     return false;
   }
-  self->until = now_ms() + CATCH_UP_MS;
+  self->until = clock_monotonic_ms() + CATCH_UP_MS;
   self->waiter = (struct waiter){.id = arena_copy(&self->arena, part), .hear = hear_of_reservation};
   MHD_suspend_connection(request->connection);
   self->holders++;
@@ -351,12 +304,13 @@ static bool begin(struct exchange *self, const char *path, struct http_request *
   const struct gateway *gateway = self->gateway;
   char allowed[64];
   struct str part;
-  if (!address_has_room(self, request)) return false;
+  if (!caller_address_has_room(self->gateway, request, &self->answer)) return false;
   if (strcmp(request->method, "OPTIONS") == 0 && gateway->origins)
     return answer_preflight(&self->answer);
   self->route = gateway_route_find(request->method, path, &part, allowed, sizeof allowed);
   if (!self->route) return answer_no_route(&self->answer, allowed);
-  if (self->route->roles && (!take_token(self, request) || !may(self) || !caller_has_room(self)))
+  if (self->route->roles &&
+      !caller_comes_in(self->gateway, self->route->roles, request, &self->caller, &self->answer))
     return false;
   if (str_equal(part, STR("me")) && str_starts_with(str_of(path), STR("/customers/")))
     part = subject_of(self);

@@ -38,10 +38,6 @@ struct keys {
 
 /* ---- reading ---- */
 
-static int64_t now_ms(void) {
-  return clock_monotonic_us() / 1000;
-}
-
 static void reading_free(struct reading *reading) {
   key_set_free(&reading->set);
   if (reading->text.data)
@@ -135,7 +131,7 @@ static void *read_again(void *user) {
   pthread_mutex_lock(&keys->lock);
   while (!atomic_load(&keys->ending)) {
     int64_t due_ms = keys->looked_ms + pause_ms(keys);
-    if (keys->looked_ms && now_ms() < due_ms) {
+    if (keys->looked_ms && clock_monotonic_ms() < due_ms) {
       wait_until(keys, due_ms);
       continue;
     }
@@ -143,7 +139,7 @@ static void *read_again(void *user) {
     pthread_mutex_unlock(&keys->lock);
     look_again(keys);
     pthread_mutex_lock(&keys->lock);
-    keys->looked_ms = now_ms();
+    keys->looked_ms = clock_monotonic_ms();
   }
   pthread_mutex_unlock(&keys->lock);
   return NULL;
@@ -185,7 +181,7 @@ struct keys *keys_open(const struct keys_source *source, struct failure *failure
   if (source_is_open(keys->source))
     report_warning("the keys come from %s without TLS: whoever is between can give others",
                    keys->source);
-  keys->looked_ms = keys->is_url ? 0 : now_ms();
+  keys->looked_ms = keys->is_url ? 0 : clock_monotonic_ms();
   if (pthread_create(&keys->thread, NULL, read_again, keys) != 0) abort(); /* no memory */
   return keys;
 }
@@ -201,9 +197,9 @@ void keys_close(struct keys *keys) {
 }
 
 bool keys_wait(struct keys *keys, int timeout_ms) {
-  int64_t until_ms = now_ms() + timeout_ms;
+  int64_t until_ms = clock_monotonic_ms() + timeout_ms;
   pthread_mutex_lock(&keys->lock);
-  while (!keys->current && now_ms() < until_ms) wait_until(keys, until_ms);
+  while (!keys->current && clock_monotonic_ms() < until_ms) wait_until(keys, until_ms);
   bool ready = keys->current != NULL;
   pthread_mutex_unlock(&keys->lock);
   return ready;
@@ -222,7 +218,7 @@ uint64_t keys_generation(struct keys *keys) {
 static enum key_answer seek(struct keys *keys) {
   if (!keys->is_url) return KEY_UNKNOWN;
   pthread_mutex_lock(&keys->lock);
-  bool soon = !keys->current || now_ms() - keys->looked_ms >= keys->retry_ms;
+  bool soon = !keys->current || clock_monotonic_ms() - keys->looked_ms >= keys->retry_ms;
   if (!keys->wanted) pthread_cond_broadcast(&keys->changed);
   keys->wanted = true;
   pthread_mutex_unlock(&keys->lock);

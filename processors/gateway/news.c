@@ -10,7 +10,6 @@
 #include "runtime/record/codec.h"
 
 #define TURN_MS 20 /* how late the end of a wait may be noticed */
-#define AGAIN_MS 1000
 
 struct news_reader {
   const struct options *options;
@@ -22,10 +21,6 @@ struct news_reader {
   pthread_t thread;
   atomic_bool ending, coming;
 };
-
-static int64_t now_ms(void) {
-  return clock_monotonic_us() / 1000;
-}
 
 static void tell(struct news_reader *self, int32_t partition, const struct message *record,
                  struct arena *arena) {
@@ -83,10 +78,11 @@ static void *read_news(void *user) {
     self->coming = read != KAFKA_READ_FAILED;
     if (read == KAFKA_READ_FAILED) {
       report_warning("no news of reservations: %s", failure.text);
-      while (!self->ending && !begin_again(self)) waiting_expire(self->waiting, now_ms());
+      while (!self->ending && !begin_again(self))
+        waiting_expire(self->waiting, clock_monotonic_ms());
     }
-    if (now_ms() < expired_at + TURN_MS) continue;
-    expired_at = now_ms();
+    if (clock_monotonic_ms() < expired_at + TURN_MS) continue;
+    expired_at = clock_monotonic_ms();
     waiting_expire(self->waiting, expired_at);
     events_tick(self->events, expired_at);
   }

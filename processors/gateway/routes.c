@@ -7,7 +7,6 @@
 #include "token.h"
 
 #define ANYBODY (ROLE_CUSTOMER | ROLE_MANAGER | ROLE_ADMINISTRATOR)
-#define STAFF (ROLE_MANAGER | ROLE_ADMINISTRATOR)
 
 const struct gateway_route gateway_routes[] = {
     {.method = "POST",

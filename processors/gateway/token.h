@@ -13,6 +13,7 @@
 #define ROLES_CLAIM "roles"
 
 enum role { ROLE_CUSTOMER = 1, ROLE_MANAGER = 2, ROLE_ADMINISTRATOR = 4 };
+#define STAFF (ROLE_MANAGER | ROLE_ADMINISTRATOR)
 
 /* NULL: unknown. */
 const char *role_name(enum role role);

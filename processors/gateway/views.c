@@ -13,19 +13,7 @@
 #define WAITING_PER_CALL 64
 #define URL_MAX (VIEW_PATH_MAX + 256)
 
-const struct option_desc gateway_view_options[] = {
-    {.name = "history-url",
-     .metavar = "URL",
-     .value = "http://127.0.0.1:8081",
-     .help = "where history answers"},
-    {.name = "catalog-url",
-     .metavar = "URL",
-     .value = "http://127.0.0.1:8082",
-     .help = "where catalog answers"},
-    {.name = "tally-url",
-     .metavar = "URL",
-     .value = "http://127.0.0.1:8083",
-     .help = "where tally answers"},
+const struct option_desc view_call_options[] = {
     {.name = "view-calls",
      .kind = OPTION_NUMBER,
      .metavar = "N",
@@ -129,8 +117,8 @@ bool views_ask(struct views *self, const char *view, const char *path, void *use
 }
 
 static bool urls_fit(const struct options *options, struct failure *failure) {
-  for (int i = 0; i < 3; i++) {
-    const char *name = gateway_view_options[i].name, *url = options_text(options, name);
+  for (const struct option_desc *option = view_options; option->name; option++) {
+    const char *name = option->name, *url = options_text(options, name);
     if (!calls_url_fits(url) || strlen(url) > 200)
       return failure_set(failure, EX_USAGE,
                          "--%s must begin with http:// or https:// and name a host, not '%s'", name,

@@ -9,8 +9,8 @@
 #define VIEW_ANSWER_MAX ((size_t)4 << 20)
 #define VIEW_PATH_MAX 2048
 
-/* --history-url, --catalog-url, --tally-url, --view-calls. */
-extern const struct option_desc gateway_view_options[];
+/* --view-calls; the addresses are view_options. */
+extern const struct option_desc view_call_options[];
 
 struct views;
 

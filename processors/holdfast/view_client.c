@@ -6,20 +6,6 @@
 #define ANSWER_MAX ((size_t)64 << 20)
 #define URL_MAX 2048
 
-const struct option_desc view_options[] = {{.name = "history-url",
-                                            .metavar = "URL",
-                                            .value = "http://127.0.0.1:8081",
-                                            .help = "where history answers"},
-                                           {.name = "catalog-url",
-                                            .metavar = "URL",
-                                            .value = "http://127.0.0.1:8082",
-                                            .help = "where catalog answers"},
-                                           {.name = "tally-url",
-                                            .metavar = "URL",
-                                            .value = "http://127.0.0.1:8083",
-                                            .help = "where tally answers"},
-                                           {0}};
-
 static const struct view_thing things[] = {{"reservation", "history", "/reservations/%s"},
                                            {"customer", "history", "/customers/%s/reservations"},
                                            {"item", "catalog", "/items/%s?limit=500"},

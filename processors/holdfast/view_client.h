@@ -6,9 +6,6 @@
 
 #include "runtime/base/options.h"
 
-/* --history-url, --catalog-url and --tally-url. */
-extern const struct option_desc view_options[];
-
 /* A thing that a view is asked for by an id. */
 struct view_thing {
   const char *name; /* reservation, customer, item, tally */

@@ -6,6 +6,7 @@
 
 int64_t clock_wall_ms(void);      /* milliseconds since 1970 */
 int64_t clock_monotonic_us(void); /* microseconds since some moment; never goes back */
+int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_s(void);
 
 #endif

@@ -35,6 +35,20 @@ const struct option_desc kafka_options[] = {
     {0},
 };
 
+const struct option_desc view_options[] = {{.name = "history-url",
+                                            .metavar = "URL",
+                                            .value = "http://127.0.0.1:8081",
+                                            .help = "where history answers"},
+                                           {.name = "catalog-url",
+                                            .metavar = "URL",
+                                            .value = "http://127.0.0.1:8082",
+                                            .help = "where catalog answers"},
+                                           {.name = "tally-url",
+                                            .metavar = "URL",
+                                            .value = "http://127.0.0.1:8083",
+                                            .help = "where tally answers"},
+                                           {0}};
+
 void options_add(struct options *options, const struct option_desc *table) {
   for (; table && table->name; table++) {
     if (options->count == OPTIONS_MAX) abort();

@@ -64,5 +64,7 @@ void options_help(const struct options *options, FILE *out);
 extern const struct option_desc help_options[]; /* --help */
 /* -b, -F, -X and --prefix: the options of everything that talks to Kafka */
 extern const struct option_desc kafka_options[];
+/* --history-url, --catalog-url and --tally-url: of whoever asks the views */
+extern const struct option_desc view_options[];
 
 #endif

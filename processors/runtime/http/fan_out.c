@@ -72,10 +72,6 @@ void piece_free(struct piece *piece) {
 
 /* ---- who hangs ---- */
 
-static int64_t now_ms(void) {
-  return clock_monotonic_us() / 1000;
-}
-
 static struct failed *find_failed(struct fan_out *self, struct str url) {
   for (size_t i = 0; i < FAILED_MAX; i++) {
     if (str_equal(str_of(self->failed[i].url), url)) return &self->failed[i];
@@ -87,8 +83,8 @@ static struct failed *find_failed(struct fan_out *self, struct str url) {
 static bool leave_alone(struct fan_out *self, const char *url) {
   struct failed *failed = find_failed(self, str_of(url));
   if (!failed) return false;
-  if (now_ms() < failed->left_alone_until) return true;
-  failed->left_alone_until = now_ms() + LEFT_ALONE_MS;
+  if (clock_monotonic_ms() < failed->left_alone_until) return true;
+  failed->left_alone_until = clock_monotonic_ms() + LEFT_ALONE_MS;
   return false;
 }
 
@@ -109,7 +105,7 @@ static void note(struct fan_out *self, struct str url, bool hangs) {
   }
   if (!failed) failed = place_for_failed(self);
   snprintf(failed->url, sizeof failed->url, STR_FORMAT, STR_ARGS(url));
-  failed->left_alone_until = now_ms() + LEFT_ALONE_MS;
+  failed->left_alone_until = clock_monotonic_ms() + LEFT_ALONE_MS;
 }
 
 /* ---- asking ---- */

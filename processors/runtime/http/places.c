@@ -30,14 +30,10 @@ struct places {
   bool ending;
 };
 
-static int64_t now_ms(void) {
-  return clock_monotonic_us() / 1000;
-}
-
 /* ---- by age ---- */
 
 static void append(struct places *self, struct place *place) {
-  place->since = now_ms();
+  place->since = clock_monotonic_ms();
   place->older = self->newest;
   place->newer = NULL;
   if (self->newest) self->newest->newer = place;
@@ -114,7 +110,7 @@ static void *reap(void *user) {
     struct place *place = self->oldest;
     if (!place) {
       pthread_cond_wait(&self->changed, &self->lock);
-    } else if (now_ms() >= place->since + self->age_ms) {
+    } else if (clock_monotonic_ms() >= place->since + self->age_ms) {
       end_place(self, place);
     } else {
       int64_t until = place->since + self->age_ms;

@@ -37,10 +37,6 @@ struct kafka_sender {
   size_t count;
 };
 
-static int64_t now_ms(void) {
-  return clock_monotonic_us() / 1000;
-}
-
 /* ---- who waits ---- */
 
 static struct waiting *wait_in_line(struct kafka_sender *self, void *user) {
@@ -49,7 +45,7 @@ static struct waiting *wait_in_line(struct kafka_sender *self, void *user) {
   if (self->count < self->most) {
     self->count++;
     waiting = xcalloc(1, sizeof *waiting);
-    *waiting = (struct waiting){.user = user, .since = now_ms(), .before = self->last};
+    *waiting = (struct waiting){.user = user, .since = clock_monotonic_ms(), .before = self->last};
     *(self->last ? &self->last->after : &self->first) = waiting;
     self->last = waiting;
   }
@@ -70,7 +66,7 @@ int64_t kafka_sender_waits_ms(struct kafka_sender *self) {
   pthread_mutex_lock(&self->lock);
   int64_t since = self->first ? self->first->since : 0;
   pthread_mutex_unlock(&self->lock);
-  int64_t waits = since ? now_ms() - since : 0;
+  int64_t waits = since ? clock_monotonic_ms() - since : 0;
   return waits > 0 ? waits : 0;
 }
 
@@ -155,10 +151,10 @@ static void replace_handle(struct kafka_sender *self) {
 /* Without records nothing else would tell of a broker that has gone or come back. */
 static void probe(struct kafka_sender *self) {
   const struct rd_kafka_metadata *metadata;
-  if (now_ms() < self->probed_at + PROBE_MS || kafka_sender_waiting(self) > 0) return;
+  if (clock_monotonic_ms() < self->probed_at + PROBE_MS || kafka_sender_waiting(self) > 0) return;
   self->answers = rd_kafka_metadata(self->handle, 0, self->topic, &metadata, PROBE_MS) == 0;
   if (self->answers) rd_kafka_metadata_destroy(metadata);
-  self->probed_at = now_ms();
+  self->probed_at = clock_monotonic_ms();
 }
 
 static void *listen_for_receipts(void *user) {
