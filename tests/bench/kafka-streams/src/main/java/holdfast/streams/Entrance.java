@@ -29,6 +29,6 @@ final class Entrance extends Stage {
     emit("to-ledger", r.reservation_id, new OpenReservation(r.reservation_id, r.customer_id, r.item_id, hash, r.quantity, r.seats, r.option, r.amount));
     emit("to-stock", r.item_id, new RequestHold(r.reservation_id, r.customer_id, r.item_id, hash, r.quantity, r.seats, r.option, r.amount));
     emit("to-events", r.customer_id, new StatusChanged(r.reservation_id, r.customer_id, r.item_id, hash, 0, Status.REQUESTED, Reason.NONE, r.quantity,
-        r.seats, r.option, r.amount, "", 0L, HoldEffect.KEEP, time()));
+        r.seats, r.option, r.amount, "", 0L, PaymentDue.NONE, HoldEffect.KEEP, time()));
   }
 }

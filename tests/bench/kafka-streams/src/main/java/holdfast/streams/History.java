@@ -28,7 +28,7 @@ final class History extends Stage {
     ReservationView before = known == null ? null : (ReservationView) codec.decode(known);
     if (before != null && s.revision <= before.revision) return;
     List<TimelineStep> steps = before == null ? new ArrayList<>() : new ArrayList<>(before.timeline);
-    steps.add(new TimelineStep(s.revision, s.status, s.reason, time(), s.until));
+    steps.add(new TimelineStep(s.revision, s.status, s.reason, time(), s.until, s.payment));
     boolean ended = s.status == Status.APPROVED || s.status == Status.FAILED || s.status == Status.CANCELLED;
     views.put(key, codec.encode(new ReservationView(s.reservation_id, s.customer_id, s.item_id, s.content_hash, s.status, s.reason, s.revision, s.quantity,
         s.seats, s.option, s.amount, s.screen, false, false, 0, ended ? time() : 0L, steps)));

@@ -44,7 +44,7 @@ final class Payment extends Stage {
 
   private void say(CharSequence id, Ledger row, Status status, Reason reason, HoldEffect effect) {
     emit("to-results", id, new StatusChanged(id, row.customer_id, row.item_id, row.content_hash, ++row.revision, status, reason, row.quantity, row.seats,
-        row.option, row.amount, row.screen, 0L, effect, row.opened_at));
+        row.option, row.amount, row.screen, 0L, PaymentDue.NONE, effect, row.opened_at));
   }
 
   private void end(CharSequence id, byte[] key, Ledger row, LedgerState state, Status status, Reason reason, HoldEffect effect) {
