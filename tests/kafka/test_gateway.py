@@ -1,9 +1,6 @@
 """The gateway: HTTP in front of the log. What its callers may rely on, on the real broker."""
-import base64
 import concurrent.futures
 import contextlib
-import hashlib
-import hmac
 import http.client
 import itertools
 import json
@@ -17,6 +14,7 @@ import threading
 import time
 import urllib.parse
 
+import over_http
 import pytest
 from conftest import FILTERS, Background, wait_until
 from test_http import ask, connect, slow_clients
@@ -27,13 +25,8 @@ PROBLEM = "application/problem+json"
 WITHOUT_LIMIT = ("--caller-rate", "0")
 
 
-def b64(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 def token(subject, *roles, **claims):
-    head = b64(b'{"alg":"HS256","typ":"JWT"}') + "." + b64(json.dumps({"sub": subject, "exp": int(time.time()) + 600, "roles": roles, **claims}).encode())
-    return "%s.%s" % (head, b64(hmac.new(SECRET, head.encode(), hashlib.sha256).digest()))
+    return over_http.token(SECRET, subject, *roles, **claims)
 
 
 @contextlib.contextmanager
@@ -282,7 +275,7 @@ def test_N19_a_role_may_what_is_its_own(guarded, method, path, body, may):
 
 def test_a_token_must_be_whole_and_ones_own(guarded):
     forged = token("kim", "administrator")[:-4] + "AAAA"
-    unsigned = b64(b'{"alg":"none"}') + "." + b64(b'{"sub":"kim","exp":9999999999}') + "."
+    unsigned = over_http.b64(b'{"alg":"none"}') + "." + over_http.b64(b'{"sub":"kim","exp":9999999999}') + "."
     for text in ("Bearer " + forged, "Bearer " + unsigned, "Basic a2ltOmtpbQ==", "Bearer", "Bearer ", "Bearer x", "Bearer " + token("kim", exp=1)):
         answer = guarded.ask("GET", "/items", caller=None, Authorization=text)
         assert answer.status == 401, (text, answer)

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import over_http
 import pytest
 from confluent_kafka import Consumer
 from conftest import ROOT, wait_until
@@ -77,6 +78,28 @@ def test_musical_O1_O2_O3_O4_O6_O7_O9_N3(shared):
     assert shared.statuses("hot-kim") == ["REQUESTED", "HELD", "APPROVED"]
     assert shared.statuses("hot-lee") == ["REQUESTED", "HELD", "APPROVED", "REFUNDING", "CANCELLED"]
     assert len(outcomes_of(shared, "1003")) == 3
+
+
+@pytest.fixture(scope="module")
+def entrance(shared):
+    """How three kinds of callers ask the gateway, each with tokens of its own; ids have a suffix, as the scripts were played without HTTP too."""
+    secret = shared.folder / "jwt-secret"
+    secret.write_bytes(b"32 bytes or more, that tests know")
+    gateway = shared.start_gateway("--jwt-secret-file", secret, "--caller-rate", "0")
+    return over_http.Player("http://127.0.0.1:%d" % gateway.port("requests"), secret.read_bytes(), suffix="-web")
+
+
+@pytest.mark.parametrize("system,item_id", [("concert", "concert-1"), ("book", "book-1"), ("sports", "match-1"), ("movie", "film-1"), ("musical", "1003")])
+def test_N19_what_each_system_needs_holds_over_http_alone(shared, entrance, system, item_id):
+    """Every wait of the script, as its customers and managers see it; then the administrator's list has what the log has."""
+    entrance.play(ROOT / "tests/scenarios" / (system + ".jsonl"))
+    status, listed = entrance.ask("auditor", ("administrator",), "GET", "/reservations?limit=500&item=%s-web" % item_id)
+    assert status == 200
+    outcomes = {}
+    for _, reservation_id, status in outcomes_of(shared, item_id + "-web"):
+        outcomes.setdefault(reservation_id, set()).add(status)
+    assert outcomes and set(outcomes) == {row["reservation_id"] for row in listed["reservations"]}
+    assert all(row["status"] in outcomes[row["reservation_id"]] for row in listed["reservations"])
 
 
 def test_M1_O1_a_hall_of_thousands_of_seats_of_which_a_hold_rewrites_the_rows_it_touches(shared):
