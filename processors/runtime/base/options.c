@@ -32,6 +32,9 @@ const struct option_desc kafka_options[] = {
      .metavar = "TEXT",
      .value = "",
      .help = "before every topic, group and transactional id: several pipelines on one cluster"},
+    {.name = "schemas",
+     .metavar = "FILE",
+     .help = "schemas of a later release, whose records are to be read too: its schemas.jsonl"},
     {0},
 };
 

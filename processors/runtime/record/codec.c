@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "runtime/record/binary.h"
+#include "runtime/record/later.h"
 
 #define HEADER_SIZE 10
 
@@ -19,8 +20,15 @@ struct codec {
   const struct schema_set *schemas;
   struct version *versions; /* by fingerprint */
   struct version **current; /* by record type */
+  struct later *later;      /* NULL: nowhere to look for other schemas */
   char buffer[RECORD_SIZE_MAX];
 };
+
+static const char *later_path;
+
+void codec_look_in(const char *path) {
+  later_path = path;
+}
 
 static int by_fingerprint(const void *a, const void *b) {
   uint64_t x = ((const struct version *)a)->schema->fingerprint,
@@ -38,11 +46,15 @@ static void version_parse(struct version *version, const struct schema_set *sche
   }
   version->type = avro_type_new(schema, schemas->records[version->schema->type]);
   avro_schema_decref(schema);
+  if (version->type) return;
+  fprintf(stderr, "holdfast: a schema of this program uses a type that is not supported\n");
+  exit(EX_SOFTWARE);
 }
 
 struct codec *codec_new(const struct schema_set *schemas) {
   struct codec *codec = xcalloc(1, sizeof *codec);
   codec->schemas = schemas;
+  codec->later = later_path ? later_new(schemas, later_path) : NULL;
   codec->versions = xcalloc(schemas->version_count, sizeof *codec->versions);
   codec->current = xcalloc(schemas->record_count, sizeof(struct version *));
   for (size_t i = 0; i < schemas->version_count; i++)
@@ -60,6 +72,7 @@ void codec_free(struct codec *codec) {
   for (size_t i = 0; i < codec->schemas->version_count; i++) {
     avro_type_free(codec->versions[i].type);
   }
+  later_free(codec->later);
   free(codec->versions);
   free(codec->current);
   free(codec);
@@ -71,13 +84,25 @@ const struct schema_set *codec_schemas(const struct codec *codec) {
 
 /* ---- decoding ---- */
 
-static const struct version *version_find(const struct codec *codec, uint64_t fingerprint) {
+/* What a record was written as. */
+struct writer {
+  const struct avro_type *type;
+  int record;
+};
+
+static bool find_writer(const struct codec *codec, uint64_t fingerprint, struct writer *out) {
   const struct schema_version key = {.fingerprint = fingerprint};
   const struct version wanted = {.schema = &key};
   struct version *version = bsearch(&wanted, codec->versions, codec->schemas->version_count,
                                     sizeof *codec->versions, by_fingerprint);
-  if (version) version_parse(version, codec->schemas);
-  return version;
+  if (version) {
+    version_parse(version, codec->schemas);
+    *out = (struct writer){version->type, version->schema->type};
+    return true;
+  }
+  const struct later_schema *later = codec->later ? later_find(codec->later, fingerprint) : NULL;
+  if (later) *out = (struct writer){later->type, later->record};
+  return later != NULL;
 }
 
 bool codec_decode(struct codec *codec, struct str bytes, struct arena *arena, struct record *out,
@@ -96,22 +121,22 @@ bool codec_decode(struct codec *codec, struct str bytes, struct arena *arena, st
   }
   uint64_t fingerprint;
   memcpy(&fingerprint, head + 2, sizeof fingerprint); /* little-endian, as this machine is */
-  const struct version *version = version_find(codec, fingerprint);
-  if (!version) {
+  struct writer writer;
+  if (!find_writer(codec, fingerprint, &writer)) {
     snprintf(error, CODEC_ERROR_SIZE,
-             "a schema with the fingerprint %016llx is not known to this version",
-             (unsigned long long)fingerprint);
+             "a schema with the fingerprint %016llx is not known to this version%s",
+             (unsigned long long)fingerprint, codec->later ? ", nor to its --schemas" : "");
     return false;
   }
   struct str body = {bytes.data + HEADER_SIZE, bytes.size - HEADER_SIZE};
-  const struct record_desc *record = codec->schemas->records[version->schema->type];
+  const struct record_desc *record = codec->schemas->records[writer.record];
   void *into = arena_alloc(arena, record->size);
-  if (!binary_read(version->type, record, body, into, arena, error)) {
+  if (!binary_read(writer.type, record, body, into, arena, error)) {
     size_t used = strlen(error);
     snprintf(error + used, CODEC_ERROR_SIZE - used, " (as %s)", record->name);
     return false;
   }
-  *out = (struct record){.type = version->schema->type, .value = into};
+  *out = (struct record){.type = writer.record, .value = into};
   return true;
 }
 

@@ -19,6 +19,11 @@ struct record {
   const void *value; /* struct of that type; borrows from the arena of its decoding */
 };
 
+/* Where every codec made from here on looks for a schema that this binary was not built with
+ * (later.h; NULL: nowhere): so a release that is put back reads what a later one wrote. The path is
+ * borrowed. */
+void codec_look_in(const char *path);
+
 struct codec *codec_new(const struct schema_set *schemas);
 void codec_free(struct codec *codec);
 const struct schema_set *codec_schemas(const struct codec *codec);

@@ -1,10 +1,10 @@
 #include "runtime/record/type.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
 
 #include "runtime/record/codec.h"
+
+#define DEPTH_MAX 16 /* more is a schema that stands in itself */
 
 static void enum_map(struct avro_type *type, avro_schema_t schema, const struct enum_desc *reader) {
   type->count = (size_t)avro_schema_enum_number_of_symbols(schema);
@@ -19,7 +19,32 @@ static void enum_map(struct avro_type *type, avro_schema_t schema, const struct 
 }
 
 static struct avro_type *type_new(avro_schema_t schema, const struct record_desc *record,
-                                  const struct enum_desc *symbols) {
+                                  const struct enum_desc *symbols, int depth);
+
+/* False: a field's type is not supported. */
+static bool members_new(struct avro_type *type, avro_schema_t schema,
+                        const struct record_desc *record, int depth) {
+  size_t read = 0;
+  type->kind = FIELD_RECORD;
+  type->count = avro_schema_record_size(schema);
+  type->members = xcalloc(type->count, sizeof *type->members);
+  for (size_t i = 0; i < type->count; i++) {
+    struct str name = str_of(avro_schema_record_field_name(schema, (int)i));
+    const struct field *into = record ? schema_field(record, name) : NULL;
+    type->members[i].into = into;
+    type->members[i].type =
+        type_new(avro_schema_record_field_get_by_index(schema, (int)i), into ? into->record : NULL,
+                 into ? into->symbols : NULL, depth);
+    if (!type->members[i].type) return false;
+    if (into) read++;
+  }
+  type->complete = record && read == record->field_count;
+  return true;
+}
+
+static struct avro_type *type_new(avro_schema_t schema, const struct record_desc *record,
+                                  const struct enum_desc *symbols, int depth) {
+  if (depth > DEPTH_MAX) return NULL;
   struct avro_type *type = xcalloc(1, sizeof *type);
   if (is_avro_link(schema)) schema = avro_schema_link_target(schema);
   switch ((int)avro_typeof(schema)) { /* avro-c has kinds that codegen refuses */
@@ -34,33 +59,21 @@ static struct avro_type *type_new(avro_schema_t schema, const struct record_desc
       return type;
     case AVRO_ARRAY:
       type->array = true;
-      type->items = type_new(avro_schema_array_items(schema), record, symbols);
+      type->items = type_new(avro_schema_array_items(schema), record, symbols, depth + 1);
+      if (!type->items) break;
       type->kind = type->items->kind;
       return type;
-    case AVRO_RECORD: break;
-    default:
-      fprintf(stderr, "holdfast: a schema uses the type '%s', which is not supported\n",
-              avro_schema_type_name(schema));
-      exit(EX_SOFTWARE);
+    case AVRO_RECORD:
+      if (!members_new(type, schema, record, depth + 1)) break;
+      return type;
+    default: break;
   }
-  type->kind = FIELD_RECORD;
-  type->count = avro_schema_record_size(schema);
-  type->members = xcalloc(type->count, sizeof *type->members);
-  size_t read = 0;
-  for (size_t i = 0; i < type->count; i++) {
-    struct str name = str_of(avro_schema_record_field_name(schema, (int)i));
-    const struct field *into = record ? schema_field(record, name) : NULL;
-    type->members[i].into = into;
-    type->members[i].type = type_new(avro_schema_record_field_get_by_index(schema, (int)i),
-                                     into ? into->record : NULL, into ? into->symbols : NULL);
-    if (into) read++;
-  }
-  type->complete = record && read == record->field_count;
-  return type;
+  avro_type_free(type);
+  return NULL;
 }
 
 struct avro_type *avro_type_new(avro_schema_t schema, const struct record_desc *reader) {
-  return type_new(schema, reader, NULL);
+  return type_new(schema, reader, NULL, 0);
 }
 
 void avro_type_free(struct avro_type *type) {

@@ -21,9 +21,8 @@ struct avro_type {
   struct avro_type *items;     /* array. Owned */
 };
 
-/* The tree of a writer's schema as `reader` will read it (NULL: only to be checked). Ends the
- * process on a schema outside the subset that scripts/codegen lets through: it cannot come from
- * there. */
+/* The tree of a writer's schema as `reader` will read it (NULL: only to be checked). NULL: it is
+ * outside the subset that scripts/codegen lets through. */
 struct avro_type *avro_type_new(avro_schema_t schema, const struct record_desc *reader);
 void avro_type_free(struct avro_type *type);
 
