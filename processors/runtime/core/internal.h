@@ -51,6 +51,7 @@ struct partition {
   int64_t far_due_seen;     /* when rows that are due too far ahead were looked for last */
   int64_t written_at;       /* of the store, kept while catching up */
   bool rebuilding;
+  int64_t newest; /* time of the last record taken, or when nothing waited last, if later */
   int64_t watched, watched_since; /* `polled` as last seen, and since when; monotonic seconds */
   bool stalled; /* records wait, and none comes. With stalled_at under partitions_lock */
   int64_t stalled_at;

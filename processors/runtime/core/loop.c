@@ -57,6 +57,7 @@ static void take_record(struct runtime *runtime, struct log_event *event, size_t
     return;
   }
   partition->polled = record->offset + 1;
+  partition->newest = record->timestamp;
   *bytes += record->size;
   context_take_headers(record);
   runtime->batch[runtime->batch_count++] = *record;
@@ -207,16 +208,28 @@ static int patience(struct runtime *runtime, int wait_ms, bool busy, size_t plac
   return next >= wait_ms ? wait_ms : next > 0 ? (int)next : 0;
 }
 
+/* What waits came after the last record taken, and after the last moment at which nothing waited:
+ * so it is no older. A producer's clock that is ahead makes it younger until the next record. */
+static int64_t age_of_waiting(struct runtime *runtime, struct partition *partition, int64_t lag) {
+  int64_t now = runtime->batch_time;
+  bool unknown = lag == 0 || !partition->newest;
+  if (unknown && partition->newest < now) partition->newest = now;
+  return lag > 0 && now > partition->newest ? now - partition->newest : 0;
+}
+
 /* polled: the log could have given something. */
 static void measure(struct runtime *runtime, bool polled) {
   atomic_store_explicit(&runtime->metrics.turned_at, clock_monotonic_s(), memory_order_relaxed);
-  int64_t lag = 0;
+  int64_t lag = 0, oldest = 0;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     int64_t one = log_lag(runtime->log, runtime->partitions[i].id);
+    int64_t age = age_of_waiting(runtime, &runtime->partitions[i], one);
     lag = one < 0 || lag < 0 ? -1 : lag + one;
+    if (age > oldest) oldest = age;
     stall_watch(runtime, &runtime->partitions[i], polled ? one : 0);
   }
   atomic_store_explicit(&runtime->metrics.lag, lag, memory_order_relaxed);
+  atomic_store_explicit(&runtime->metrics.lag_ms, lag < 0 ? -1 : oldest, memory_order_relaxed);
 }
 
 static enum runtime_status failed(struct runtime *runtime) {

@@ -36,7 +36,7 @@ struct metrics {
   atomic_ullong records, dead_letters, due_rows, answers, outputs, changes, transactions, aborts,
       rebalances, restored;
   atomic_ullong commit_microseconds;
-  atomic_llong lag;
+  atomic_llong lag, lag_ms; /* records that wait, and the age of the oldest; -1: not known */
   atomic_int assigned, ready;
   atomic_llong turned_at; /* monotonic seconds: the loop's last turn */
 };

@@ -59,6 +59,8 @@ static void put_counts(const struct page *page, const struct metrics *m) {
   put(page, "partitions_assigned", "gauge", "Input partitions this instance has.", m->assigned);
   put(page, "partitions_ready", "gauge", "Of those, how many are served.", m->ready);
   put(page, "lag_records", "gauge", "Input records that wait; -1: not known yet.", (double)m->lag);
+  put(page, "lag_seconds", "gauge", "Age of the oldest input record that waits; -1: not known yet.",
+      m->lag_ms < 0 ? -1 : (double)m->lag_ms / 1e3);
 }
 
 static void put_gauge(const struct page *page, struct view *view, const struct row_kind *rows,
