@@ -11,6 +11,7 @@
 #include "news.h"
 #include "token_cache.h"
 #include "runtime/base/report.h"
+#include "runtime/http/supervisor.h"
 #include "runtime/kafka/names.h"
 
 #define LAST_ANSWERS_MS 15000 /* longer than Kafka or a view has for an answer */
@@ -111,16 +112,22 @@ static int fail(const struct failure *failure) {
 
 /* ---- probes ---- */
 
-static void readyz(const struct service *self, struct http_request *request) {
+/* What it is not ready for; "" if it is. */
+static const char *waits_for(const struct service *self) {
   struct kafka_sender *sender = self->gateway.sender;
-  if (self->gateway.leaving) {
-    http_problem(request, 503, "Not ready", "it is stopping");
-  } else if (kafka_sender_waits_ms(sender) > STALE_MS || !kafka_sender_is_answered(sender)) {
-    http_problem(request, 503, "Not ready", "Kafka does not take commands");
-  } else if (!news_come(self->news)) {
-    http_problem(request, 503, "Not ready", "no news of reservations can be read");
-  } else if (self->gateway.keys && !keys_generation(self->gateway.keys)) {
-    http_problem(request, 503, "Not ready", "the keys of tokens could not be read yet");
+  if (self->gateway.leaving) return "it is stopping";
+  if (kafka_sender_waits_ms(sender) > STALE_MS || !kafka_sender_is_answered(sender))
+    return "Kafka does not take commands";
+  if (!news_come(self->news)) return "no news of reservations can be read";
+  if (self->gateway.keys && !keys_generation(self->gateway.keys))
+    return "the keys of tokens could not be read yet";
+  return "";
+}
+
+static void readyz(const struct service *self, struct http_request *request) {
+  const char *waits = waits_for(self);
+  if (waits[0]) {
+    http_problem(request, 503, "Not ready", waits);
   } else {
     request->body = json_pack("{s:s}", "status", "ready");
   }
@@ -272,12 +279,16 @@ static void close_parts(struct service *self) {
 /* A second one ends the process at once. */
 static void wait_for_signal(const struct service *self) {
   const struct timespec flush_every = {.tv_nsec = 200000000};
+  struct supervisor supervisor;
   int got = 0;
+  supervisor_open(&supervisor);
   while (got != SIGTERM && got != SIGINT) {
     got = sigtimedwait(&signals, NULL, &flush_every);
     if (got == SIGHUP) access_log_again(self->gateway.access_log);
     access_log_flush(self->gateway.access_log);
+    if (supervisor_is_due(&supervisor)) supervisor_tell(&supervisor, waits_for(self));
   }
+  supervisor_close(&supervisor);
   pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 }
 
@@ -323,6 +334,7 @@ int main(int argc, char **argv) {
         "  gateway -b 127.0.0.1:9092 --auth none   # for a first look\n");
   } else {
     report_as("gateway", (enum report_level)options_number(&options, "log-level"));
+    codec_look_in(options_text(&options, "schemas"));
     code = run(&options);
   }
   options_free(&options);

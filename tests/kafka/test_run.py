@@ -46,6 +46,17 @@ def test_what_dies_is_started_again_and_what_needs_a_person_is_not(run, pipeline
     assert "nothing runs" in run("status", check=False).stdout
 
 
+def test_P4_what_hangs_is_killed_and_started_again_and_says_what_it_waits_for(run, pipeline, tmp_path):
+    run("up", "--detach", "--filters", "history", "--watchdog", "5", "--", "-b", pipeline.broker.address, "--prefix", pipeline.prefix)
+    wait_until(lambda: states(run)["history/0"]["state"] == "running", "history to be ready")
+    hangs = states(run)["history/0"]["pid"]
+    os.kill(hangs, signal.SIGSTOP)
+    wait_until(lambda: states(run)["history/0"]["pid"] not in (None, hangs), "another process in its place")
+    assert "history/0 hangs: no word for 5 s; killed" in (tmp_path / "run/run.log").read_text()
+    wait_until(lambda: states(run)["history/0"]["state"] == "running", "it to be ready")
+    assert states(run)["history/0"]["restarts"] == 1
+
+
 def test_only_what_ends_early_is_waited_with():
     next_pause = runpy.run_path(str(ROOT / "scripts/run"))["next_pause"]
     pauses = [0]

@@ -33,20 +33,25 @@ static void livez(struct health *self, struct http_request *request) {
   }
 }
 
+void health_waits_for(struct runtime *runtime, int64_t ready_lag, char *out, size_t size) {
+  int64_t lag = atomic_load(&runtime_metrics(runtime)->lag);
+  runtime_waits_for(runtime, out, size);
+  if (!out[0]) runtime_stalled(runtime, out, size);
+  if (!out[0] && lag > ready_lag) {
+    snprintf(out, size,
+             "working off a lag of %" PRId64 " records, more than the %" PRId64 " of --ready-lag",
+             lag, ready_lag);
+  }
+}
+
 static void readyz(struct health *self, struct http_request *request) {
   char waits[256];
-  int64_t lag = atomic_load(&runtime_metrics(self->runtime)->lag);
-  runtime_waits_for(self->runtime, waits, sizeof waits);
-  if (!waits[0]) runtime_stalled(self->runtime, waits, sizeof waits);
-  if (!waits[0] && lag > self->ready_lag) {
-    snprintf(waits, sizeof waits,
-             "working off a lag of %" PRId64 " records, more than the %" PRId64 " of --ready-lag",
-             lag, self->ready_lag);
-  }
+  health_waits_for(self->runtime, self->ready_lag, waits, sizeof waits);
   if (waits[0]) {
     http_problem(request, 503, "Not ready", waits);
   } else {
-    request->body = json_pack("{s:s,s:I}", "status", "ready", "lag", (json_int_t)lag);
+    request->body = json_pack("{s:s,s:I}", "status", "ready", "lag",
+                              (json_int_t)atomic_load(&runtime_metrics(self->runtime)->lag));
   }
 }
 

@@ -10,10 +10,12 @@
 #include "runtime/core/expiry.h"
 #include "runtime/http/health.h"
 #include "runtime/http/server.h"
+#include "runtime/record/codec.h"
 #include "runtime/record/json.h"
 #include "runtime/kafka/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/report.h"
+#include "runtime/http/supervisor.h"
 #include "runtime/memory/pipe.h"
 
 #define IDLE_WAIT_MS 100
@@ -205,16 +207,29 @@ static bool listen_for(const struct processor *processor, const struct options *
   return *server != NULL;
 }
 
+static void tell_supervisor(struct supervisor *supervisor, struct runtime *runtime,
+                            const struct options *options) {
+  char waits[SUPERVISOR_WAITS_SIZE];
+  if (!supervisor_is_due(supervisor)) return;
+  health_waits_for(runtime, options_number(options, "ready-lag"), waits, sizeof waits);
+  supervisor_tell(supervisor, waits);
+}
+
 static int serve(struct runtime *runtime, const struct processor *processor,
                  const struct options *options) {
   struct health *health = NULL;
   struct http_server *server = NULL;
   struct failure failure = {0};
+  struct supervisor supervisor;
   bool listening = listen_for(processor, options, runtime, &health, &server, &failure);
   enum runtime_status status = RUNTIME_BUSY;
   serving = listening;
-  while (listening && !stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE))
+  supervisor_open(&supervisor);
+  while (listening && !stopping && (status == RUNTIME_BUSY || status == RUNTIME_IDLE)) {
     status = runtime_step(runtime, IDLE_WAIT_MS);
+    tell_supervisor(&supervisor, runtime, options);
+  }
+  supervisor_close(&supervisor);
   http_stop(server);
   health_stop(health);
   if (!listening) return fail(&failure);
@@ -297,6 +312,7 @@ int filter_main(const struct processor *processor, int argc, char **argv) {
     describe(processor);
   } else {
     report_as(processor->name, (enum report_level)options_number(&options, "log-level"));
+    codec_look_in(options_text(&options, "schemas"));
     code = work(processor, &options);
   }
   options_free(&options);
