@@ -19,6 +19,7 @@ int clock_command(int argc, char **argv);
 int release_command(int argc, char **argv);
 int skip_command(int argc, char **argv);
 int token_command(int argc, char **argv);
+int rehearse_command(int argc, char **argv);
 
 struct usage {
   const char *text;                  /* first line: the purpose; then Usage: */

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "runtime/base/report.h"
+#include "runtime/record/codec.h"
 
 static const struct command {
   const char *name;
@@ -24,6 +25,8 @@ static const struct command {
     {"clock", clock_command, "show the time of a filter's partitions, and set back a wrong one"},
     {"release", release_command, "give up the place of an instance that was stopped for good"},
     {"skip", skip_command, "pass over a record that stops a filter"},
+    {"rehearse", rehearse_command,
+     "try a cluster of yours, with harm and audit, and leave nothing"},
     {"token", token_command, "make a token for development, or check one as the gateway does"},
     {"run", run_command, "run the whole pipeline in this process, without a broker"},
 };
@@ -34,7 +37,9 @@ static void help(FILE *out) {
           "[option ...]\n\nCommands:\n");
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
     fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
-  fprintf(out, "\n'holdfast COMMAND --help' has the options and examples of each.\n");
+  fprintf(out,
+          "\n'holdfast COMMAND --help' has the options and examples of each; "
+          "'holdfast --version' its release.\n");
 }
 
 bool command_options(struct options *options, const struct usage *usage, int argc, char **argv,
@@ -48,6 +53,7 @@ bool command_options(struct options *options, const struct usage *usage, int arg
     *code = EX_USAGE;
     return false;
   }
+  if (usage->kafka) codec_look_in(options_text(options, "schemas"));
   if (!options_flag(options, "help")) return true;
   printf("%s\n\n", usage->text);
   options_help(options, stdout);
@@ -59,6 +65,10 @@ int main(int argc, char **argv) {
   report_as("holdfast", LEVEL_WARNING);
   for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
     if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+  }
+  if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    printf("holdfast %s\n", HOLDFAST_VERSION);
+    return EX_OK;
   }
   bool asked = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                             strcmp(argv[1], "help") == 0);

@@ -84,8 +84,10 @@ static bool read_topics(struct catalogue *catalogue, const char *directory) {
   return fine;
 }
 
-/* topics/ here, else beside the build folder that this binary is in. */
+/* topics/ here, else beside the build folder that this binary is in, else where an installation has
+ * them (PREFIX/bin, PREFIX/share/holdfast/topics). */
 static const char *default_directory(char *out, size_t size) {
+  static const char *const places[] = {"/topics", "/share/holdfast/topics"};
   struct stat info;
   if (stat("topics", &info) == 0) return "topics";
   ssize_t length = readlink("/proc/self/exe", out, size - 1);
@@ -95,8 +97,10 @@ static const char *default_directory(char *out, size_t size) {
     char *slash = strrchr(out, '/');
     if (slash) *slash = '\0';
     size_t used = strlen(out);
-    snprintf(out + used, size - used, "/topics");
-    if (stat(out, &info) == 0) return out;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+      snprintf(out + used, size - used, "%s", places[i]);
+      if (stat(out, &info) == 0) return out;
+    }
     out[used] = '\0';
   }
   return "topics";

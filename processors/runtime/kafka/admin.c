@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
-#include "runtime/kafka/client.h"
+#include "runtime/kafka/internal.h"
 #include "runtime/kafka/members.h"
 #include "runtime/base/report.h"
 
@@ -16,12 +16,6 @@
 #define GROUP_PATIENCE_S 30
 #define GROUP_TRY_EVERY_US 250000
 #define SETTINGS_MAX 64
-
-struct kafka_admin {
-  rd_kafka_t *handle;
-  rd_kafka_queue_t *queue;
-  const struct options *options;
-};
 
 struct kafka_admin *kafka_admin_open(const struct options *options, struct failure *failure) {
   /* Bounds are those of the log, with what no transaction has ended yet. */
@@ -83,8 +77,8 @@ bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const cha
   return false;
 }
 
-static rd_kafka_event_t *await(struct kafka_admin *admin, struct failure *failure,
-                               const char *what) {
+rd_kafka_event_t *kafka_admin_await(struct kafka_admin *admin, struct failure *failure,
+                                    const char *what) {
   rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, TIMEOUT_MS);
   if (event && !rd_kafka_event_error(event)) return event;
   failure_set(failure, EX_UNAVAILABLE, "%s: %s", what,
@@ -105,7 +99,7 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
   for (; settings->name; settings++)
     rd_kafka_NewTopic_set_config(new_topic, settings->name, settings->value);
   rd_kafka_CreateTopics(admin->handle, &new_topic, 1, NULL, admin->queue);
-  rd_kafka_event_t *event = await(admin, failure, "creating a topic");
+  rd_kafka_event_t *event = kafka_admin_await(admin, failure, "creating a topic");
   bool made = false;
   if (event) {
     size_t count;
@@ -134,7 +128,7 @@ static bool among(const struct kafka_setting *settings, const char *name) {
 static bool keep_others(struct kafka_admin *admin, rd_kafka_ConfigResource_t *resource,
                         const struct kafka_setting *settings, struct failure *failure) {
   rd_kafka_DescribeConfigs(admin->handle, &resource, 1, NULL, admin->queue);
-  rd_kafka_event_t *event = await(admin, failure, "asking for a topic's settings");
+  rd_kafka_event_t *event = kafka_admin_await(admin, failure, "asking for a topic's settings");
   if (!event) return false;
   size_t count, entry_count;
   const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
@@ -163,7 +157,7 @@ bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
     for (const struct kafka_setting *one = settings; one->name; one++)
       rd_kafka_ConfigResource_set_config(resource, one->name, one->value);
     rd_kafka_AlterConfigs(admin->handle, &resource, 1, NULL, admin->queue);
-    rd_kafka_event_t *event = await(admin, failure, "changing a topic's settings");
+    rd_kafka_event_t *event = kafka_admin_await(admin, failure, "changing a topic's settings");
     if (event) {
       size_t count;
       const rd_kafka_ConfigResource_t **results =

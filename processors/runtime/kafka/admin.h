@@ -45,6 +45,14 @@ int kafka_admin_members(struct kafka_admin *admin, const char *group, struct fai
 bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
                         const struct log_offset *offsets, int32_t count, struct failure *failure);
 
+/* The setting of the broker that answers first, in out. False: the failure is set. */
+bool kafka_admin_broker_setting(struct kafka_admin *admin, const char *name, char *out, size_t size,
+                                struct failure *failure);
+
+/* Takes away every topic and group whose name begins with the prefix of the options, which must
+ * not be empty. Groups must have no members any more. */
+bool kafka_admin_delete_all(struct kafka_admin *admin, struct failure *failure);
+
 /* The offset of the first record not before a time (milliseconds since 1970), of each partition;
  * its end where there is none. */
 bool kafka_admin_at_time(struct kafka_admin *admin, const char *topic, int32_t partitions,

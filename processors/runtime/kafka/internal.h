@@ -96,4 +96,15 @@ enum log_status kafka_send_offsets(struct log *log, const struct log_position *p
 enum log_status kafka_commit(struct log *log);
 enum log_status kafka_abort(struct log *log);
 
+/* ---- admin.c ---- */
+struct kafka_admin {
+  rd_kafka_t *handle;
+  rd_kafka_queue_t *queue;
+  const struct options *options;
+};
+
+/* The answer to a request, to be destroyed; NULL with the failure set. */
+rd_kafka_event_t *kafka_admin_await(struct kafka_admin *admin, struct failure *failure,
+                                    const char *what);
+
 #endif
