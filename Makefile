@@ -22,7 +22,7 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(WARNINGS) -fno-omit-frame-pointer $(CFLAGS) $(EXTRA_CFLAGS)
 # The sanitizers have an allocator of their own.
 ALLOCATOR := $(if $(findstring -fsanitize,$(EXTRA_CFLAGS)),,-ljemalloc)
-LDLIBS := $(RPATH) $(EXTRA_OBJECTS) $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lxxhash -lpthread
+LDLIBS := $(LDFLAGS) $(RPATH) $(EXTRA_OBJECTS) $(ALLOCATOR) -lrocksdb $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lxxhash -lpthread
 
 FILTERS := $(patsubst processors/%/main.c,%,$(filter-out processors/holdfast/%,$(wildcard processors/*/main.c)))
 MAIN := processors/runtime/main/filter.c
@@ -200,7 +200,9 @@ layering: $(ALL_FILTER_OBJECTS) ## refuse includes and calls that cross the laye
 	@scripts/layering includes
 	@scripts/layering calls $(BUILD) $(FILTERS)
 
+include deploy/package.mk
+
 clean: ## remove what was built, not the broker's jars
-	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test $(BUILD)/fuzz $(BUILD)/tsan
+	rm -rf $(BUILD)/bin $(BUILD)/gen $(BUILD)/processors $(BUILD)/filters $(BUILD)/tests $(BUILD)/test $(BUILD)/fuzz $(BUILD)/tsan $(BUILD)/release $(BUILD)/deb $(BUILD)/image
 
 -include $(shell find $(BUILD)/processors $(BUILD)/filters $(BUILD)/sim $(BUILD)/tests -name '*.d' 2>/dev/null)

@@ -16,7 +16,7 @@ def tests_of(folder, pattern):
 def main():
     table = (ROOT / "tests/scenarios/README.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines() if line.startswith("| ") and "---" not in line]
-    broker_tests, unit_tests = tests_of("kafka", "*.py"), tests_of("unit", "*.c") + (ROOT / "tests/unit/test_new.py").read_text()
+    broker_tests, unit_tests = tests_of("kafka", "*.py"), tests_of("unit", "*.c") + tests_of("unit", "*.py") + (ROOT / "tests/unit/test_new.py").read_text()
     comments = {path.stem: " ".join(line for line in path.read_text().splitlines() if line.startswith("#")) for path in (ROOT / "tests/scenarios").glob("*.jsonl")}
     shown = set(ID.findall(" ".join(comments.values()))) | set(ID.findall(broker_tests.replace("_", " ")))
     wrong, ids = [], []
