@@ -144,7 +144,7 @@ class Filter:
         self.pipeline, self.name, self.slot, self.ports = pipeline, name, slot, {}
         self.log_path = pipeline.folder / ("%s-%d-%d.log" % (name, slot, next(_numbers)))
         self.log = open(self.log_path, "w")
-        command = [BIN / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--health", "127.0.0.1:0",
+        command = [pipeline.bin / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--health", "127.0.0.1:0",
                    *(["--http", "127.0.0.1:0"] if name in (*VIEWS, "gateway") else [])]
         if name != "gateway":
             command += ["--slot", str(slot), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS]
@@ -208,6 +208,7 @@ class Pipeline:
         self.broker, self.folder = broker, folder
         self.prefix = "t%d-%d-" % (os.getpid(), next(_numbers))
         self.filters = {}
+        self.bin = BIN  # of what is started from here on
         self.provider = None
         self.receiver = None
         self.provider_url = self.receiver_url = "http://127.0.0.1:9"  # nobody answers there
