@@ -27,6 +27,7 @@ const struct option_desc webhook_options[] = {
     {.name = "webhook-secret",
      .metavar = "TEXT",
      .value = "",
+     .secret = true,
      .help = "signs each notice; from the environment or the file, so that nobody sees it"},
     {.name = "webhook-timeout-ms",
      .kind = OPTION_NUMBER,

@@ -46,6 +46,7 @@ static void a_wrong_flag_says_what_is_wrong(void **unused) {
   static const struct option_desc table[] = {
       {.name = "size", .kind = OPTION_NUMBER, .metavar = "N", .min = 1, .max = 9},
       {.name = "cache", .kind = OPTION_NUMBER, .metavar = "N", .min = 1, .max = 9, .word = "auto"},
+      {.name = "key", .metavar = "TEXT", .secret = true},
       {0}};
   static const char *const wrong[][3] = {
       {"--nothing", NULL, "unknown option '--nothing'"},
@@ -56,6 +57,9 @@ static void a_wrong_flag_says_what_is_wrong(void **unused) {
       {"--cache", "0", "--cache must be auto or a whole number from 1 to 9, not '0'"},
       {"--cache", "automatic", "auto or a whole number from 1 to 9, not 'automatic'"},
       {"-X", "novalue", "-X needs name=value"},
+      {"-X", "sasl.password=4711", "sasl.password is a secret"},
+      {"-X", "key=4711", "key is a secret"},
+      {"--key=4711", NULL, "key is a secret"},
       {"-F", "/nowhere", "cannot read the properties file '/nowhere'"}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     struct options options = {0};
@@ -64,6 +68,7 @@ static void a_wrong_flag_says_what_is_wrong(void **unused) {
     options_add(&options, table);
     assert_false(options_parse(&options, wrong[i][1] ? 3 : 2, argv));
     if (!strstr(options.error, wrong[i][2])) fail_msg("%s: '%s'", wrong[i][0], options.error);
+    assert_null(strstr(options.error, "4711"));
     options_free(&options);
   }
 }

@@ -28,6 +28,12 @@ const struct option_desc kafka_options[] = {
      .letter = 'X',
      .metavar = "NAME=VALUE",
      .help = "a librdkafka property; may be given often"},
+    {.name = "sasl-password-file",
+     .metavar = "FILE",
+     .help = "its first line is the password of sasl.username"},
+    {.name = "ssl-key-password-file",
+     .metavar = "FILE",
+     .help = "its first line is the password of the key in ssl.key.location"},
     {.name = "prefix",
      .metavar = "TEXT",
      .value = "",
@@ -119,14 +125,45 @@ static bool set_kafka(struct options *options, const char *name, size_t size, co
   return true;
 }
 
+/* Of librdkafka's properties. */
+static bool is_secret(const char *name) {
+  static const char *const secrets[] = {"sasl.password",
+                                        "ssl.key.password",
+                                        "ssl.key.pem",
+                                        "ssl.keystore.password",
+                                        "sasl.oauthbearer.client.secret",
+                                        "sasl.oauthbearer.config"};
+  for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
+    if (strcmp(name, secrets[i]) == 0) return true;
+  }
+  return false;
+}
+
+static bool refuse_secret(struct options *options, const char *name, size_t size) {
+  return fail(options,
+              "%.*s is a secret, and every user of this machine can read a command line: put it "
+              "into the properties file (-F), or into the environment or a file where there is an "
+              "option for that",
+              (int)size, name);
+}
+
+static bool set_flag(struct options *options, size_t index, const char *value) {
+  const struct option_desc *option = options->table[index];
+  if (option->secret) return refuse_secret(options, option->name, strlen(option->name));
+  return set_option(options, index, value, RANK_FLAG);
+}
+
 /* -X name=value, which also takes the table's own names. */
 static bool set_pair(struct options *options, const char *pair) {
   const char *equals = strchr(pair, '=');
   if (!equals || equals == pair) return fail(options, "-X needs name=value, not '%s'", pair);
+  char name[64];
   size_t size = (size_t)(equals - pair);
   int index = find(options, pair, size);
-  return index >= 0 ? set_option(options, (size_t)index, equals + 1, RANK_FLAG)
-                    : set_kafka(options, pair, size, equals + 1, true);
+  if (index >= 0) return set_flag(options, (size_t)index, equals + 1);
+  snprintf(name, sizeof name, "%.*s", (int)size, pair);
+  if (is_secret(name)) return refuse_secret(options, pair, size);
+  return set_kafka(options, pair, size, equals + 1, true);
 }
 
 static bool take_setting(void *user, const char *name, const char *value, char *why) {
@@ -194,8 +231,7 @@ static bool read_flag(struct options *options, const char *argument, char ***nex
   if (!value && !(value = **next))
     return fail(options, "'%s' needs a value: %s", argument, option->metavar);
   if (value == **next) ++*next;
-  return option->letter == 'X' ? set_pair(options, value)
-                               : set_option(options, (size_t)index, value, RANK_FLAG);
+  return option->letter == 'X' ? set_pair(options, value) : set_flag(options, (size_t)index, value);
 }
 
 bool options_parse(struct options *options, int argc, char **argv) {

@@ -23,6 +23,7 @@ struct option_desc {
   const char *value;   /* default; NULL: none */
   int64_t min, max;    /* of a number */
   const char *word;    /* that may stand where a number does; NULL: none */
+  bool secret;         /* refused as a flag, which every user of the machine can read */
   const char *help;
 };
 
@@ -62,7 +63,7 @@ bool options_flag(const struct options *options, const char *name);
 void options_help(const struct options *options, FILE *out);
 
 extern const struct option_desc help_options[]; /* --help */
-/* -b, -F, -X and --prefix: the options of everything that talks to Kafka */
+/* -b, -F, -X, --prefix and the files of passwords: the options of everything that talks to Kafka */
 extern const struct option_desc kafka_options[];
 /* --history-url, --catalog-url and --tally-url: of whoever asks the views */
 extern const struct option_desc view_options[];
