@@ -11,6 +11,9 @@
 
 #define ALL_PARTITIONS (-1)
 
+/* On which the instances of a view tell each other where they are. */
+#define VIEW_OWNERS_TOPIC "view-owners"
+
 struct http_header {
   const char *name, *value;
 };

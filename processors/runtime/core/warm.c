@@ -54,7 +54,9 @@ static bool join(struct runtime *runtime) {
 
 static bool begin_warming(struct runtime *runtime) {
   struct log_foreseen seen;
-  if (!runtime->store || log_foresee(runtime->log, &seen) != LOG_OK) return join(runtime);
+  enum log_status status = runtime->store ? log_foresee(runtime->log, &seen) : LOG_AGAIN;
+  if (status == LOG_FATAL) return log_failed(runtime);
+  if (status != LOG_OK) return join(runtime);
   if (seen.member || !seen.count) {
     free(seen.partitions);
     return join(runtime);
@@ -124,7 +126,9 @@ static bool go_on_standing_by(struct runtime *runtime, bool *busy) {
   if (!is_over(runtime, runtime->warm.asked_at, ASK_EVERY_MS)) return true;
   runtime->warm.asked_at = log_now(runtime->log);
   struct log_foreseen seen;
-  if (log_foresee(runtime->log, &seen) != LOG_OK) return true;
+  enum log_status status = log_foresee(runtime->log, &seen);
+  if (status == LOG_FATAL) return log_failed(runtime);
+  if (status != LOG_OK) return true;
   bool due = all_are_warm(runtime) && is_over(runtime, runtime->warm.round_at, FOLLOW_EVERY_MS);
   bool follow = runtime->store && seen.member && (due || !same_partitions(runtime, &seen));
   if (follow) begin_round(runtime, seen.partitions, seen.count);

@@ -10,6 +10,7 @@
 #include "runtime/contract/view.h"
 #include "runtime/core/expiry.h"
 #include "runtime/core/view_internal.h"
+#include "runtime/kafka/certificate.h"
 
 struct page {
   FILE *out;
@@ -89,6 +90,10 @@ char *metrics_text(struct runtime *runtime, const struct processor *processor, s
   put(&page, "stalled_partitions", "gauge",
       "Partitions that give nothing although records wait in them; /readyz names one.",
       (double)runtime_stalled(runtime, first, sizeof first));
+  if (certificate_ends())
+    put(&page, "certificate_expires_timestamp_seconds", "gauge",
+        "When the certificate ends by which this process shows who it is.",
+        (double)certificate_ends());
   put(&page, "process_resident_bytes", "gauge", "Resident memory.", resident_bytes());
   put(&page, "process_cpu_seconds_total", "counter", "CPU time.", cpu_seconds());
   struct arena arena = {0};

@@ -5,13 +5,16 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/contract/view.h"
 #include "runtime/kafka/io.h"
 #include "runtime/base/report.h"
 #include "gen/records.h"
 
-#define TOPIC "view-owners"
+#define TOPIC VIEW_OWNERS_TOPIC
 #define READ_MS 50
 #define SAY_AGAIN_S 1
 
@@ -35,6 +38,14 @@ struct owners {
   struct owner *owners;
 };
 
+/* As one that is killed: the loop may be anywhere. A view that may not speak with its other instances
+ * would seem well, and answer for a part of its partitions. */
+static void end_if_denied(const struct failure *failure) {
+  if (failure->exit_code != EX_CONFIG) return;
+  report_error("%s", failure->text);
+  _exit(EX_CONFIG);
+}
+
 static void say(struct owners *self, int32_t partition) {
   struct failure failure;
   size_t delivered;
@@ -46,8 +57,10 @@ static void say(struct owners *self, int32_t partition) {
       codec_encode(self->codec, (struct record){RECORD_VIEW_OWNER, &owner}, &self->arena);
   if (!kafka_producer_send(self->producer, (struct str){key, (size_t)size}, value, (struct str){0},
                            &failure) ||
-      !kafka_producer_flush(self->producer, &delivered, &failure))
+      !kafka_producer_flush(self->producer, &delivered, &failure)) {
+    end_if_denied(&failure);
     report_warning("%s: %s", TOPIC, failure.text);
+  }
   self->owners[partition].said_at = clock_monotonic_s();
 }
 
@@ -88,6 +101,7 @@ static void *run(void *user) {
     say_ready(self);
     enum kafka_read read = kafka_reader_next(self->reader, READ_MS, &partition, &record, &failure);
     if (read == KAFKA_READ_RECORD) hear(self, &record);
+    if (read == KAFKA_READ_FAILED) end_if_denied(&failure);
     arena_reset(&self->arena);
   }
   return NULL;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/kafka/access.h"
 #include "runtime/kafka/internal.h"
 #include "runtime/kafka/members.h"
 #include "runtime/base/report.h"
@@ -23,16 +24,10 @@ struct kafka_admin *kafka_admin_open(const struct options *options, struct failu
   rd_kafka_conf_t *conf = kafka_conf(options, "holdfast", forced, failure);
   rd_kafka_t *handle = conf ? kafka_open(RD_KAFKA_CONSUMER, conf, failure) : NULL;
   if (!handle) return NULL;
-  const struct rd_kafka_metadata *metadata;
-  rd_kafka_resp_err_t error = rd_kafka_metadata(handle, 0, NULL, &metadata, TIMEOUT_MS);
-  if (error) {
-    failure_set(failure, EX_UNAVAILABLE,
-                "no broker answers at %s (%s): is Kafka running, and are --brokers right?",
-                options_text(options, "brokers"), rd_kafka_err2str(error));
+  if (!kafka_is_there(handle, options, failure)) {
     rd_kafka_destroy(handle);
     return NULL;
   }
-  rd_kafka_metadata_destroy(metadata);
   struct kafka_admin *admin = xcalloc(1, sizeof *admin);
   *admin = (struct kafka_admin){
       .handle = handle, .queue = rd_kafka_queue_new(handle), .options = options};
@@ -69,12 +64,13 @@ int32_t kafka_admin_partitions(struct kafka_admin *admin, const char *topic,
 bool kafka_admin_setting(struct kafka_admin *admin, const char *topic, const char *name, char *out,
                          size_t size, struct failure *failure) {
   char full[TOPIC_NAME_MAX];
-  if (kafka_topic_config(admin->handle, kafka_topic_name(admin->options, topic, full), name, out,
-                         size))
-    return true;
-  failure_set(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'", name,
-              full);
-  return false;
+  rd_kafka_resp_err_t error = kafka_topic_config(
+      admin->handle, kafka_topic_name(admin->options, topic, full), name, out, size);
+  if (!error) return true;
+  if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+    return access_denied(failure, "DescribeConfigs", "topic", full);
+  return failure_set(failure, EX_UNAVAILABLE, "the broker does not tell '%s' of the topic '%s'",
+                     name, full);
 }
 
 rd_kafka_event_t *kafka_admin_await(struct kafka_admin *admin, struct failure *failure,
@@ -107,7 +103,9 @@ bool kafka_admin_create(struct kafka_admin *admin, const char *topic, int32_t pa
         rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[0]);
     made = code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
-    if (!made)
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+      access_denied(failure, "Create", "topic", name);
+    else if (!made)
       failure_set(failure, EX_CONFIG, "topic '%s': %s", name,
                   rd_kafka_topic_result_error_string(results[0]));
     rd_kafka_event_destroy(event);
@@ -162,8 +160,11 @@ bool kafka_admin_alter(struct kafka_admin *admin, const char *topic,
       size_t count;
       const rd_kafka_ConfigResource_t **results =
           rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
-      altered = rd_kafka_ConfigResource_error(results[0]) == RD_KAFKA_RESP_ERR_NO_ERROR;
-      if (!altered)
+      rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(results[0]);
+      altered = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+      if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        access_denied(failure, "AlterConfigs", "topic", name);
+      else if (!altered)
         failure_set(failure, EX_CONFIG, "topic '%s': %s", name,
                     rd_kafka_ConfigResource_error_string(results[0]));
       rd_kafka_event_destroy(event);
@@ -211,7 +212,8 @@ static bool has_members(rd_kafka_resp_err_t error) {
 /* One question or request to a group, and how long it is made again. */
 struct attempt {
   const char *what, *group;
-  int64_t until; /* monotonic seconds; 0: not made yet */
+  const char *operation; /* in words of ACLs */
+  int64_t until;         /* monotonic seconds; 0: not made yet */
 };
 
 /* True where it is to be made again: after a pause, and until the patience has ended. */
@@ -235,6 +237,8 @@ static bool group_failed(const struct attempt *attempt, rd_kafka_resp_err_t erro
                        "%s the group '%s': it has members still. Stop the filter, wait until it is "
                        "missed (its session time-out), and run this again",
                        attempt->what, attempt->group);
+  if (error == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
+    return access_denied(failure, attempt->operation, "group", attempt->group);
   return failure_set(failure, EX_UNAVAILABLE,
                      "%s the group '%s': %s. If its broker has just started, run this again",
                      attempt->what, attempt->group, rd_kafka_err2str(error));
@@ -258,7 +262,8 @@ static rd_kafka_resp_err_t first_error(const rd_kafka_topic_partition_list_t *li
 
 bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const char *topic,
                            struct log_offset *offsets, int32_t count, struct failure *failure) {
-  struct attempt attempt = {.what = "asking for the offsets of", .group = group};
+  struct attempt attempt = {
+      .what = "asking for the offsets of", .group = group, .operation = "Describe"};
   rd_kafka_t *member = open_member(admin, group, failure);
   if (!member) return false;
   rd_kafka_topic_partition_list_t *list = partitions_of(admin, topic, count);
@@ -277,7 +282,8 @@ bool kafka_admin_committed(struct kafka_admin *admin, const char *group, const c
 }
 
 int kafka_admin_members(struct kafka_admin *admin, const char *group, struct failure *failure) {
-  struct attempt attempt = {.what = "asking for the members of", .group = group};
+  struct attempt attempt = {
+      .what = "asking for the members of", .group = group, .operation = "Describe"};
   char name[TOPIC_NAME_MAX];
   kafka_topic_name(admin->options, group, name);
   struct kafka_members members;
@@ -303,7 +309,7 @@ static rd_kafka_topic_partition_list_t *to_commit(struct kafka_admin *admin, con
 
 bool kafka_admin_commit(struct kafka_admin *admin, const char *group, const char *topic,
                         const struct log_offset *offsets, int32_t count, struct failure *failure) {
-  struct attempt attempt = {.what = "committing for", .group = group};
+  struct attempt attempt = {.what = "committing for", .group = group, .operation = "Read"};
   rd_kafka_t *member = open_member(admin, group, failure);
   if (!member) return false;
   rd_kafka_resp_err_t error;
@@ -335,10 +341,11 @@ bool kafka_admin_bounds(struct kafka_admin *admin, const char *topic, int32_t pa
                                                    TIMEOUT_MS)) &&
          is_settling(error) && clock_monotonic_s() < until)
     usleep(50000);
-  if (error)
-    failure_set(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name,
-                rd_kafka_err2str(error));
-  return !error;
+  if (!error) return true;
+  if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+    return access_denied(failure, "Read", "topic", name);
+  return failure_set(failure, EX_UNAVAILABLE, "asking for the bounds of '%s': %s", name,
+                     rd_kafka_err2str(error));
 }
 
 bool kafka_admin_at_time(struct kafka_admin *admin, const char *topic, int32_t partitions,

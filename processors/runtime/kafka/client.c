@@ -7,10 +7,12 @@
 #include <time.h>
 
 #include "runtime/base/report.h"
+#include "runtime/kafka/access.h"
 #include "runtime/kafka/version.h"
 
 #define METADATA_TIMEOUT_MS 2000
 #define START_TIMEOUT_S 10
+#define THERE_TIMEOUT_S 15
 #define UNKNOWN_TOPIC_TRIES 8 /* a topic that was just made is not known everywhere at once */
 
 /* Settings that suit us and harm nobody: the user may choose otherwise. */
@@ -36,6 +38,7 @@ static const struct kafka_setting defaults[] = {
 
 static void log_line(const rd_kafka_t *handle, int level, const char *facility, const char *text) {
   (void)handle;
+  access_note_log(facility, text);
   if (strcmp(facility, "CONFWARN") == 0)
     level = LOG_DEBUG; /* one set of properties serves producers and consumers */
   report_line(level <= LOG_ERR      ? LEVEL_WARNING
@@ -71,6 +74,7 @@ rd_kafka_conf_t *kafka_conf(const struct options *options, const char *client_id
               set(conf, "client.id", client_id, failure);
   for (size_t i = 0; fine && i < options->kafka_count; i++)
     fine = set(conf, options->kafka[i].name, options->kafka[i].value, failure);
+  fine = fine && access_prepare(conf, options, failure);
   if (fine && set_all(conf, forced, failure)) return conf;
   rd_kafka_conf_destroy(conf);
   return NULL;
@@ -85,12 +89,33 @@ rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct failu
   return NULL;
 }
 
+/* One that refuses this process keeps silent towards callers: it is asked in pieces. */
+bool kafka_is_there(rd_kafka_t *handle, const struct options *options, struct failure *failure) {
+  const struct rd_kafka_metadata *metadata;
+  rd_kafka_resp_err_t error;
+  time_t until = time(NULL) + THERE_TIMEOUT_S;
+  do {
+    error = rd_kafka_metadata(handle, 0, NULL, &metadata, METADATA_TIMEOUT_MS);
+    if (!error) {
+      rd_kafka_metadata_destroy(metadata);
+      access_is_fine();
+      return true;
+    }
+    rd_kafka_poll(handle, 0);
+    if (access_is_refused(failure)) return false;
+  } while (time(NULL) < until);
+  return failure_set(failure, EX_UNAVAILABLE,
+                     "no broker answers at %s (%s): is Kafka running, and are --brokers right?",
+                     options_text(options, "brokers"), rd_kafka_err2str(error));
+}
+
 const char *kafka_topic_name(const struct options *options, const char *name, char *out) {
   snprintf(out, TOPIC_NAME_MAX, "%s%s", options_text(options, "prefix"), name);
   return out;
 }
 
-int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct failure *failure) {
+int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, const char *operation,
+                              struct failure *failure) {
   rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, name, NULL);
   rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
   int32_t count = -1;
@@ -110,13 +135,19 @@ int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct failu
     }
     report_info("waiting for '%s': %s", name, rd_kafka_err2str(error));
     rd_kafka_poll(handle, 200);
+    if (error && access_is_refused(failure)) break;
   }
   if (topic) rd_kafka_topic_destroy(topic);
-  if (count >= 0) return count;
-  if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+  if (count >= 0) {
+    access_is_fine();
+    return count;
+  }
+  if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
+    access_denied(failure, operation, "topic", name);
+  } else if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
     failure_set(failure, EX_CONFIG, "the topic '%s' does not exist: run 'holdfast topics apply'",
                 name);
-  } else {
+  } else if (!access_is_refused(failure)) {
     failure_set(failure, EX_UNAVAILABLE,
                 "no broker answers within %d s (%s): is Kafka running, and are --brokers right?",
                 START_TIMEOUT_S, rd_kafka_err2str(error));
@@ -124,31 +155,33 @@ int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct failu
   return -1;
 }
 
-bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name, char *out,
-                        size_t size) {
+rd_kafka_resp_err_t kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name,
+                                       char *out, size_t size) {
   rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
   rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
   rd_kafka_DescribeConfigs(handle, &resource, 1, NULL, queue);
   rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 10000);
-  bool found = false;
-  if (event && !rd_kafka_event_error(event)) {
+  rd_kafka_resp_err_t error = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+  if (!error) {
     size_t count, entries_count;
     const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
         rd_kafka_event_DescribeConfigs_result(event), &count);
     const rd_kafka_ConfigEntry_t **entries =
         count ? rd_kafka_ConfigResource_configs(resources[0], &entries_count) : NULL;
+    error = count ? rd_kafka_ConfigResource_error(resources[0]) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (!error) error = RD_KAFKA_RESP_ERR__NOENT;
     for (size_t i = 0; entries && i < entries_count; i++) {
       if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), name) != 0 ||
           !rd_kafka_ConfigEntry_value(entries[i]))
         continue;
       snprintf(out, size, "%s", rd_kafka_ConfigEntry_value(entries[i]));
-      found = true;
+      error = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
   }
   if (event) rd_kafka_event_destroy(event);
   rd_kafka_ConfigResource_destroy(resource);
   rd_kafka_queue_destroy(queue);
-  return found;
+  return error;
 }
 
 bool kafka_is_forbidden(rd_kafka_resp_err_t error) {
@@ -185,6 +218,8 @@ bool kafka_is_refused_for_good(rd_kafka_resp_err_t error) {
 bool kafka_refused_for_good(rd_kafka_t *producer, const char *topic, rd_kafka_resp_err_t error,
                             struct failure *failure) {
   char limit[64] = "unknown";
+  if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+    return access_denied(failure, "Write", "topic", topic);
   if (error != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
     return failure_set(failure, EX_CONFIG,
                        "'%s' refuses a record (%s). 'holdfast topics plan' shows the settings that "

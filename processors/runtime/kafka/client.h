@@ -17,16 +17,22 @@ rd_kafka_conf_t *kafka_conf(const struct options *options, const char *client_id
 /* A new handle; the configuration is taken. NULL with the failure set. */
 rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct failure *failure);
 
+/* Waits until a broker answers: false with the failure set where none does within 15 s, or one
+ * refuses this process. */
+bool kafka_is_there(rd_kafka_t *handle, const struct options *options, struct failure *failure);
+
 /* prefix + name, in out (TOPIC_NAME_MAX bytes). */
 const char *kafka_topic_name(const struct options *options, const char *name, char *out);
 
-/* The topic's partition count, or -1 with the failure set: EX_CONFIG where it does not exist,
- * EX_UNAVAILABLE where no broker answers for 30 s. `name` as on the broker. */
-int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, struct failure *failure);
+/* The topic's partition count, or -1 with the failure set: EX_CONFIG where it does not exist or may
+ * not be seen, EX_UNAVAILABLE where no broker answers for 10 s. `name` as on the broker; operation:
+ * what the topic is wanted for, in words of ACLs ("Read", "Write"). */
+int32_t kafka_partition_count(rd_kafka_t *handle, const char *name, const char *operation,
+                              struct failure *failure);
 
-/* The value of a topic's configuration on the broker, in out. False: it could not be had. */
-bool kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name, char *out,
-                        size_t size);
+/* The value of a topic's configuration on the broker, in out; else why it could not be had. */
+rd_kafka_resp_err_t kafka_topic_config(rd_kafka_t *handle, const char *topic, const char *name,
+                                       char *out, size_t size);
 
 /* A coordinator that was just found, or whose broker just started, is not one yet. */
 bool kafka_is_coordinator_settling(rd_kafka_resp_err_t error);

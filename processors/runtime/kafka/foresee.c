@@ -8,9 +8,10 @@ enum log_status kafka_foresee(struct log *log, struct log_foreseen *out) {
   char text[TOPIC_NAME_MAX];
   const char *group = kafka_topic_name(self->options, self->client, text);
   struct kafka_members members;
-  if (kafka_ask_members(self->producer, group, self->slot_id, MEMBERS_TIMEOUT_MS, &members) ||
-      !members.slots)
-    return LOG_AGAIN;
+  rd_kafka_resp_err_t error =
+      kafka_ask_members(self->producer, group, self->slot_id, MEMBERS_TIMEOUT_MS, &members);
+  if (kafka_is_denied(self, error, "Read", self->input)) return LOG_FATAL;
+  if (error || !members.slots) return LOG_AGAIN;
   kafka_watch_served(self->watch); /* a standby does no more than this, for hours */
   *out = (struct log_foreseen){.member = members.has_slot};
   if (members.count)

@@ -52,22 +52,24 @@ void kafka_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t error,
 }
 
 /* librdkafka joins again only two to three seconds after a coordinator that was still loading: it is
- * asked until it has loaded. */
-static void await_coordinator(struct log_kafka *self) {
+ * asked until it has loaded. False: the group is not for this process. */
+static bool await_coordinator(struct log_kafka *self) {
   char text[TOPIC_NAME_MAX];
   const char *group = kafka_topic_name(self->options, self->client, text);
   for (int64_t until = clock_monotonic_s() + COORDINATOR_PATIENCE_S; clock_monotonic_s() < until;) {
     struct kafka_members ignored;
     rd_kafka_resp_err_t error =
         kafka_ask_members(self->producer, group, self->slot_id, MEMBERS_TIMEOUT_MS, &ignored);
-    if (error != RD_KAFKA_RESP_ERR__TIMED_OUT && !kafka_is_coordinator_settling(error)) return;
+    if (kafka_is_denied(self, error, "Read", self->input)) return false;
+    if (error != RD_KAFKA_RESP_ERR__TIMED_OUT && !kafka_is_coordinator_settling(error)) return true;
     rd_kafka_poll(self->producer, COORDINATOR_PAUSE_MS);
   }
+  return true;
 }
 
 enum log_status kafka_join(struct log *log) {
   struct log_kafka *self = self_of(log);
-  await_coordinator(self);
+  if (!await_coordinator(self)) return LOG_FATAL;
   rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
   rd_kafka_topic_partition_list_add(topics, self->input, RD_KAFKA_PARTITION_UA);
   rd_kafka_resp_err_t error = rd_kafka_subscribe(self->consumer, topics);

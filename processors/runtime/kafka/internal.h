@@ -4,6 +4,7 @@
 #define HOLDFAST_KAFKA_INTERNAL_H
 
 #include "runtime/base/arena.h"
+#include "runtime/kafka/access.h"
 #include "runtime/kafka/client.h"
 #include "runtime/kafka/gap.h"
 #include "runtime/kafka/watch.h"
@@ -24,7 +25,7 @@ struct log_kafka {
   rd_kafka_t *consumer, *producer, *reader;
   rd_kafka_consumer_group_metadata_t *membership; /* of the last assignment: it fences offsets */
   char input[TOPIC_NAME_MAX], changelog[TOPIC_NAME_MAX];
-  const char *client;                /* the filter's name; borrowed */
+  const char *client, *input_name;   /* as declared; borrowed */
   char slot_id[TOPIC_NAME_MAX + 16]; /* transactional id, and static membership */
   rd_kafka_topic_t *changelog_topic; /* of the reader */
   const struct options *options;
@@ -44,7 +45,7 @@ struct log_kafka {
   int32_t input_partitions;
   size_t outstanding;              /* deliveries */
   rd_kafka_resp_err_t undelivered; /* of the open transaction: why a record is not there */
-  char refusing[TOPIC_NAME_MAX];   /* the topic that refused it */
+  char refusing[TOPIC_NAME_MAX];   /* the topic that refused it for good; "": unknown */
 };
 
 static inline struct log_kafka *self_of(struct log *log) {
@@ -72,9 +73,15 @@ enum log_status kafka_bounds(struct log *log, enum log_source source, int32_t pa
 bool kafka_is_out_of_range(rd_kafka_resp_err_t error);
 bool kafka_is_unknown_topic(rd_kafka_resp_err_t error);
 
-/* True with the failure set if the brokers say, more than once, that there is no such topic. If
- * none answers, the topic is not gone. `topic` as on the broker. */
-bool kafka_is_gone(struct log_kafka *self, const char *topic);
+/* True with the failure set if the brokers say, more than once, that there is no such topic, or that
+ * this process may not see it. If none answers, the topic is not gone. `topic` as on the broker;
+ * operation: as in kafka_partition_count. */
+bool kafka_is_gone(struct log_kafka *self, const char *topic, const char *operation);
+
+/* True with the failure set where the error says that an ACL is missing. operation and topic: what
+ * was tried, should it be the topic's. */
+bool kafka_is_denied(struct log_kafka *self, rd_kafka_resp_err_t error, const char *operation,
+                     const char *topic);
 
 /* LOG_FATAL where asking again cannot help (the topic is gone, access is refused), with the failure
  * set; else LOG_AGAIN with the hindrance set. what: "reading". */

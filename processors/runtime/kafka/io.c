@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "runtime/kafka/access.h"
 #include "runtime/kafka/client.h"
 #include "runtime/kafka/gap.h"
 
@@ -16,14 +17,14 @@ struct kafka_producer {
   rd_kafka_t *handle;
   rd_kafka_topic_t *topic;
   size_t delivered;
-  char error[256];
+  rd_kafka_resp_err_t error; /* of the last record that was not delivered */
 };
 
 static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque) {
   (void)handle;
   struct kafka_producer *producer = opaque;
   if (message->err) {
-    snprintf(producer->error, sizeof producer->error, "%s", rd_kafka_err2str(message->err));
+    producer->error = message->err;
   } else {
     producer->delivered++;
   }
@@ -42,8 +43,8 @@ struct kafka_producer *kafka_producer_open(const struct options *options, const 
     producer->handle = kafka_open(RD_KAFKA_PRODUCER, conf, failure);
   }
   if (producer->handle &&
-      kafka_partition_count(producer->handle, kafka_topic_name(options, topic, name), failure) >
-          0) {
+      kafka_partition_count(producer->handle, kafka_topic_name(options, topic, name), "Write",
+                            failure) > 0) {
     producer->topic = rd_kafka_topic_new(producer->handle, name, NULL);
     return producer;
   }
@@ -65,6 +66,8 @@ bool kafka_producer_send(struct kafka_producer *producer, struct str key, struct
       return true;
     }
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+      if (access_is_no_writer(producer->handle, rd_kafka_topic_name(producer->topic), failure))
+        return false;
       failure_set(failure, EX_UNAVAILABLE, "cannot produce: %s", rd_kafka_err2str(error));
       return false;
     }
@@ -76,9 +79,13 @@ bool kafka_producer_flush(struct kafka_producer *producer, size_t *delivered,
                           struct failure *failure) {
   while (rd_kafka_outq_len(producer->handle) > 0) rd_kafka_poll(producer->handle, 5);
   *delivered = producer->delivered;
-  if (!producer->error[0]) return true;
-  failure_set(failure, EX_UNAVAILABLE, "not everything was delivered: %s", producer->error);
-  return false;
+  if (!producer->error) return true;
+  const char *topic = rd_kafka_topic_name(producer->topic);
+  if (access_is_no_writer(producer->handle, topic, failure)) return false;
+  if (producer->error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+    return access_denied(failure, "Write", "topic", topic);
+  return failure_set(failure, EX_UNAVAILABLE, "not everything was delivered: %s",
+                     rd_kafka_err2str(producer->error));
 }
 
 void kafka_producer_close(struct kafka_producer *producer) {
@@ -133,7 +140,7 @@ static int32_t choose(struct kafka_reader *reader, const char *topic, int32_t pa
   char name[TOPIC_NAME_MAX];
   stop(reader);
   int32_t partitions = kafka_partition_count(
-      reader->handle, kafka_topic_name(reader->options, topic, name), failure);
+      reader->handle, kafka_topic_name(reader->options, topic, name), "Read", failure);
   if (partitions > 0 && partition >= partitions) {
     failure_set(failure, EX_USAGE, "'%s' has the partitions 0 to %d", topic, (int)partitions - 1);
     return -1;
@@ -254,7 +261,10 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, i
     return next_of_gap(reader, partition, record);
   }
   if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-    failure_set(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));
+    if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+      access_denied(failure, "Read", "topic", rd_kafka_topic_name(reader->topic));
+    else
+      failure_set(failure, EX_UNAVAILABLE, "reading: %s", rd_kafka_message_errstr(message));
     return KAFKA_READ_FAILED;
   }
   reader->ends[message->partition - reader->first] = message->offset;

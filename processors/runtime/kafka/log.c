@@ -92,22 +92,45 @@ bool kafka_is_unknown_topic(rd_kafka_resp_err_t error) {
          error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
 }
 
-bool kafka_is_gone(struct log_kafka *self, const char *topic) {
+bool kafka_is_gone(struct log_kafka *self, const char *topic, const char *operation) {
   struct failure failure;
-  if (kafka_partition_count(self->producer, topic, &failure) >= 0 || failure.exit_code != EX_CONFIG)
+  if (kafka_partition_count(self->producer, topic, operation, &failure) >= 0 ||
+      failure.exit_code != EX_CONFIG)
     return false;
   self->log.failure = failure;
   return true;
 }
 
+bool kafka_is_denied(struct log_kafka *self, rd_kafka_resp_err_t error, const char *operation,
+                     const char *topic) {
+  char group[TOPIC_NAME_MAX];
+  struct failure *failure = &self->log.failure;
+  switch ((int)error) { /* a few of more than a hundred */
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+      access_denied(failure, operation, "topic", topic);
+      return true;
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+      access_denied(failure, "Read", "group", kafka_topic_name(self->options, self->client, group));
+      return true;
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+      access_denied(failure, "Write", "transactional id", self->slot_id);
+      return true;
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+      access_denied(failure, "IdempotentWrite", "cluster", "kafka-cluster");
+      return true;
+    default: return false;
+  }
+}
+
 enum log_status kafka_question_failed(struct log_kafka *self, const char *what, const char *topic,
                                       int32_t partition, rd_kafka_resp_err_t error) {
+  if (kafka_is_denied(self, error, "Read", topic)) return LOG_FATAL;
   if (kafka_is_forbidden(error)) {
     failure_set(&self->log.failure, EX_CONFIG, "%s '%s': %s", what, topic, rd_kafka_err2str(error));
     return LOG_FATAL;
   }
   /* A broker that is just starting knows of no topic yet: it is asked more than once. */
-  if (kafka_is_unknown_topic(error) && kafka_is_gone(self, topic)) return LOG_FATAL;
+  if (kafka_is_unknown_topic(error) && kafka_is_gone(self, topic, "Read")) return LOG_FATAL;
   snprintf(self->log.hindrance, sizeof self->log.hindrance, "%s '%s', partition %" PRId32 ": %s",
            what, topic, partition, rd_kafka_err2str(error));
   return LOG_AGAIN;
@@ -133,8 +156,9 @@ static int kafka_topic(struct log *log, const char *name) {
   char full[TOPIC_NAME_MAX];
   if (self->topic_count == TOPICS_MAX) abort();
   /* The metadata is fetched now, or the first transaction would wait for it. */
+  const char *operation = strcmp(name, self->input_name) == 0 ? "Read" : "Write";
   int32_t partitions = kafka_partition_count(
-      self->producer, kafka_topic_name(self->options, name, full), &log->failure);
+      self->producer, kafka_topic_name(self->options, name, full), operation, &log->failure);
   if (partitions < 0) return -1;
   struct kafka_topic *topic = &self->topics[self->topic_count];
   *topic = (struct kafka_topic){rd_kafka_topic_new(self->producer, full, NULL), partitions};
@@ -277,12 +301,15 @@ static bool open_reader(struct log_kafka *self, struct failure *failure) {
 }
 
 /* A topic of rows must keep the last value of each key; a topic of records that wait to be read,
- * each of them. A policy that cannot be read is not judged. */
+ * each of them. A policy that no broker tells is not judged. */
 static bool keeps_what_it_must(struct log_kafka *self, const char *topic, bool rows,
                                struct failure *failure) {
   char policy[64];
-  if (!kafka_topic_config(self->producer, topic, "cleanup.policy", policy, sizeof policy))
-    return true;
+  rd_kafka_resp_err_t error =
+      kafka_topic_config(self->producer, topic, "cleanup.policy", policy, sizeof policy);
+  if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+    return access_denied(failure, "DescribeConfigs", "topic", topic);
+  if (error) return true;
   if (rows ? strcmp(policy, "compact") == 0 : strstr(policy, "compact") == NULL) return true;
   return failure_set(
       failure, EX_CONFIG,
@@ -310,8 +337,8 @@ static int64_t tombstone_retention(struct log_kafka *self) {
   char text[32];
   return kafka_topic_config(self->producer, self->changelog, "delete.retention.ms", text,
                             sizeof text)
-             ? strtoll(text, NULL, 10)
-             : INT64_C(86400000);
+             ? INT64_C(86400000)
+             : strtoll(text, NULL, 10);
 }
 
 struct log *log_kafka_open(const struct processor *processor, const struct options *options,
@@ -322,6 +349,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
   self->options = options;
   kafka_topic_name(options, processor->input, self->input);
   self->client = processor->name;
+  self->input_name = processor->input;
   self->gap = KAFKA_NO_GAP;
   char group[TOPIC_NAME_MAX];
   kafka_topic_name(options, processor->name, group);
@@ -330,8 +358,8 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
   self->producer = kafka_open_producer(self, failure);
   bool fine = self->producer && open_consumer(self, processor, group, failure);
   if (fine)
-    fine =
-        (self->input_partitions = kafka_partition_count(self->producer, self->input, failure)) >= 0;
+    fine = (self->input_partitions =
+                kafka_partition_count(self->producer, self->input, "Read", failure)) >= 0;
   if (fine) {
     self->next = xcalloc((size_t)self->input_partitions, sizeof *self->next);
     for (int32_t i = 0; i < self->input_partitions; i++) self->next[i] = -1;
@@ -342,7 +370,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
   if (fine && processor->rows) {
     kafka_topic_name(options, processor->changelog ? processor->changelog : processor->input,
                      self->changelog);
-    fine = kafka_partition_count(self->producer, self->changelog, failure) >= 0 &&
+    fine = kafka_partition_count(self->producer, self->changelog, "Read", failure) >= 0 &&
            open_reader(self, failure);
     if (fine) *tombstone_retention_ms = tombstone_retention(self);
   }

@@ -4,9 +4,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
+#include "runtime/kafka/access.h"
 #include "runtime/kafka/client.h"
 
 #define POLL_MS 100
@@ -137,6 +139,10 @@ static void replace_handle(struct kafka_sender *self) {
   char why[256];
   if (!rd_kafka_fatal_error(self->handle, why, sizeof why)) return;
   struct failure failure;
+  if (access_is_no_writer(self->handle, self->topic_name, &failure)) {
+    report_error("%s", failure.text);
+    _exit(failure.exit_code); /* as one that is killed: whoever waits asks again */
+  }
   report_warning("the producer has failed and is made anew: %s", why);
   pthread_rwlock_wrlock(&self->handle_lock);
   give_up(self);
@@ -202,7 +208,7 @@ struct kafka_sender *kafka_sender_open(const struct options *options, const char
   pthread_mutex_init(&self->lock, NULL);
   pthread_rwlock_init(&self->handle_lock, NULL);
   if (open_handle(self, failure) &&
-      kafka_partition_count(self->handle, self->topic_name, failure) > 0 &&
+      kafka_partition_count(self->handle, self->topic_name, "Write", failure) > 0 &&
       pthread_create(&self->thread, NULL, listen_for_receipts, self) == 0)
     return self;
   self->ending = true;

@@ -13,6 +13,26 @@
 #define TRANSACTION_GIVE_UP_S 60
 #define DELIVERY_WAIT_MS 100
 
+/* The resource of an ACL that a transaction misses: librdkafka names a topic that may not be written
+ * to in its log alone; without one it is the input, whose offsets may not be committed. */
+static bool is_denied(struct log_kafka *self, rd_kafka_resp_err_t error) {
+  char topic[TOPIC_NAME_MAX];
+  if (self->refusing[0])
+    snprintf(topic, sizeof topic, "%s", self->refusing);
+  else
+    access_refused_topic(topic, sizeof topic);
+  return kafka_is_denied(self, error, topic[0] ? "Write" : "Read", topic[0] ? topic : self->input);
+}
+
+/* Once a producer has failed for good, every call says no more than that. */
+static rd_kafka_resp_err_t cause_of(struct log_kafka *self, const rd_kafka_error_t *error) {
+  rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+  rd_kafka_resp_err_t fatal = rd_kafka_error_is_fatal(error) || code == RD_KAFKA_RESP_ERR__FATAL
+                                  ? rd_kafka_fatal_error(self->producer, NULL, 0)
+                                  : RD_KAFKA_RESP_ERR_NO_ERROR;
+  return fatal ? fatal : code;
+}
+
 /* Fatal, then abort, then retriable, else fatal: the order of librdkafka's own advice. Takes the
  * error. */
 enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_error_t *error) {
@@ -25,10 +45,12 @@ enum log_status kafka_judge(struct log_kafka *self, const char *what, rd_kafka_e
       status = LOG_AGAIN;
     }
   }
-  bool forbidden = kafka_is_forbidden(rd_kafka_error_code(error));
+  rd_kafka_resp_err_t cause = cause_of(self, error);
+  bool forbidden = kafka_is_forbidden(cause);
   if (forbidden) status = LOG_FATAL; /* it would be refused again */
-  failure_set(&self->log.failure, forbidden ? EX_CONFIG : EX_TEMPFAIL, "%s: %s (%s)", what,
-              rd_kafka_error_string(error), rd_kafka_error_name(error));
+  if (!is_denied(self, cause))
+    failure_set(&self->log.failure, forbidden ? EX_CONFIG : EX_TEMPFAIL, "%s: %s (%s)", what,
+                rd_kafka_error_string(error), rd_kafka_error_name(error));
   rd_kafka_error_destroy(error);
   return status;
 }
@@ -51,7 +73,9 @@ static enum log_status retry(struct log_kafka *self, const char *what,
  * for ever. */
 static enum log_status abort_unless_gone(struct log_kafka *self) {
   for (int i = 0; i < self->topic_count; i++) {
-    if (kafka_is_gone(self, rd_kafka_topic_name(self->topics[i].handle))) return LOG_FATAL;
+    const char *topic = rd_kafka_topic_name(self->topics[i].handle);
+    bool is_input = strcmp(topic, self->input) == 0;
+    if (kafka_is_gone(self, topic, is_input ? "Read" : "Write")) return LOG_FATAL;
   }
   return LOG_ABORT;
 }
@@ -61,6 +85,7 @@ static enum log_status abort_unless_gone(struct log_kafka *self) {
 static void note_undelivered(struct log_kafka *self, const rd_kafka_message_t *message) {
   if (kafka_is_refused_for_good(self->undelivered)) return;
   self->undelivered = message->err;
+  if (!kafka_is_refused_for_good(message->err)) return;
   snprintf(self->refusing, sizeof self->refusing, "%s", rd_kafka_topic_name(message->rkt));
 }
 
@@ -87,6 +112,7 @@ enum log_status kafka_init(struct log *log) {
 enum log_status kafka_begin(struct log *log) {
   struct log_kafka *self = self_of(log);
   self->undelivered = RD_KAFKA_RESP_ERR_NO_ERROR;
+  self->refusing[0] = '\0';
   return kafka_judge(self, "begin_transaction", rd_kafka_begin_transaction(self->producer));
 }
 
@@ -165,8 +191,10 @@ enum log_status kafka_settle(struct log *log) {
   while (self->outstanding) rd_kafka_poll(self->producer, DELIVERY_WAIT_MS);
   if (!self->undelivered) return LOG_OK;
   char reason[256];
-  if (rd_kafka_fatal_error(self->producer, reason, sizeof reason)) {
-    failure_set(&log->failure, EX_TEMPFAIL, "the producer cannot go on: %s", reason);
+  rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(self->producer, reason, sizeof reason);
+  if (fatal) {
+    if (!is_denied(self, fatal))
+      failure_set(&log->failure, EX_TEMPFAIL, "the producer cannot go on: %s", reason);
     return LOG_FATAL;
   }
   failure_set(&log->failure, EX_TEMPFAIL, "a record was not delivered: %s",
@@ -207,6 +235,20 @@ enum log_status kafka_commit(struct log *log) {
   return status;
 }
 
+/* Records of a transaction that has failed are purged, and say no more. librdkafka tells what it
+ * failed for at the next call; whatever this one does is aborted. */
+static void note_cause(struct log_kafka *self) {
+  if (kafka_is_refused_for_good(self->undelivered) || !self->membership) return;
+  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+  rd_kafka_topic_partition_list_add(list, self->input, 0)->offset = 0;
+  rd_kafka_error_t *error =
+      rd_kafka_send_offsets_to_transaction(self->producer, list, self->membership, CALL_TIMEOUT_MS);
+  rd_kafka_topic_partition_list_destroy(list);
+  if (kafka_is_forbidden(rd_kafka_error_code(error)))
+    self->undelivered = rd_kafka_error_code(error);
+  if (error) rd_kafka_error_destroy(error);
+}
+
 static rd_kafka_error_t *try_abort(struct log_kafka *self) {
   return rd_kafka_abort_transaction(self->producer, CALL_TIMEOUT_MS);
 }
@@ -215,8 +257,11 @@ enum log_status kafka_abort(struct log *log) {
   struct log_kafka *self = self_of(log);
   char reason[sizeof log->failure.text];
   snprintf(reason, sizeof reason, "%s", log->failure.text);
+  note_cause(self);
   enum log_status status = retry(self, "abort_transaction", try_abort);
-  if (status != LOG_OK) return LOG_FATAL;
+  bool denied =
+      is_denied(self, self->undelivered); /* then nothing was begun that could be aborted */
+  if (denied || status != LOG_OK) return LOG_FATAL;
   while (self->outstanding)
     rd_kafka_poll(self->producer, 1); /* reports of what was purged: they point into this batch */
   if (kafka_is_refused_for_good(self->undelivered)) {

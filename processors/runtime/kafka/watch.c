@@ -13,6 +13,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
+#include "runtime/kafka/access.h"
 
 #define LOOK_EVERY_MS 500 /* a request: not more of them than an idle filter makes anyway */
 #define OUTAGE_LOOK_EVERY_MS 100
@@ -21,6 +22,8 @@
 #define ELAPSED_MAX_MS (LOOK_EVERY_MS + PROBE_TIMEOUT_MS)
 /* In vain after an outage. A start takes less than a second. */
 #define AFTER_OUTAGE_MS 1000
+/* Nobody but a broker that has just started refuses what it would take later. */
+#define REFUSED_MS 10000
 /* A consumer can find out seconds later that its group is lost: its session has to end. */
 #define OUTAGE_OVER_MS 30000
 /* Out of the group without an outage: another instance may be long in joining. */
@@ -36,7 +39,7 @@ struct kafka_watch {
   atomic_uint turns, services;
   unsigned turns_seen, services_seen;
   bool outage;
-  int64_t vain_ms, calm_ms;
+  int64_t vain_ms, calm_ms, refused_ms;
 };
 
 static rd_kafka_resp_err_t ask(rd_kafka_t *handle, int timeout_ms) {
@@ -63,6 +66,7 @@ static rd_kafka_t *open_probe(const struct options *options) {
  * known a broker. */
 static bool look(struct kafka_watch *self) {
   rd_kafka_resp_err_t error = ask(self->outage ? self->probe : self->handle, PROBE_TIMEOUT_MS);
+  if (self->probe) rd_kafka_poll(self->probe, 0); /* it may have been refused */
   if (error != RD_KAFKA_RESP_ERR__TRANSPORT || self->outage) return !error;
   self->probe = open_probe(self->options);
   self->outage = self->probe != NULL;
@@ -92,11 +96,21 @@ static void end_process(const struct kafka_watch *self) {
   _exit(EX_TEMPFAIL);
 }
 
+static void judge_refusal(struct kafka_watch *self, int64_t elapsed_ms) {
+  struct failure failure;
+  self->refused_ms = access_is_refused_still() ? self->refused_ms + elapsed_ms : 0;
+  if (self->refused_ms < REFUSED_MS || !access_is_refused(&failure)) return;
+  report_error("%s", failure.text);
+  _exit(failure.exit_code);
+}
+
 static void judge(struct kafka_watch *self, bool answered, int64_t elapsed_ms) {
+  if (answered) access_is_fine();
   bool turned = moved(&self->turns, &self->turns_seen);
   bool served = moved(&self->services, &self->services_seen);
   if (!answered) {
     self->vain_ms = self->calm_ms = 0;
+    judge_refusal(self, elapsed_ms);
     return;
   }
   self->calm_ms = served ? self->calm_ms + elapsed_ms : 0;

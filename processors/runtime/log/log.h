@@ -114,7 +114,8 @@ struct log_class {
   /* Ends whatever transaction this slot left open, and fences its former owner. Before join. */
   enum log_status (*init)(struct log *log);
   /* The partitions of this slot by the members of its group now: LOG_OK with *out, whose array is
-   * the caller's to free; LOG_AGAIN: nobody can say. NULL: nobody ever can. */
+   * the caller's to free; LOG_AGAIN: nobody can say; LOG_FATAL: nor may this process ever hear. NULL:
+   * nobody ever can. */
   enum log_status (*foresee)(struct log *log, struct log_foreseen *out);
   enum log_status (*join)(struct log *log);
 
