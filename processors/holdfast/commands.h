@@ -5,6 +5,7 @@
 #include "runtime/base/options.h"
 
 int topics_command(int argc, char **argv);
+int acls_command(int argc, char **argv);
 int send_command(int argc, char **argv);
 int encode_command(int argc, char **argv);
 int read_command(int argc, char **argv);

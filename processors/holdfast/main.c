@@ -13,6 +13,7 @@ static const struct command {
 } commands[] = {
     {"topics", topics_command,
      "show and apply the topics, and make the first commit of new groups"},
+    {"acls", acls_command, "show, grant and verify the rights of each process on a secure cluster"},
     {"send", send_command, "check commands and produce them"},
     {"encode", encode_command, "turn commands into lines for a pipe"},
     {"read", read_command, "print a topic as JSON lines"},

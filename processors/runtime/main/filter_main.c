@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/core/expiry.h"
+#include "runtime/core/rights.h"
 #include "runtime/http/health.h"
 #include "runtime/http/server.h"
 #include "runtime/record/codec.h"
@@ -143,6 +144,20 @@ static void describe_rows(const struct row_kind *row, json_t *rows) {
   }
 }
 
+static json_t *describe_rights(const struct processor *processor) {
+  struct rights rights = {0};
+  json_t *all = json_array();
+  rights_of_filter(processor, "", &rights);
+  for (size_t i = 0; i < rights.count; i++) {
+    const struct right *right = &rights.list[i];
+    json_array_append_new(
+        all, json_pack("{s:s,s:s,s:s,s:s}", "operation", right_operation_name(right->operation),
+                       "resource", right_resource_name(right->resource), "name", right->name,
+                       "pattern", right->prefixed ? "prefixed" : "literal"));
+  }
+  return all;
+}
+
 static void describe(const struct processor *processor) {
   json_t *outputs = json_array(), *rows = json_array(), *routes = json_array(),
          *accepts = json_array();
@@ -159,10 +174,10 @@ static void describe(const struct processor *processor) {
                           json_pack("{s:s,s:s}", "path", route->path, "summary", route->summary));
   }
   const char *changelog = processor->input_is_changelog ? processor->input : processor->changelog;
-  json_t *all =
-      json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:o}", "name", processor->name, "summary",
-                processor->summary, "input", processor->input, "accepts", accepts, "outputs",
-                outputs, "rows", rows, "changelog", changelog, "routes", routes);
+  json_t *all = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:o,s:o}", "name", processor->name,
+                          "summary", processor->summary, "input", processor->input, "accepts",
+                          accepts, "outputs", outputs, "rows", rows, "changelog", changelog,
+                          "routes", routes, "rights", describe_rights(processor));
   json_dumpf(all, stdout, JSON_INDENT(2));
   putchar('\n');
   json_decref(all);
