@@ -27,6 +27,15 @@ def states(run):
     return {one["filter"] + "/%d" % one["slot"]: one for one in json.loads(run("status", "-o", "json", check=False).stdout)["filters"]}
 
 
+def test_each_filter_has_its_own_properties_file_or_nothing_starts(run, pipeline, tmp_path):
+    (tmp_path / "history.properties").write_text("prefix = %s\n" % pipeline.prefix)
+    refused = run("up", "--properties", tmp_path, "--filters", "history,catalog", check=False)
+    assert refused.returncode != 0 and "catalog.properties cannot be read" in refused.stderr
+    run("up", "--detach", "--properties", tmp_path, "--filters", "history", "--", "-b", pipeline.broker.address)
+    process = wait_until(lambda: states(run).get("history/0", {}).get("pid"), "history to run")
+    assert "history.properties" in open("/proc/%d/cmdline" % process).read()
+
+
 def test_what_dies_is_started_again_and_what_needs_a_person_is_not(run, pipeline, tmp_path):
     run("up", "--detach", "--filters", "history,catalog,deadline", "--instances", "catalog=2", "--flags", "deadline=-X nonsense.property=1",
         "--", "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "-X", "session.timeout.ms=6000")
