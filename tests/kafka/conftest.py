@@ -118,8 +118,8 @@ class Broker:
         assert result.returncode == 0, result.stderr
         return result.stdout.strip()
 
-    def start(self):
-        self.address = self.run("start", "--port", "free", "--brokers", str(self.count)).splitlines()[-1]
+    def start(self, *flags):
+        self.address = self.run("start", "--port", "free", "--brokers", str(self.count), *flags).splitlines()[-1]
         return self.address
 
     def stop(self):
@@ -148,12 +148,12 @@ class Filter:
                    *(["--http", "127.0.0.1:0"] if name in (*VIEWS, "gateway") else [])]
         if name != "gateway":
             command += ["--slot", str(slot), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS]
-        command += flags
+        command += [*pipeline.identity(name), *flags]
         if name == "charge":
             command += ["--provider-url", pipeline.provider_url]
         if name == "notify":
             command += ["--webhook-url", pipeline.receiver_url]
-        environment = {**os.environ, "HOLDFAST_WEBHOOK_SECRET": SECRET, **(environment or {})}
+        environment = {**pipeline.environment(), "HOLDFAST_WEBHOOK_SECRET": SECRET, **(environment or {})}
         self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log, env=environment)
 
     def text(self):
@@ -213,10 +213,18 @@ class Pipeline:
         self.receiver = None
         self.provider_url = self.receiver_url = "http://127.0.0.1:9"  # nobody answers there
 
+    def identity(self, name):
+        """The flags by which a filter, or a command of holdfast, shows who it is: nobody asks."""
+        return []
+
+    def environment(self):
+        """Of every process."""
+        return dict(os.environ)
+
     def holdfast(self, *arguments, stdin=None, check=True):
-        result = subprocess.run([BIN / "holdfast", arguments[0], "-b", self.broker.address, "--prefix", self.prefix, *arguments[1:]]
-                                if arguments[0] in ("topics", "send", "read", "skip", "audit", "explain", "replay", "reset", "clock", "release") else [BIN / "holdfast", *arguments],
-                                input=stdin, capture_output=True, text=True, timeout=READING)
+        result = subprocess.run([BIN / "holdfast", arguments[0], "-b", self.broker.address, "--prefix", self.prefix, *self.identity(arguments[0]), *arguments[1:]]
+                                if arguments[0] in ("topics", "acls", "send", "read", "skip", "audit", "explain", "replay", "reset", "clock", "release") else [BIN / "holdfast", *arguments],
+                                input=stdin, capture_output=True, text=True, timeout=READING, env=self.environment())
         assert not check or result.returncode == 0, result.stderr + result.stdout
         return result
 
