@@ -61,9 +61,9 @@ class Bench:
             for slot in range(instances):
                 run.begin("stage", slot)
             began, before = progress.reach(items + warm, alive=run.alive)
-            cpu, broker_cpu, wrote = run.cpu(), cpu_seconds(broker_pid()), run.written()
+            cpu, broker_cpu, wrote = run.cpu(), cpu_seconds(broker_pid(self.address)), run.written()
             ended, after = progress.reach(items + warm + records, alive=run.alive)
-            cpu, broker_cpu, done = run.cpu() - cpu, cpu_seconds(broker_pid()) - broker_cpu, max(after - before, 1)
+            cpu, broker_cpu, done = run.cpu() - cpu, cpu_seconds(broker_pid(self.address)) - broker_cpu, max(after - before, 1)
             progress.close()
             return {"records/s": done / (ended - began), "CPU us": cpu / done * 1e6, "broker CPU us": broker_cpu / done * 1e6, "peak MiB": run.peak(),
                     "written B": (run.written() - wrote) / done, "disk B": run.disk() / (rows + warm + records)}
@@ -120,13 +120,13 @@ class Bench:
             counter = Outcomes(self.address, run.environment["HOLDFAST_PREFIX"])
             commands(self.address, run, 0, warm)
             counter.reach(warm, run.alive)
-            cpu, broker_cpu, wrote, began = run.cpu(), cpu_seconds(broker_pid()), run.written(), time.time()
+            cpu, broker_cpu, wrote, began = run.cpu(), cpu_seconds(broker_pid(self.address)), run.written(), time.time()
             commands(self.address, run, warm, count)
             ended = counter.reach(warm + count, run.alive)
             inputs = {"reservation-events": "history", "stock-requests": "stock-check", "deadlines": "deadline", "payment-results": "approved-failed"}
             self.wait_done(run, inputs)
             result = {"reservations/s": count / (ended - began), "all in views/s": count / (time.time() - began), "CPU us": (run.cpu() - cpu) / count * 1e6,
-                      "broker CPU us": (cpu_seconds(broker_pid()) - broker_cpu) / count * 1e6, "peak MiB": run.peak(), "written B": (run.written() - wrote) / count}
+                      "broker CPU us": (cpu_seconds(broker_pid(self.address)) - broker_cpu) / count * 1e6, "peak MiB": run.peak(), "written B": (run.written() - wrote) / count}
             counter.close()
             return result
 
@@ -172,7 +172,7 @@ class Bench:
     # -- latency and CPU by rate --
 
     def busy(self, run):
-        return {"cores": run.cpu, "cores of the broker": lambda: cpu_seconds(broker_pid())}
+        return {"cores": run.cpu, "cores of the broker": lambda: cpu_seconds(broker_pid(self.address))}
 
     def full_rate(self, run, first, count):
         """Reservations sent at once: how many a second come through, and cores busy meanwhile."""

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 from confluent_kafka.admin import AdminClient
-from rig import BIN, FILTERS, HERE, ROOT, Run, cpu_seconds, peak_mib, written_bytes
+from rig import BIN, FILTERS, HERE, ROOT, Run, connection, cpu_seconds, peak_mib, written_bytes
 
 # The Streams application does not do what these do.
 PIPELINE = [name for name in FILTERS if name not in ("charge", "notify", "tally")]
@@ -37,7 +37,7 @@ class Contender(Run):
         """And its topics go: a broker with thousands of partitions is another broker."""
         super().stop()
         prefix = self.environment["HOLDFAST_PREFIX"]
-        admin = AdminClient({"bootstrap.servers": self.environment["HOLDFAST_BROKERS"], "log_level": 0})
+        admin = AdminClient({**connection(self.environment["HOLDFAST_BROKERS"]), "log_level": 0})
         names = [name for name in admin.list_topics(timeout=20).topics if name.startswith(prefix)]
         for name, deleted in admin.delete_topics(names).items() if names else ():
             deleted.result()
@@ -82,7 +82,7 @@ class PassThrough(Contender):
         prefix = self.environment["HOLDFAST_PREFIX"]
         self.processes["pass-through"] = subprocess.Popen(
             [BIN / "pass-through", self.environment["HOLDFAST_BROKERS"], prefix + "pass", prefix + "stock-requests", "10000", "20",
-             prefix + "payment-requests", prefix + "stock-check-changelog"])
+             prefix + "payment-requests", prefix + "stock-check-changelog"], env=self.environment)
 
     def group(self, name=None):
         return self.environment["HOLDFAST_PREFIX"] + "pass" + ("-" + name if name else "")

@@ -5,7 +5,7 @@ import time
 
 from confluent_kafka import KafkaError, Producer
 from recovery import make_holds
-from rig import HERE, bulk_producer, cpu_seconds, encode_value, reader
+from rig import HERE, bulk_producer, connection, cpu_seconds, encode_value, reader
 
 
 def commands(address, run, first, count):
@@ -76,7 +76,7 @@ class Paced:
         self.stopping = threading.Event()
 
     def produce(self, seconds):
-        producer = Producer({"bootstrap.servers": self.address, "partitioner": "murmur2_random", "linger.ms": 2 if self.rate <= 2000 else 5, "log_level": 0,
+        producer = Producer({**connection(self.address), "partitioner": "murmur2_random", "linger.ms": 2 if self.rate <= 2000 else 5, "log_level": 0,
                              "queue.buffering.max.messages": 1000000})
         began, number = time.time(), 0
         while time.time() < began + seconds:

@@ -6,14 +6,19 @@
  * A transaction takes what waits, and what comes within WAIT_MS of it, up to BATCH records: 20 for
  * records/s, 0 for latency.
  *
+ * HOLDFAST_PROPERTIES names a file of librdkafka's properties, for a broker that asks who comes.
+ *
  * The first output carries the headers of the record, the others (they stand for a changelog) do
  * not. It is no filter: a group of one member, no fencing of a former one, no recovery. */
+#include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "runtime/base/settings.h"
 
 #define OUTPUTS_MAX 8
 #define PARTITIONS_MAX 256
@@ -46,11 +51,29 @@ static void must(rd_kafka_error_t *error, const char *what) {
   exit(75);
 }
 
+static bool take_property(void *user, const char *name, const char *value, char *why) {
+  if (strcmp(name, "brokers") == 0) return true; /* the argument counts */
+  return rd_kafka_conf_set(user, name, value, why, SETTINGS_WHY_SIZE) == RD_KAFKA_CONF_OK;
+}
+
+static void set_properties(rd_kafka_conf_t *conf) {
+  char error[512] = "";
+  const char *path = getenv("HOLDFAST_PROPERTIES");
+  FILE *file = path ? fopen(path, "r") : NULL;
+  if (path && !file) snprintf(error, sizeof error, "%s: %s", path, strerror(errno));
+  if (file && settings_read(file, path, take_property, conf, error)) error[0] = '\0';
+  if (file) fclose(file);
+  if (!error[0]) return;
+  fprintf(stderr, "pass-through: %s\n", error);
+  exit(78);
+}
+
 /* What suits throughput, and what a filter has too. */
 static rd_kafka_conf_t *common(const char *brokers) {
   rd_kafka_conf_t *conf = rd_kafka_conf_new();
   set(conf, "bootstrap.servers", brokers);
   set(conf, "socket.nagle.disable", "true");
+  set_properties(conf);
   return conf;
 }
 

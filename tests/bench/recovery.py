@@ -16,7 +16,7 @@ import threading
 import time
 
 from confluent_kafka import Producer
-from rig import BIN, HERE, ROOT, Run, broker, bulk_producer, encode_value, metrics, reader
+from rig import BIN, HERE, ROOT, Run, broker, bulk_producer, connection, encode_value, metrics, reader
 
 KILLS = 5
 PARTITIONS = 4
@@ -90,7 +90,7 @@ class Trickle:
         self.threads = [threading.Thread(target=self.produce), threading.Thread(target=self.consume)]
 
     def produce(self):
-        producer = Producer({"bootstrap.servers": self.address, "partitioner": "murmur2_random", "linger.ms": 0})
+        producer = Producer({**connection(self.address), "partitioner": "murmur2_random", "linger.ms": 0})
         number = 0
         while not self.stopping.wait(0.02):
             for _ in range(4):

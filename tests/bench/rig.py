@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / "build/bin"
 HERE = ROOT / "build/bench"
 sys.path.insert(0, str(ROOT / "tests/lib"))
+from access import read_properties
 from described import described, stateful, views
 
 FILTERS = described(BIN)
@@ -27,29 +28,47 @@ VIEWS, STATEFUL = views(FILTERS), stateful(FILTERS)
 KAFKA = pathlib.Path(os.environ.get("BENCH_KAFKA", HERE / "kafka"))
 
 
+FOLDERS = {}  # of the brokers that were started, by their addresses
+
+
 @contextlib.contextmanager
-def broker():
-    """The address of a fresh broker, which ends with the benchmark however that ends; or that of BENCH_KAFKA."""
+def broker(secure=False):
+    """The address of a fresh broker, which ends with the benchmark however that ends; or that of BENCH_KAFKA. secure: beside another one."""
     signal.signal(signal.SIGTERM, lambda *_: exit(1))
-    shutil.rmtree(HERE, ignore_errors=True)
-    HERE.mkdir(parents=True)
-    kafka = ROOT / "scripts/kafka"
-    started = subprocess.run([kafka, "start", "--dir", KAFKA, "--port", "free"], check=True, stdout=subprocess.PIPE, text=True)
+    if not secure:
+        shutil.rmtree(HERE, ignore_errors=True)
+        HERE.mkdir(parents=True)
+    kafka, folder = ROOT / "scripts/kafka", KAFKA.with_name(KAFKA.name + "-secure") if secure else KAFKA
+    started = subprocess.run([kafka, "start", "--dir", folder, "--port", "free", *(["--secure"] if secure else [])], check=True, stdout=subprocess.PIPE, text=True)
+    address = started.stdout.strip().splitlines()[-1]
+    FOLDERS[address] = folder
     try:
-        yield started.stdout.strip().splitlines()[-1]
+        yield address
     finally:
-        if "BENCH_KAFKA" not in os.environ:
-            subprocess.run([kafka, "stop", "--dir", KAFKA], capture_output=True)
+        if secure or "BENCH_KAFKA" not in os.environ:
+            subprocess.run([kafka, "stop", "--dir", folder], capture_output=True)
+
+
+def properties_of(address, user):
+    """The user's properties file; None where nobody asks who comes."""
+    path = FOLDERS[address] / "secure" / (user + ".properties") if address in FOLDERS else None
+    return path if path and path.exists() else None
+
+
+def connection(address):
+    """The first settings of every client of ours, who may do everything."""
+    path = properties_of(address, "admin")
+    return {**(read_properties(path) if path else {}), "bootstrap.servers": address}
 
 
 def bulk_producer(address):
-    return Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "compression.type": "lz4", "linger.ms": 20,
+    return Producer({**connection(address), "partitioner": "murmur2_random", "compression.type": "lz4", "linger.ms": 20,
                      "queue.buffering.max.messages": 500000, "log_level": 0})
 
 
 def reader(address, topic, at_end=False, **settings):
     """A consumer of what is committed in all partitions, from the first record or from the end. Settings with _ for a dot."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "bench", "isolation.level": "read_committed", "log_level": 0,
+    consumer = Consumer({**connection(address), "group.id": "bench", "isolation.level": "read_committed", "log_level": 0,
                          **{name.replace("_", "."): value for name, value in settings.items()}})
     places = [TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, timeout=20).topics[topic].partitions]
     if at_end:
@@ -99,6 +118,8 @@ def port_of(log, process, what):
 class Run:
     def __init__(self, address, prefix):
         self.environment = {**os.environ, "HOLDFAST_BROKERS": address, "HOLDFAST_PREFIX": prefix, "HOLDFAST_STATE_DIR": str(HERE / prefix)}
+        if properties_of(address, "admin"):
+            self.environment["HOLDFAST_PROPERTIES"] = str(properties_of(address, "admin"))
         self.processes, self.ports, self.question_ports = {}, {}, {}
 
     def holdfast(self, *arguments):
@@ -111,6 +132,8 @@ class Run:
         command = [BIN / name, "--health", "127.0.0.1:0", "--slot", str(slot), *options]
         if name in VIEWS:
             command += ["--http", "127.0.0.1:0"]
+        if properties_of(self.environment["HOLDFAST_BROKERS"], name):
+            command += ["-F", properties_of(self.environment["HOLDFAST_BROKERS"], name)]
         self.processes[key] = subprocess.Popen(command, stderr=open(log, "w"), env=self.environment)
         self.ports[key] = port_of(log, self.processes[key], "probes")
         if name in VIEWS:
@@ -153,15 +176,16 @@ def written_bytes(pid):
     return int(next(line for line in pathlib.Path("/proc/%d/io" % pid).read_text().splitlines() if line.startswith("write_bytes")).split()[1])
 
 
-def broker_pid():
-    return int((KAFKA / "broker.pid").read_text())
+def broker_pid(address=None):
+    """Of that broker, or of the only one."""
+    return int((FOLDERS.get(address, KAFKA) / "broker.pid").read_text())
 
 
 class Progress:
     """How much of a topic a group has committed: the same question to whatever consumes it."""
 
     def __init__(self, address, group, topic, partitions=4):
-        self.consumer = Consumer({"bootstrap.servers": address, "group.id": group, "isolation.level": "read_committed", "log_level": 0})
+        self.consumer = Consumer({**connection(address), "group.id": group, "isolation.level": "read_committed", "log_level": 0})
         self.partitions = [TopicPartition(topic, p) for p in range(partitions)]
 
     def committed(self):
