@@ -179,6 +179,7 @@ bool answer_draining(struct answer *answer) {
 void answer_problem(struct answer *answer, struct http_request *request) {
   json_t *body = request->body;
   request->body = NULL;
+  if (request->status == 503) set_number(answer, "Retry-After", 1);
   set(answer, request->status, "application/problem+json", body);
 }
 

@@ -75,7 +75,8 @@ static void *read_news(void *user) {
     if (read == KAFKA_READ_RECORD) tell(self, partition, &record, &arena);
     if (read == KAFKA_READ_AT_END && !self->begun) begin_events(self);
     arena_reset(&arena);
-    self->coming = read != KAFKA_READ_FAILED;
+    /* Not before the end was reached once: until then nobody can listen. */
+    self->coming = read == KAFKA_READ_AT_END || (self->coming && read != KAFKA_READ_FAILED);
     if (read == KAFKA_READ_FAILED) {
       report_warning("no news of reservations: %s", failure.text);
       while (!self->ending && !begin_again(self))

@@ -453,6 +453,15 @@ def in_order(listener, *only):
     return by
 
 
+def test_who_is_ready_is_listened_to(shared, gateways):
+    for slot in (10, 11, 12):
+        fresh = Gateway(shared, slot)
+        with Listener(fresh, "early") as early:
+            fresh.reserve("free", caller="early")
+            all_told(early, len(DONE))
+        fresh.filter.end()
+
+
 def test_events_are_the_callers_own_and_an_administrators_all(gateways):
     with Listener(gateways[0], "ear") as own, Listener(gateways[1], "boss", ADMINISTRATOR) as all_:
         mine = [gateways[0].reserve("free", caller="ear").json["reservation_id"] for _ in range(3)]
