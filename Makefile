@@ -13,7 +13,7 @@ Q := $(if $(V),,@)
 
 # Another librdkafka than the system's, where scripts/setup --librdkafka brought one: chosen when a binary starts, not when it is built.
 RPATH ?= -Wl,-rpath,$(CURDIR)/build/librdkafka
-PACKAGES := rdkafka avro-c libmicrohttpd libcurl jansson libcrypto
+PACKAGES := rdkafka avro-c libmicrohttpd gnutls libcurl jansson libcrypto
 WARNINGS := -Wall -Wextra -Wconversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Werror \
   -Wno-format-truncation # messages are bounded on purpose
 # -isystem: warnings are for our code, not for the libraries' headers.

@@ -12,6 +12,7 @@
 #include "token_cache.h"
 #include "runtime/base/report.h"
 #include "runtime/http/supervisor.h"
+#include "runtime/http/tls.h"
 #include "runtime/kafka/names.h"
 
 #define LAST_ANSWERS_MS 15000 /* longer than Kafka or a view has for an answer */
@@ -229,7 +230,7 @@ static bool listen_for(struct service *self, struct failure *failure) {
       .body = RECORD_SIZE_MAX};
   const char *health = options_text(options, "health");
   self->listener = listener_open("http", options_text(options, "http"), failure);
-  if (!self->listener) return false;
+  if (!self->listener || !listener_secure(self->listener, options, failure)) return false;
   if (health && (!(self->health = listener_open("health", health, failure)) ||
                  !listener_serve(self->health, &listener_questions, 1, probe, NULL, self, failure)))
     return false;
@@ -284,7 +285,10 @@ static void wait_for_signal(const struct service *self) {
   supervisor_open(&supervisor);
   while (got != SIGTERM && got != SIGINT) {
     got = sigtimedwait(&signals, NULL, &flush_every);
-    if (got == SIGHUP) access_log_again(self->gateway.access_log);
+    if (got == SIGHUP) {
+      access_log_again(self->gateway.access_log);
+      listener_read_again(self->listener);
+    }
     access_log_flush(self->gateway.access_log);
     if (supervisor_is_due(&supervisor)) supervisor_tell(&supervisor, waits_for(self));
   }
@@ -318,6 +322,7 @@ int main(int argc, char **argv) {
   sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, NULL);
   options_add(&options, gateway_options);
+  options_add(&options, tls_options);
   options_add(&options, view_options);
   options_add(&options, view_call_options);
   options_add(&options, kafka_options);

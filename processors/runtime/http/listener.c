@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <gnutls/abstract.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "runtime/http/places.h"
+#include "runtime/http/tls.h"
 
 #define BACKLOG 1024
 #define READ_PAST_MAX ((size_t)64 << 10) /* of a body that nobody wants */
@@ -25,6 +27,7 @@ struct listener {
   struct listener_limits limits;
   struct MHD_Daemon *daemon;
   struct places *places;
+  struct tls *tls; /* NULL: none */
   listener_answer *answer;
   void (*forget)(void *state);
   void *user;
@@ -73,15 +76,21 @@ enum MHD_Result listener_send_json(struct http_request *request) {
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code) {
   struct listener *self = user;
+  struct place *place = *context;
   if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-    places_give(*context);
+    if (self->tls) tls_give(self->tls, place->certificate);
+    places_give(place);
     return;
   }
   int socket = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
   const struct sockaddr *from =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
   in_addr_t address = ((const struct sockaddr_in *)(const void *)from)->sin_addr.s_addr;
-  *context = places_take(self->places, socket, address);
+  *context = place = places_take(self->places, socket, address);
+  if (self->tls)
+    place->certificate = tls_take(
+        self->tls,
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
 }
 
 /* ---- requests ---- */
@@ -222,6 +231,25 @@ struct listener *listener_open(const char *option, const char *address, struct f
   return NULL;
 }
 
+bool listener_secure(struct listener *self, const struct options *options,
+                     struct failure *failure) {
+  return tls_open(options, &self->tls, failure);
+}
+
+void listener_read_again(struct listener *self) {
+  tls_read_again(self->tls);
+}
+
+/* The daemon wants to know where certificates come from, but on_connection has given the session
+ * one. */
+static int no_certificate(gnutls_session_t session, const gnutls_datum_t *issuers, int issuer_count,
+                          const gnutls_pk_algorithm_t *algorithms, int algorithm_count,
+                          gnutls_pcert_st **chain, unsigned *chain_size, gnutls_privkey_t *key) {
+  (void)session, (void)issuers, (void)issuer_count, (void)algorithms, (void)algorithm_count;
+  (void)chain, (void)chain_size, (void)key;
+  return GNUTLS_E_NO_CERTIFICATE_FOUND;
+}
+
 bool listener_serve(struct listener *self, const struct listener_limits *limits, unsigned threads,
                     listener_answer *answer, void (*forget)(void *state), void *user,
                     struct failure *failure) {
@@ -230,12 +258,18 @@ bool listener_serve(struct listener *self, const struct listener_limits *limits,
   self->forget = forget;
   self->user = user;
   self->places = places_new(limits->connections, limits->exchange_ms);
+  struct MHD_OptionItem tls[] = {
+      {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)no_certificate},
+      {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+      {MHD_OPTION_END, 0, NULL}};
   self->daemon = MHD_start_daemon(
-      MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-      on_request, self, MHD_OPTION_LISTEN_SOCKET, self->socket, MHD_OPTION_CONNECTION_LIMIT,
-      (unsigned)places_sockets(self->places), MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits->head,
-      MHD_OPTION_NOTIFY_CONNECTION, on_connection, self, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-      self, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_END);
+      MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+          (self->tls ? MHD_USE_TLS : 0),
+      0, NULL, NULL, on_request, self, MHD_OPTION_LISTEN_SOCKET, self->socket,
+      MHD_OPTION_CONNECTION_LIMIT, (unsigned)places_sockets(self->places),
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits->head, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+      self, MHD_OPTION_NOTIFY_COMPLETED, on_completed, self, MHD_OPTION_THREAD_POOL_SIZE, threads,
+      MHD_OPTION_ARRAY, self->tls ? tls : &tls[2], MHD_OPTION_END);
   if (self->daemon) {
     self->socket = -1;
     return true;
@@ -248,6 +282,7 @@ void listener_close(struct listener *self) {
   if (!self) return;
   if (self->daemon) MHD_stop_daemon(self->daemon);
   if (self->socket >= 0) close(self->socket);
+  tls_close(self->tls);
   places_free(self->places);
   free(self);
 }

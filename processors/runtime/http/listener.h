@@ -11,6 +11,7 @@
 #include <microhttpd.h>
 
 #include "runtime/base/failure.h"
+#include "runtime/base/options.h"
 #include "runtime/contract/view.h"
 
 struct listener;
@@ -34,6 +35,14 @@ typedef enum MHD_Result listener_answer(void *user, const char *path, struct htt
  * where it may not be had, EX_UNAVAILABLE where the address is not this machine's. option is the
  * name of the text in messages. */
 struct listener *listener_open(const char *option, const char *address, struct failure *failure);
+
+/* Speaks TLS, where the options (tls_options of tls.h) have a certificate. Before it answers. False
+ * with the failure set as by tls_open. */
+bool listener_secure(struct listener *listener, const struct options *options,
+                     struct failure *failure);
+
+/* Reads certificate and key again now. */
+void listener_read_again(struct listener *listener);
 
 /* Answers from now on. forget frees a state that was set (NULL: nothing is set). */
 bool listener_serve(struct listener *listener, const struct listener_limits *limits,

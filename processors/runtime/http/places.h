@@ -16,8 +16,9 @@ struct places;
 /* A connection, and its request so far. Its own thread alone looks at what is not private. */
 struct place {
   bool headers_seen;
-  size_t body_size; /* bytes that came */
-  char *body;       /* of those, what is kept; owned */
+  size_t body_size;                    /* bytes that came */
+  char *body;                          /* of those, what is kept; owned */
+  struct tls_certificate *certificate; /* the listener's; NULL: no TLS */
 
   /* Private. */
   struct places *of;
