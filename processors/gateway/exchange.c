@@ -85,7 +85,7 @@ static int64_t hear_outcome(struct waiter *waiter, const struct news *news) {
   pthread_mutex_unlock(&self->lock);
   if (ends) return 0;
   if (asks) self->holders++;
-  if (asks && !views_ask(self->gateway->views, "history", self->path, self)) let_go(self);
+  if (asks && !views_ask(self->gateway->views, "history", self->path, STR(""), self)) let_go(self);
   return next < self->until ? next : self->until;
 }
 
@@ -164,7 +164,7 @@ static int64_t hear_of_reservation(struct waiter *waiter, const struct news *new
   struct exchange *self = (struct exchange *)waiter;
   (void)news;
   self->holders++;
-  if (!views_ask(self->gateway->views, self->route->view, self->path, self)) {
+  if (!views_ask(self->gateway->views, self->route->view, self->path, waiter->id, self)) {
     pthread_mutex_lock(&self->lock);
     answer_full(&self->answer);
     resume(self);
@@ -268,7 +268,7 @@ static bool ask(struct exchange *self, struct http_request *request, struct str 
   self->waiter = (struct waiter){.id = arena_copy(&self->arena, part), .hear = hear_of_reservation};
   MHD_suspend_connection(request->connection);
   self->holders++;
-  if (views_ask(self->gateway->views, self->route->view, self->path, self)) return true;
+  if (views_ask(self->gateway->views, self->route->view, self->path, part, self)) return true;
   self->holders--;
   answer_full(&self->answer);
   MHD_resume_connection(request->connection);

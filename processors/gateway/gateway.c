@@ -323,8 +323,7 @@ int main(int argc, char **argv) {
   pthread_sigmask(SIG_BLOCK, &signals, NULL);
   options_add(&options, gateway_options);
   options_add(&options, tls_options);
-  options_add(&options, view_options);
-  options_add(&options, view_call_options);
+  options_add(&options, gateway_view_options);
   options_add(&options, kafka_options);
   options_add(&options, help_options);
   if (!options_parse(&options, argc, argv)) {

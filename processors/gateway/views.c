@@ -3,17 +3,24 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
 #include <time.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/contract/calls.h"
+#include "view_places.h"
 
 #define TIMEOUT_MS 5000
 #define LOOK_MS 1 /* for new questions, while others are out */
 #define WAITING_PER_CALL 64
-#define URL_MAX (VIEW_PATH_MAX + 256)
+#define KEY_MAX 64 /* no id is longer; the beginning of another names just another instance */
+#define URL_MAX (VIEW_PATH_MAX + VIEW_URL_MAX)
 
-const struct option_desc view_call_options[] = {
+const struct option_desc gateway_view_options[] = {
+    {.name = "history-url",
+     .metavar = "URL",
+     .help = "where history answers; without it its instances are found by the topic view-owners"},
+    {.name = "catalog-url", .metavar = "URL", .help = "where catalog answers; likewise"},
+    {.name = "tally-url", .metavar = "URL", .help = "where tally answers; likewise"},
     {.name = "view-calls",
      .kind = OPTION_NUMBER,
      .metavar = "N",
@@ -27,17 +34,22 @@ const struct option_desc view_call_options[] = {
 struct question {
   struct question *next;
   void *user;
-  char url[];
+  enum view view;
+  char key[KEY_MAX];
+  size_t key_size;
+  int64_t until; /* monotonic ms; later it is asked nobody else */
+  char url[VIEW_URL_MAX];
+  char path[];
 };
 
 struct views {
-  const struct options *options;
   views_answered *answered;
+  struct view_places *places;
   struct calls *calls; /* of the thread */
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  bool ending, started;
+  bool ending;
   struct question *first, **last;
   size_t count, most;
 };
@@ -55,18 +67,36 @@ static struct question *take_question(struct views *self, bool idle) {
   return question;
 }
 
+static void end(struct views *self, struct question *question, long status, struct str body) {
+  self->answered(question->user, status, body);
+  free(question);
+}
+
+/* The answer brings the question back. */
+static bool start(struct views *self, struct question *question, bool again) {
+  char url[URL_MAX];
+  struct str key = {question->key, question->key_size};
+  struct str itself = {(const char *)&question, sizeof question};
+  const struct call_request request = {.method = "GET", .url = url};
+  if (!view_places_find(self->places, question->view, key, again, question->url)) return false;
+  snprintf(url, sizeof url, "%s%s", question->url, question->path);
+  return calls_start(self->calls, 0, itself, &request);
+}
+
 static void start_calls(struct views *self) {
   while (calls_room(self->calls)) {
     struct question *question = take_question(self, !calls_in_flight(self->calls));
     if (!question) return;
-    const struct call_request request = {.method = "GET", .url = question->url};
-    /* The key brings the user back */
-    bool started =
-        calls_start(self->calls, 0,
-                    (struct str){(const char *)&question->user, sizeof question->user}, &request);
-    if (!started) self->answered(question->user, 0, STR(""));
-    free(question);
+    if (!start(self, question, false)) end(self, question, 0, STR(""));
   }
+}
+
+static void hear(struct views *self, struct question *question, const struct call_answer *answer) {
+  bool whole = answer->status && !answer->cut;
+  view_places_note(self->places, question->url, answer->status == 0);
+  if (answer->status == 0 && clock_monotonic_ms() < question->until && start(self, question, true))
+    return;
+  end(self, question, whole ? answer->status : 0, whole ? answer->body : STR(""));
 }
 
 static bool over(struct views *self) {
@@ -85,24 +115,30 @@ static void *ask(void *user) {
     struct call_answer answer;
     start_calls(self);
     while (calls_next(self->calls, LOOK_MS, &partition, &key, &answer)) {
-      void *asker;
-      memcpy(&asker, key.data, sizeof asker);
-      bool whole = answer.status && !answer.cut;
-      self->answered(asker, whole ? answer.status : 0, whole ? answer.body : STR(""));
+      struct question *question;
+      memcpy(&question, key.data, sizeof question);
+      hear(self, question, &answer);
     }
   }
   return NULL;
 }
 
-bool views_ask(struct views *self, const char *view, const char *path, void *user) {
-  char option[32], url[URL_MAX];
-  snprintf(option, sizeof option, "%s-url", view);
-  size_t size =
-      (size_t)snprintf(url, sizeof url, "%s%s", options_text(self->options, option), path);
-  if (size >= sizeof url) return false;
-  struct question *question = xmalloc(sizeof *question + size + 1);
-  *question = (struct question){.user = user};
-  memcpy(question->url, url, size + 1);
+static enum view view_named(const char *name) {
+  enum view view = VIEW_HISTORY;
+  while (strcmp(view_names[view], name) != 0) view++;
+  return view;
+}
+
+bool views_ask(struct views *self, const char *view, const char *path, struct str key, void *user) {
+  size_t size = strlen(path) + 1;
+  if (size > VIEW_PATH_MAX) return false;
+  struct question *question = xmalloc(sizeof *question + size);
+  *question = (struct question){.user = user,
+                                .view = view_named(view),
+                                .key_size = key.size < KEY_MAX ? key.size : KEY_MAX,
+                                .until = clock_monotonic_ms() + TIMEOUT_MS};
+  if (key.size) memcpy(question->key, key.data, question->key_size);
+  memcpy(question->path, path, size);
   pthread_mutex_lock(&self->lock);
   bool fits = self->count < self->most && !self->ending;
   if (fits) {
@@ -116,24 +152,14 @@ bool views_ask(struct views *self, const char *view, const char *path, void *use
   return fits;
 }
 
-static bool urls_fit(const struct options *options, struct failure *failure) {
-  for (const struct option_desc *option = view_options; option->name; option++) {
-    const char *name = option->name, *url = options_text(options, name);
-    if (!calls_url_fits(url) || strlen(url) > 200)
-      return failure_set(failure, EX_USAGE,
-                         "--%s must begin with http:// or https:// and name a host, not '%s'", name,
-                         url);
-  }
-  return true;
-}
-
 struct views *views_open(const struct options *options, views_answered *answered,
                          struct failure *failure) {
-  if (!urls_fit(options, failure)) return NULL;
+  struct view_places *places = view_places_open(options, failure);
+  if (!places) return NULL;
   size_t calls = (size_t)options_number(options, "view-calls");
   struct views *self = xcalloc(1, sizeof *self);
-  *self = (struct views){.options = options,
-                         .answered = answered,
+  *self = (struct views){.answered = answered,
+                         .places = places,
                          .most = calls * WAITING_PER_CALL,
                          .calls = calls_open(calls, TIMEOUT_MS, VIEW_ANSWER_MAX)};
   self->last = &self->first;
@@ -151,6 +177,7 @@ void views_close(struct views *self) {
   pthread_mutex_unlock(&self->lock);
   pthread_join(self->thread, NULL);
   calls_close(self->calls);
+  view_places_close(self->places);
   pthread_cond_destroy(&self->changed);
   pthread_mutex_destroy(&self->lock);
   free(self);

@@ -1,4 +1,6 @@
-/* Asking the views for others. */
+/* Asking the views for others: at their configured address, or any of the instances that announce
+ * themselves on `view-owners`. There the one that has the key's partition is asked first, and
+ * another one where it does not answer. */
 #ifndef HOLDFAST_GATEWAY_VIEWS_H
 #define HOLDFAST_GATEWAY_VIEWS_H
 
@@ -9,8 +11,8 @@
 #define VIEW_ANSWER_MAX ((size_t)4 << 20)
 #define VIEW_PATH_MAX 2048
 
-/* --view-calls; the addresses are view_options. */
-extern const struct option_desc view_call_options[];
+/* --history-url, --catalog-url, --tally-url and --view-calls */
+extern const struct option_desc gateway_view_options[];
 
 struct views;
 
@@ -21,9 +23,9 @@ typedef void views_answered(void *user, long status, struct str body);
 struct views *views_open(const struct options *options, views_answered *answered,
                          struct failure *failure);
 
-/* view: history, catalog or tally. path: with its query, escaped. False: so many wait already that
- * this one may not. Any thread. */
-bool views_ask(struct views *views, const char *view, const char *path, void *user);
+/* view: history, catalog or tally. path: with its query, escaped. key: what the question is about;
+ * empty: many things. False: so many wait already that this one may not. Any thread. */
+bool views_ask(struct views *views, const char *view, const char *path, struct str key, void *user);
 
 /* Every question is answered before this returns. NULL is fine. */
 void views_close(struct views *views);

@@ -34,6 +34,7 @@ static void gateway(const char *prefix, struct rights *rights) {
   rights_add(rights, RIGHT_TOPIC, RIGHT_WRITE, prefix, "reservation-commands");
   rights_add(rights, RIGHT_TOPIC, RIGHT_READ, prefix, "reservation-commands");
   rights_add(rights, RIGHT_TOPIC, RIGHT_READ, prefix, "reservation-events");
+  rights_add(rights, RIGHT_TOPIC, RIGHT_READ, prefix, VIEW_OWNERS_TOPIC); /* where the views are */
 }
 
 /* holdfast read, audit, explain, replay, and a plan of topics or of a reset. */

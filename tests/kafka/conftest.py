@@ -292,9 +292,8 @@ class Pipeline:
         return self
 
     def start_gateway(self, *flags, slot=0, wait=True):
-        """Without slots: the number tells the test's instances apart. The views that run are its own."""
-        urls = [flag for name in VIEWS if (name, 0) in self.filters for flag in ("--%s-url" % name, self.filters[name, 0].url(""))]
-        return self.start("gateway", slot=slot, flags=[*urls, "--drain-seconds", "0", *flags], wait=wait)
+        """Without slots: the number tells the test's instances apart."""
+        return self.start("gateway", slot=slot, flags=["--drain-seconds", "0", *flags], wait=wait)
 
     def restart(self, name, number, **options):
         self.filters[name, 0].end(number)

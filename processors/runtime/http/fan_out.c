@@ -6,24 +6,16 @@
 #include <stdlib.h>
 
 #include "runtime/contract/calls.h"
-#include "runtime/base/clock.h"
+#include "runtime/http/left_alone.h"
 
 #define QUESTIONS_MAX 32
 #define CALLS_MAX 64
 #define PIECES_MAX 64
-#define FAILED_MAX 64
 #define PEER_TIMEOUT_MS 3000
 #define PEER_ANSWER_MAX ((size_t)8 << 20)
-#define LEFT_ALONE_MS 5000
 #define LOOK_MS 2 /* for new questions, while calls are under way */
 #define URL_MAX 4096
 #define TEXT_MAX 256
-
-/* An instance that gave no answer in its time. */
-struct failed {
-  char url[OWNER_URL_MAX];  /* empty: a free place */
-  int64_t left_alone_until; /* monotonic ms */
-};
 
 struct fan_out {
   struct owners *owners;
@@ -37,7 +29,7 @@ struct fan_out {
   /* The following is the thread's. */
   struct calls *calls;
   struct question *questions[QUESTIONS_MAX]; /* begun, by place */
-  struct failed failed[FAILED_MAX];
+  struct left_alone left_alone;
 };
 
 /* ---- a piece on its way ---- */
@@ -70,44 +62,6 @@ void piece_free(struct piece *piece) {
   json_decref(piece->keys);
 }
 
-/* ---- who hangs ---- */
-
-static struct failed *find_failed(struct fan_out *self, struct str url) {
-  for (size_t i = 0; i < FAILED_MAX; i++) {
-    if (str_equal(str_of(self->failed[i].url), url)) return &self->failed[i];
-  }
-  return NULL;
-}
-
-/* True: not now. Of what failed, one question in LEFT_ALONE_MS finds out whether it is back. */
-static bool leave_alone(struct fan_out *self, const char *url) {
-  struct failed *failed = find_failed(self, str_of(url));
-  if (!failed) return false;
-  if (clock_monotonic_ms() < failed->left_alone_until) return true;
-  failed->left_alone_until = clock_monotonic_ms() + LEFT_ALONE_MS;
-  return false;
-}
-
-/* A free place, or that of who failed longest ago. */
-static struct failed *place_for_failed(struct fan_out *self) {
-  struct failed *found = self->failed;
-  for (size_t i = 1; i < FAILED_MAX; i++) {
-    if (self->failed[i].left_alone_until < found->left_alone_until) found = &self->failed[i];
-  }
-  return found;
-}
-
-static void note(struct fan_out *self, struct str url, bool hangs) {
-  struct failed *failed = find_failed(self, url);
-  if (!hangs) {
-    if (failed) *failed = (struct failed){0};
-    return;
-  }
-  if (!failed) failed = place_for_failed(self);
-  snprintf(failed->url, sizeof failed->url, STR_FORMAT, STR_ARGS(url));
-  failed->left_alone_until = clock_monotonic_ms() + LEFT_ALONE_MS;
-}
-
 /* ---- asking ---- */
 
 struct asked {
@@ -128,7 +82,7 @@ static void add(struct asked *asked, const struct piece *piece) {
 static void ask(struct fan_out *self, size_t place, const char *url, const char *list) {
   struct question *question = self->questions[place];
   char full[URL_MAX];
-  if (leave_alone(self, url)) return;
+  if (left_alone(&self->left_alone, url)) return;
   snprintf(full, sizeof full, "%s%s%cpartitions=%s", url, question->path_and_query,
            strchr(question->path_and_query, '?') ? '&' : '?', list);
   if (calls_start(self->calls, (int32_t)place, str_of(url),
@@ -284,7 +238,8 @@ static void hear(struct fan_out *self) {
   struct call_answer answer;
   while (calls_next(self->calls, LOOK_MS, &place, &url, &answer)) {
     struct question *question = self->questions[place];
-    note(self, url, answer.status == 0 && answer.took_ms > PEER_TIMEOUT_MS / 2);
+    bool hangs = answer.status == 0 && answer.took_ms > PEER_TIMEOUT_MS / 2;
+    left_alone_note(&self->left_alone, url, hangs);
     take_piece(question->asked, &answer);
     if (--question->waits_for == 0) finish_at(self, (size_t)place);
   }

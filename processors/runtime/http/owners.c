@@ -5,52 +5,39 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
-#include <unistd.h>
 
+#include "gen/records.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/report.h"
 #include "runtime/contract/view.h"
 #include "runtime/kafka/io.h"
-#include "runtime/base/report.h"
-#include "gen/records.h"
 
-#define TOPIC VIEW_OWNERS_TOPIC
 #define READ_MS 50
 #define SAY_AGAIN_S 1
-
-struct owner {
-  char url[OWNER_URL_MAX]; /* as was read last */
-  int64_t said_at;         /* by this instance, seconds; 0: not said */
-};
 
 struct owners {
   const struct processor *processor;
   struct runtime *runtime;
-  char url[OWNER_URL_MAX];
+  struct instance own;
+  const char *filters[2];
+  struct instances *instances;
   struct kafka_producer *producer;
-  struct kafka_reader *reader;
   struct codec *codec;
   struct arena arena;
   pthread_t thread;
-  pthread_mutex_t lock;
+  bool started; /* by who opened it */
   atomic_bool stopping;
   int32_t count;
-  struct owner *owners;
+  int64_t *said_at; /* by partition, seconds; 0: not said */
 };
-
-/* As one that is killed: the loop may be anywhere. A view that may not speak with its other instances
- * would seem well, and answer for a part of its partitions. */
-static void end_if_denied(const struct failure *failure) {
-  if (failure->exit_code != EX_CONFIG) return;
-  report_error("%s", failure->text);
-  _exit(EX_CONFIG);
-}
 
 static void say(struct owners *self, int32_t partition) {
   struct failure failure;
   size_t delivered;
-  struct view_owner owner = {
-      .filter = str_of(self->processor->name), .partition = partition, .url = str_of(self->url)};
+  struct view_owner owner = {.filter = str_of(self->processor->name),
+                             .partition = partition,
+                             .url = str_of(self->own.url),
+                             .questions = str_of(self->own.questions)};
   char key[64];
   int size = snprintf(key, sizeof key, "%s%c%" PRId32, self->processor->name, 0, partition);
   struct str value =
@@ -58,10 +45,11 @@ static void say(struct owners *self, int32_t partition) {
   if (!kafka_producer_send(self->producer, (struct str){key, (size_t)size}, value, (struct str){0},
                            &failure) ||
       !kafka_producer_flush(self->producer, &delivered, &failure)) {
-    end_if_denied(&failure);
-    report_warning("%s: %s", TOPIC, failure.text);
+    instances_end_if_denied(&failure);
+    report_warning("%s: %s", VIEW_OWNERS_TOPIC, failure.text);
   }
-  self->owners[partition].said_at = clock_monotonic_s();
+  self->said_at[partition] = clock_monotonic_s();
+  arena_reset(&self->arena);
 }
 
 /* Announces the partitions that are ready here and not known to be; if another instance announced
@@ -70,75 +58,54 @@ static void say_ready(struct owners *self) {
   int32_t ready[VIEW_PARTITIONS_MAX];
   size_t count = runtime_ready_partitions(self->runtime, ready, VIEW_PARTITIONS_MAX);
   for (size_t i = 0; i < count; i++) {
+    struct instance known;
     if (ready[i] >= self->count) continue;
-    struct owner *owner = &self->owners[ready[i]];
-    bool known = strcmp(owner->url, self->url) == 0;
-    if (!known && clock_monotonic_s() >= owner->said_at + SAY_AGAIN_S) say(self, ready[i]);
+    instances_find(self->instances, 0, ready[i], &known);
+    bool own =
+        strcmp(known.url, self->own.url) == 0 && strcmp(known.questions, self->own.questions) == 0;
+    if (!own && clock_monotonic_s() >= self->said_at[ready[i]] + SAY_AGAIN_S) say(self, ready[i]);
   }
-}
-
-static void hear(struct owners *self, const struct message *record) {
-  char error[CODEC_ERROR_SIZE];
-  struct record decoded;
-  if (!codec_decode(self->codec, record->value, &self->arena, &decoded, error) ||
-      decoded.type != RECORD_VIEW_OWNER)
-    return;
-  const struct view_owner *said = decoded.value;
-  if (!str_equal(said->filter, str_of(self->processor->name)) || said->partition < 0 ||
-      said->partition >= self->count)
-    return;
-  pthread_mutex_lock(&self->lock);
-  snprintf(self->owners[said->partition].url, OWNER_URL_MAX, STR_FORMAT, STR_ARGS(said->url));
-  pthread_mutex_unlock(&self->lock);
 }
 
 static void *run(void *user) {
   struct owners *self = user;
   while (!atomic_load(&self->stopping)) {
-    struct failure failure;
-    struct message record;
-    int32_t partition;
     say_ready(self);
-    enum kafka_read read = kafka_reader_next(self->reader, READ_MS, &partition, &record, &failure);
-    if (read == KAFKA_READ_RECORD) hear(self, &record);
-    if (read == KAFKA_READ_FAILED) end_if_denied(&failure);
-    arena_reset(&self->arena);
+    instances_read(self->instances, READ_MS);
   }
   return NULL;
 }
 
 struct owners *owners_open(const struct options *options, const struct processor *processor,
-                           struct runtime *runtime, const char *url, struct failure *failure) {
+                           struct runtime *runtime, const struct instance *own,
+                           struct failure *failure) {
   struct owners *self = xcalloc(1, sizeof *self);
   self->processor = processor;
   self->runtime = runtime;
+  self->own = *own;
+  self->filters[0] = processor->name;
   self->codec = codec_new(&holdfast_schemas);
-  pthread_mutex_init(&self->lock, NULL);
-  snprintf(self->url, sizeof self->url, "%s", url);
   self->count = runtime_input_partitions(runtime);
-  self->owners = xcalloc((size_t)self->count, sizeof *self->owners);
-  self->producer = kafka_producer_open(options, TOPIC, failure);
-  if (self->producer)
-    self->reader = kafka_reader_open(options, TOPIC, -1, KAFKA_READ_BEGINNING, failure);
-  if (self->reader && pthread_create(&self->thread, NULL, run, self) == 0) return self;
-  kafka_reader_close(self->reader);
-  self->reader = NULL;
+  self->said_at = xcalloc((size_t)self->count, sizeof *self->said_at);
+  self->producer = kafka_producer_open(options, VIEW_OWNERS_TOPIC, failure);
+  if (self->producer) self->instances = instances_open(options, self->filters, failure);
+  self->started = self->instances && pthread_create(&self->thread, NULL, run, self) == 0;
+  if (self->started) return self;
   owners_close(self);
   return NULL;
 }
 
 void owners_close(struct owners *self) {
   if (!self) return;
-  if (self->reader) {
+  if (self->started) {
     atomic_store(&self->stopping, true);
     pthread_join(self->thread, NULL);
   }
-  kafka_reader_close(self->reader);
+  instances_close(self->instances);
   kafka_producer_close(self->producer);
-  pthread_mutex_destroy(&self->lock);
   codec_free(self->codec);
   arena_free(&self->arena);
-  free(self->owners);
+  free(self->said_at);
   free(self);
 }
 
@@ -147,8 +114,8 @@ int32_t owners_partitions(const struct owners *self) {
 }
 
 bool owners_find(struct owners *self, int32_t partition, char url[OWNER_URL_MAX]) {
-  pthread_mutex_lock(&self->lock);
-  snprintf(url, OWNER_URL_MAX, "%s", self->owners[partition].url);
-  pthread_mutex_unlock(&self->lock);
-  return url[0] && strcmp(url, self->url) != 0;
+  struct instance instance;
+  instances_find(self->instances, 0, partition, &instance);
+  memcpy(url, instance.url, OWNER_URL_MAX);
+  return url[0] && strcmp(url, self->own.url) != 0;
 }

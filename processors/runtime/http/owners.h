@@ -1,6 +1,5 @@
-/* The instances of a view, by partition. Each announces on `view-owners` the partitions that it is
- * ready to answer for, and reads the others' announcements; the last one about a partition counts.
- * Nothing is decided by it: an instance that is asked answers only for its own partitions, so an
+/* This instance of a view among the others: it announces on `view-owners` the partitions that it is
+ * ready to answer for, and reads the others' announcements. Nothing is decided by it: an instance that is asked answers only for its own partitions, so an
  * old announcement costs a question. A thread of its own. */
 #ifndef HOLDFAST_HTTP_OWNERS_H
 #define HOLDFAST_HTTP_OWNERS_H
@@ -8,15 +7,14 @@
 #include "runtime/base/failure.h"
 #include "runtime/base/options.h"
 #include "runtime/core/runtime.h"
-
-#define OWNER_URL_MAX 128
-#define VIEW_PARTITIONS_MAX 256
+#include "runtime/http/instances.h"
 
 struct owners;
 
-/* url: others reach this instance there. NULL with the failure set. The runtime must outlive it. */
+/* own: where this instance is reached. NULL with the failure set. The runtime must outlive it. */
 struct owners *owners_open(const struct options *options, const struct processor *processor,
-                           struct runtime *runtime, const char *url, struct failure *failure);
+                           struct runtime *runtime, const struct instance *own,
+                           struct failure *failure);
 void owners_close(struct owners *owners); /* NULL is fine */
 
 /* Partitions of the filter's input. */

@@ -258,19 +258,28 @@ struct http_server *http_start(const char *option, const char *address, struct r
   return server ? serve(server, failure) : NULL;
 }
 
+static bool url_of(const struct listener *listener, const struct options *options,
+                   char url[OWNER_URL_MAX], struct failure *failure) {
+  char host[ADDRESS_TEXT_MAX];
+  if (!address_of_this(listener_host(listener), options, host, failure)) return false;
+  snprintf(url, OWNER_URL_MAX, "http://%s:%" PRIu16, host, listener_port(listener));
+  return true;
+}
+
 static bool share(struct http_server *server, const struct options *options,
                   struct failure *failure) {
-  char near[128], host[ADDRESS_TEXT_MAX], url[OWNER_URL_MAX];
+  char near[128];
+  struct instance own = {0};
+  struct failure no_way; /* to the brokers: then nobody is sent to --http */
   const char *peers = options_text(options, "peers");
   snprintf(near, sizeof near, "%s:0", listener_host(server->listener));
   server->peers = listener_open("peers", peers ? peers : near, failure);
-  if (!server->peers || !address_of_this(listener_host(server->peers), options, host, failure))
-    return false;
-  snprintf(url, sizeof url, "http://%s:%" PRIu16, host, listener_port(server->peers));
-  server->owners = owners_open(options, server->processor, server->runtime, url, failure);
+  if (!server->peers || !url_of(server->peers, options, own.url, failure)) return false;
+  url_of(server->listener, options, own.questions, &no_way);
+  server->owners = owners_open(options, server->processor, server->runtime, &own, failure);
   if (!server->owners) return false;
   server->fan_out = fan_out_open(server->owners);
-  report_info("other instances reach this one at %s", url);
+  report_info("other instances reach this one at %s", own.url);
   return true;
 }
 
