@@ -327,11 +327,16 @@ static bool begin(struct exchange *self, const char *path, struct http_request *
   return false;
 }
 
+static enum MHD_Result give(struct exchange *self, struct http_request *request) {
+  listener_release(request);
+  return answer_send(&self->answer, request);
+}
+
 enum MHD_Result exchange_answer(void *user, const char *path, struct http_request *request,
                                 void **state) {
   struct gateway *gateway = user;
   struct exchange *self = *state;
-  if (self) return answer_send(&self->answer, request);
+  if (self) return give(self, request);
   self = xcalloc(1, sizeof *self);
   *self = (struct exchange){.gateway = gateway, .holders = 1, .request = *request};
   pthread_mutex_init(&self->lock, NULL);
@@ -342,8 +347,9 @@ enum MHD_Result exchange_answer(void *user, const char *path, struct http_reques
   trace_take(request->header(request, "traceparent"), self->trace);
   answer_traced(&self->answer, self->trace);
   answer_to_browser(&self->answer, request, gateway->origins);
-  listener_hold(request);
-  return begin(self, path, request) ? MHD_YES : answer_send(&self->answer, request);
+  if (listener_hold(request) && begin(self, path, request)) return MHD_YES;
+  if (!answer_is_set(&self->answer)) answer_full(&self->answer);
+  return give(self, request);
 }
 
 static void log_access(const struct exchange *self) {

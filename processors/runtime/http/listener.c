@@ -5,17 +5,21 @@
 #include <gnutls/abstract.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "runtime/http/framing.h"
 #include "runtime/http/places.h"
 #include "runtime/http/tls.h"
 
 #define BACKLOG 1024
 #define READ_PAST_MAX ((size_t)64 << 10) /* of a body that nobody wants */
+#define OTHER_FILES 512 /* of the process: connections to Kafka and to views, stores, logs */
 
 const struct listener_limits listener_questions = {
     .connections = 64, .exchange_ms = 10000, .head = (size_t)16 << 10};
@@ -91,6 +95,9 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
     place->certificate = tls_take(
         self->tls,
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+  /* Whoever takes nothing for so long is gone, also where the answer has no end. */
+  const unsigned silence_ms = (unsigned)self->limits.exchange_ms;
+  setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof silence_ms);
 }
 
 /* ---- requests ---- */
@@ -125,29 +132,47 @@ static bool is_question(const char *method) {
   return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
+/* As one to a proxy it names the server too (RFC 9112, 3.2.2): here is one alone. */
+static const char *path_of(const char *target) {
+  size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+                  : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                            : 0;
+  const char *path = scheme ? strchr(target + scheme, '/') : target;
+  return path ? path : "/";
+}
+
+/* Nothing that follows on the connection is read: it may be a part of this request. */
+static enum MHD_Result refuse(struct http_request *request, const char *fault) {
+  static const struct http_header closing = {MHD_HTTP_HEADER_CONNECTION, "close"};
+  request->headers = &closing;
+  request->header_count = 1;
+  http_problem(request, 400, "Ambiguous request", fault);
+  return listener_send_json(request);
+}
+
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **state) {
-  (void)version;
   struct listener *self = user;
   struct place *place = place_of(connection);
-  if (!place->headers_seen) {
-    place->headers_seen = true;
-    return MHD_YES;
-  }
-  if (*upload_size) return take_body(self, place, upload, upload_size);
   struct http_request request = {.method = method,
                                  .query = query,
                                  .header = header,
                                  .connection = connection,
                                  .content = {place->body, place->body_size},
                                  .status = 200};
+  if (!place->headers_seen) {
+    const char *fault = framing_fault(connection, version);
+    place->headers_seen = true;
+    return fault ? refuse(&request, fault) : MHD_YES;
+  }
+  if (*upload_size) return take_body(self, place, upload, upload_size);
   if (self->limits.body && place->body_size > self->limits.body) {
     http_problem(&request, 413, "Too large", "the body is larger than a command may be");
     return listener_send_json(&request);
   }
   if (self->limits.body || is_question(method))
-    return self->answer(self->user, url, &request, state);
+    return self->answer(self->user, path_of(url), &request, state);
   http_problem(&request, 405, "Method not allowed",
                "only GET is answered here; commands go to the gateway or to Kafka");
   return listener_send_json(&request);
@@ -162,8 +187,12 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
   places_answered(place_of(connection));
 }
 
-void listener_hold(const struct http_request *request) {
-  places_hold(place_of(request->connection));
+bool listener_hold(const struct http_request *request) {
+  return places_hold(place_of(request->connection));
+}
+
+void listener_release(const struct http_request *request) {
+  places_release(place_of(request->connection));
 }
 
 /* ---- beginning and end ---- */
@@ -250,6 +279,22 @@ static int no_certificate(gnutls_session_t session, const gnutls_datum_t *issuer
   return GNUTLS_E_NO_CERTIFICATE_FOUND;
 }
 
+/* Each connection is an open file. */
+static bool allow_files(unsigned connections, struct failure *failure) {
+  struct rlimit files;
+  rlim_t need = (rlim_t)connections + OTHER_FILES;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= need) return true;
+  if (files.rlim_max < need)
+    return failure_set(failure, EX_CONFIG,
+                       "%u connections need %ju open files, and this process may have %ju: raise "
+                       "its limit (ulimit -Hn, LimitNOFILE of systemd), or allow fewer connections",
+                       connections, (uintmax_t)need, (uintmax_t)files.rlim_max);
+  files.rlim_cur = need;
+  return setrlimit(RLIMIT_NOFILE, &files) == 0 ||
+         failure_set(failure, EX_OSERR, "cannot raise the limit of open files: %s",
+                     strerror(errno));
+}
+
 bool listener_serve(struct listener *self, const struct listener_limits *limits, unsigned threads,
                     listener_answer *answer, void (*forget)(void *state), void *user,
                     struct failure *failure) {
@@ -258,6 +303,7 @@ bool listener_serve(struct listener *self, const struct listener_limits *limits,
   self->forget = forget;
   self->user = user;
   self->places = places_new(limits->connections, limits->exchange_ms);
+  if (!allow_files(limits->connections, failure)) return false;
   struct MHD_OptionItem tls[] = {
       {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)no_certificate},
       {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},

@@ -44,13 +44,18 @@ bool listener_secure(struct listener *listener, const struct options *options,
 /* Reads certificate and key again now. */
 void listener_read_again(struct listener *listener);
 
-/* Answers from now on. forget frees a state that was set (NULL: nothing is set). */
+/* Answers from now on. forget frees a state that was set (NULL: nothing is set). EX_CONFIG where the
+ * process may not open a file for each connection. */
 bool listener_serve(struct listener *listener, const struct listener_limits *limits,
                     unsigned threads, listener_answer *answer, void (*forget)(void *state),
                     void *user, struct failure *failure);
 
-/* The answer waits for something: this request's time is the answerer's own affair. */
-void listener_hold(const struct http_request *request);
+/* The answer waits for something: this request's time is the answerer's own affair. False: too many
+ * of its address wait already; answer it at once. */
+bool listener_hold(const struct http_request *request);
+
+/* It waits no longer: whoever asked has the usual time to take the answer. */
+void listener_release(const struct http_request *request);
 
 /* "HOST" as bound, which may be 0.0.0.0, and the port. */
 const char *listener_host(const struct listener *listener);

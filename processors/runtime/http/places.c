@@ -9,12 +9,13 @@
 #include "runtime/base/clock.h"
 
 #define CLOSING_MAX 32 /* ended connections that the daemon has still to close */
+#define HELD_OF_8 7    /* parts of all connections that one address may have held */
 
 /* Open connections of an address, in a table that is open-addressed. 0: the entry is empty; an
  * address whose connections have gone keeps its entry until the table is made anew. */
 struct crowd {
   in_addr_t address;
-  size_t count;
+  size_t count, held;
 };
 
 struct places {
@@ -68,11 +69,13 @@ static void drop_crowd(struct places *self, struct crowd *crowd) {
 
 static void count_in(struct places *self, in_addr_t address) {
   struct crowd *crowd = crowd_of(self, address);
-  *crowd = (struct crowd){address, crowd->count + 1};
+  if (!crowd->count) *crowd = (struct crowd){.address = address};
+  crowd->count++;
 }
 
-static void count_out(struct places *self, in_addr_t address) {
-  struct crowd *crowd = crowd_of(self, address);
+static void count_out(struct places *self, const struct place *place) {
+  struct crowd *crowd = crowd_of(self, place->address);
+  crowd->held -= place->held;
   if (crowd->count == 1) {
     drop_crowd(self, crowd);
   } else {
@@ -86,7 +89,7 @@ static void count_out(struct places *self, in_addr_t address) {
 static void end_place(struct places *self, struct place *place) {
   place->ended = true;
   unlink_place(self, place);
-  count_out(self, place->address);
+  count_out(self, place);
   self->open--;
   shutdown(place->socket, SHUT_RDWR);
 }
@@ -144,12 +147,17 @@ void places_give(struct place *place) {
   place->body = NULL;
   if (!place->ended) {
     if (!place->held) unlink_place(self, place);
-    count_out(self, place->address);
+    count_out(self, place);
     self->open--;
   }
   place->next_free = self->free;
   self->free = place;
   pthread_mutex_unlock(&self->lock);
+}
+
+static void let_go(struct places *self, struct place *place) {
+  if (place->held) crowd_of(self, place->address)->held--;
+  place->held = false;
 }
 
 void places_answered(struct place *place) {
@@ -161,19 +169,34 @@ void places_answered(struct place *place) {
   place->body_size = 0;
   if (!place->ended) {
     if (!place->held) unlink_place(self, place);
-    place->held = false;
+    let_go(self, place);
     append(self, place);
     if (self->oldest == place) pthread_cond_signal(&self->changed);
   }
   pthread_mutex_unlock(&self->lock);
 }
 
-void places_hold(struct place *place) {
+bool places_hold(struct place *place) {
   struct places *self = place->of;
   pthread_mutex_lock(&self->lock);
-  if (!place->ended && !place->held) {
+  struct crowd *crowd = crowd_of(self, place->address);
+  bool fits = place->ended || place->held || crowd->held < self->most * HELD_OF_8 / 8;
+  if (fits && !place->ended && !place->held) {
     unlink_place(self, place);
     place->held = true;
+    crowd->held++;
+  }
+  pthread_mutex_unlock(&self->lock);
+  return fits;
+}
+
+void places_release(struct place *place) {
+  struct places *self = place->of;
+  pthread_mutex_lock(&self->lock);
+  if (!place->ended && place->held) {
+    let_go(self, place);
+    append(self, place);
+    if (self->oldest == place) pthread_cond_signal(&self->changed);
   }
   pthread_mutex_unlock(&self->lock);
 }

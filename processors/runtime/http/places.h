@@ -43,7 +43,9 @@ void places_give(struct place *place);
 /* Its age begins anew, and it is held no longer. */
 void places_answered(struct place *place);
 
-/* It waits for something, or is told of things as they come: it may grow old. */
-void places_hold(struct place *place);
+/* It waits for something, or is told of things as they come: it may grow old. False: its address has
+ * seven of eight places held, and one address must not keep out others. */
+bool places_hold(struct place *place);
+void places_release(struct place *place); /* its age begins anew */
 
 #endif
