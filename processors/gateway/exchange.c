@@ -16,6 +16,7 @@
 #define ASK_VIEW_MS 250 /* without news a command may have been decided long ago: it is a repeat */
 #define CATCH_UP_MS 500 /* the view, or this instance, may be behind a command that was accepted */
 #define ASK_AGAIN_MS 100
+#define BLOCK_SIZE 1024 /* of the arena: thousands wait with theirs */
 
 struct exchange {
   struct waiter waiter; /* the first, so that it brings the exchange back */
@@ -26,7 +27,7 @@ struct exchange {
   struct arena arena;
   struct caller caller;
   struct command command;
-  char path[VIEW_PATH_MAX]; /* a view's question */
+  const char *path; /* a view's question; in the arena */
   char trace[TRACE_SIZE];
   char *asked_path; /* owned; NULL: nobody logs it */
   int64_t began;    /* monotonic us */
@@ -130,7 +131,7 @@ static bool send_command(struct exchange *self, struct http_request *request) {
   self->until = clock_monotonic_ms() + 1000 * self->wait_s;
   char escaped[3 * ID_MAX + 1];
   calls_escape(self->command.about, escaped, sizeof escaped);
-  snprintf(self->path, sizeof self->path, "/reservations/%s", escaped);
+  self->path = arena_format(&self->arena, "/reservations/%s", escaped).data;
   MHD_suspend_connection(request->connection);
   if (self->wait_s) {
     self->waiter = (struct waiter){.id = self->command.about, .hear = hear_outcome};
@@ -220,13 +221,13 @@ void exchange_seen(void *user, long status, struct str body) {
 /* The question as the view is asked it: with its query, of the caller where the path says me. */
 static bool make_question(struct exchange *self, const struct http_request *request,
                           struct str part) {
-  char escaped[3 * ID_MAX + 1];
+  char path[VIEW_PATH_MAX], escaped[3 * ID_MAX + 1];
   const char *open = strstr(self->route->path, "{}");
-  size_t size = sizeof self->path, used;
+  size_t size = sizeof path, used;
   calls_escape(part, escaped, sizeof escaped);
-  used = open ? (size_t)snprintf(self->path, size, "%.*s%s%s", (int)(open - self->route->path),
+  used = open ? (size_t)snprintf(path, size, "%.*s%s%s", (int)(open - self->route->path),
                                  self->route->path, escaped, open + 2)
-              : (size_t)snprintf(self->path, size, "%s", self->route->path);
+              : (size_t)snprintf(path, size, "%s", self->route->path);
   static const char *const names[] = {"limit", "after", "status", "item"};
   char separator = '?';
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -234,11 +235,12 @@ static bool make_question(struct exchange *self, const struct http_request *requ
     char text[1024];
     if (!value) continue;
     calls_escape(str_of(value), text, sizeof text);
-    used += (size_t)snprintf(self->path + used, used < size ? size - used : 0, "%c%s=%s", separator,
+    used += (size_t)snprintf(path + used, used < size ? size - used : 0, "%c%s=%s", separator,
                              names[i], text);
     if (used >= size) return false;
     separator = '&';
   }
+  self->path = arena_copy(&self->arena, (struct str){path, used}).data;
   return true;
 }
 
@@ -338,7 +340,8 @@ enum MHD_Result exchange_answer(void *user, const char *path, struct http_reques
   struct exchange *self = *state;
   if (self) return give(self, request);
   self = xcalloc(1, sizeof *self);
-  *self = (struct exchange){.gateway = gateway, .holders = 1, .request = *request};
+  *self = (struct exchange){
+      .gateway = gateway, .holders = 1, .request = *request, .arena = {.block_size = BLOCK_SIZE}};
   pthread_mutex_init(&self->lock, NULL);
   gateway->open++;
   *state = self;

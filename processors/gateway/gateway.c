@@ -15,8 +15,9 @@
 #include "runtime/http/tls.h"
 #include "runtime/kafka/names.h"
 
-#define LAST_ANSWERS_MS 15000 /* longer than Kafka or a view has for an answer */
-#define STALE_MS 3000         /* a command that waits for so long says that Kafka does not answer */
+#define LAST_ANSWERS_MS 15000       /* longer than Kafka or a view has for an answer */
+#define HEAD_MAX ((size_t)10 << 10) /* a token, and 2 KiB; each connection has so much memory */
+#define STALE_MS 3000 /* a command that waits for so long says that Kafka does not answer */
 
 static const struct option_desc gateway_options[] = {
     {.name = "http",
@@ -226,7 +227,7 @@ static bool listen_for(struct service *self, struct failure *failure) {
   const struct listener_limits limits = {
       .connections = (unsigned)options_number(options, "connections"),
       .exchange_ms = 10000,
-      .head = (size_t)16 << 10,
+      .head = HEAD_MAX,
       .body = RECORD_SIZE_MAX};
   const char *health = options_text(options, "health");
   self->listener = listener_open("http", options_text(options, "http"), failure);

@@ -46,14 +46,19 @@ void *xgrow(void *old, size_t *capacity, size_t need, size_t size) {
   return xrealloc(old, larger * size);
 }
 
+static size_t usual_size(const struct arena *arena) {
+  return arena->block_size ? arena->block_size : BLOCK_SIZE;
+}
+
 static struct arena_block *new_block(struct arena *arena, size_t size) {
   struct arena_block *block = arena->spare;
-  if (block && size <= BLOCK_SIZE) {
+  size_t usual = usual_size(arena);
+  if (block && size <= usual) {
     arena->spare = block->next;
     arena->spare_count--;
     return block;
   }
-  size_t capacity = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+  size_t capacity = size > usual ? size : usual;
   block = xmalloc(sizeof *block + capacity);
   block->capacity = capacity;
   return block;
@@ -103,7 +108,7 @@ void arena_reset(struct arena *arena) {
   size_t kept = arena->spare_count;
   for (struct arena_block *block = arena->blocks, *next; block; block = next) {
     next = block->next;
-    if (block->capacity == BLOCK_SIZE && kept < SPARE_MAX) {
+    if (block->capacity == usual_size(arena) && kept < SPARE_MAX) {
       block->next = spare;
       spare = block;
       kept++;
@@ -111,7 +116,7 @@ void arena_reset(struct arena *arena) {
       free(block);
     }
   }
-  *arena = (struct arena){.spare = spare, .spare_count = kept};
+  *arena = (struct arena){.spare = spare, .spare_count = kept, .block_size = arena->block_size};
 }
 
 void arena_free(struct arena *arena) {

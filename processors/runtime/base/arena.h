@@ -11,8 +11,9 @@ struct arena {
   struct arena_block *blocks; /* newest first; owned */
   struct arena_block *spare;  /* of former rounds; owned */
   size_t spare_count;
-  size_t used;  /* of the newest block */
-  size_t total; /* bytes handed out since the last reset */
+  size_t used;       /* of the newest block */
+  size_t total;      /* bytes handed out since the last reset */
+  size_t block_size; /* set before the first use; 0: 64 KiB, for a batch of records */
 };
 
 /* Never NULL: a process without memory ends here. Aligned for every type. The bytes are not
