@@ -1,11 +1,14 @@
 #include "openapi.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "gen/records.h"
 #include "routes.h"
 #include "runtime/record/schema.h"
 #include "token.h"
+
+#define OPERATION_MAX 64
 
 /* As the entrance checks them (reserve-requested/checks.c); of texts their bytes. Rules between
  * fields are told in its refusals alone. */
@@ -139,6 +142,38 @@ static void add_answer(json_t *answers, const char *status, const char *descript
                                 type, "schema", "type", "object"));
 }
 
+/* Such as post_reservations_id_payment. */
+static void name_operation(const struct gateway_route *route, char *out, size_t size) {
+  size_t used = (size_t)snprintf(out, size, "%s", route->method);
+  for (size_t i = 0; i < used; i++) out[i] = (char)(out[i] | 0x20);
+  for (const char *at = route->path; *at && used + 4 < size; at++) {
+    if (*at == '{') used += (size_t)snprintf(out + used, size - used, "id");
+    if (*at != '{' && *at != '}') out[used++] = *at == '/' || *at == '.' ? '_' : *at;
+  }
+  out[used] = '\0';
+}
+
+/* What can be done with the resource that a command made or changed. */
+static json_t *links_of(const struct gateway_route *route) {
+  json_t *links = json_object();
+  const char *open = strstr(route->path, "{}");
+  char resource[OPERATION_MAX], name[OPERATION_MAX], id[OPERATION_MAX];
+  if (open) {
+    snprintf(resource, sizeof resource, "%.*s{}", (int)(open - route->path), route->path);
+    snprintf(id, sizeof id, "$request.path.id");
+  } else {
+    snprintf(resource, sizeof resource, "%s/{}", route->path);
+    snprintf(id, sizeof id, "$response.body#/%s", route->id_field);
+  }
+  for (const struct gateway_route *other = gateway_routes; other->method; other++) {
+    if (other == route || !str_starts_with(str_of(other->path), str_of(resource))) continue;
+    name_operation(other, name, sizeof name);
+    json_object_set_new(links, name,
+                        json_pack("{s:s,s:{s:s}}", "operationId", name, "parameters", "id", id));
+  }
+  return links;
+}
+
 static json_t *answers_of(const struct gateway_route *route) {
   static const char problem[] = "application/problem+json", json[] = "application/json";
   json_t *answers = json_object();
@@ -151,6 +186,9 @@ static json_t *answers_of(const struct gateway_route *route) {
     add_answer(answers, "415", "not JSON", problem);
     add_answer(answers, "422", "no valid command, or the key of another", problem);
     add_answer(answers, "504", "unknown whether it is in the log: send it again", problem);
+    json_object_set_new(json_object_get(answers, "202"), "links", links_of(route));
+    if (route->waits)
+      json_object_set_new(json_object_get(answers, "200"), "links", links_of(route));
   }
   if (route->kind == ROUTE_DOCUMENT) return answers;
   add_answer(answers, "400", "malformed", problem);
@@ -164,8 +202,10 @@ static json_t *answers_of(const struct gateway_route *route) {
 }
 
 static json_t *operation_of(const struct gateway_route *route) {
-  json_t *operation = json_pack("{s:s,s:o,s:o}", "summary", route->summary, "parameters",
-                                parameters_of(route), "responses", answers_of(route));
+  char name[OPERATION_MAX];
+  name_operation(route, name, sizeof name);
+  json_t *operation = json_pack("{s:s,s:s,s:o,s:o}", "operationId", name, "summary", route->summary,
+                                "parameters", parameters_of(route), "responses", answers_of(route));
   if (route->kind == ROUTE_COMMAND) {
     const struct record_desc *record = holdfast_schemas.records[route->type];
     json_t *schema = schema_of_record(record, route);
