@@ -21,6 +21,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / os.environ.get("HOLDFAST_BIN", "build/test/bin")
+PLAIN = ROOT / "build/bin"  # for what sanitizers change: memory
 sys.path.insert(0, str(ROOT / "tests/lib"))
 from described import described, replayed, stateful, views
 
@@ -140,11 +141,11 @@ def broker(tmp_path_factory):
 class Filter:
     """One process of a filter."""
 
-    def __init__(self, pipeline, name, slot=0, flags=(), environment=None):
+    def __init__(self, pipeline, name, slot=0, flags=(), environment=None, folder=None):
         self.pipeline, self.name, self.slot, self.ports = pipeline, name, slot, {}
         self.log_path = pipeline.folder / ("%s-%d-%d.log" % (name, slot, next(_numbers)))
         self.log = open(self.log_path, "w")
-        command = [pipeline.bin / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--health", "127.0.0.1:0",
+        command = [(folder or pipeline.bin) / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--health", "127.0.0.1:0",
                    *(["--http", "127.0.0.1:0"] if name in (*VIEWS, "gateway") else [])]
         if name != "gateway":
             command += ["--slot", str(slot), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS]
@@ -276,9 +277,9 @@ class Pipeline:
         assert found["refused_signatures"] == 0
         return [notice for notice in found["notices"] if customer in (None, notice["customer_id"])]
 
-    def start(self, *names, slot=0, flags=(), environment=None, wait=True):
+    def start(self, *names, slot=0, flags=(), environment=None, wait=True, folder=None):
         for name in names:
-            self.filters[name, slot] = Filter(self, name, slot, flags, environment)
+            self.filters[name, slot] = Filter(self, name, slot, flags, environment, folder)
         if wait:
             for name in names:
                 wait_until(self.filters[name, slot].ready, "%s to be ready" % name)
@@ -291,9 +292,9 @@ class Pipeline:
         self.start(*FILTERS)
         return self
 
-    def start_gateway(self, *flags, slot=0, wait=True):
+    def start_gateway(self, *flags, slot=0, wait=True, folder=None):
         """Without slots: the number tells the test's instances apart."""
-        return self.start("gateway", slot=slot, flags=["--drain-seconds", "0", *flags], wait=wait)
+        return self.start("gateway", slot=slot, flags=["--drain-seconds", "0", *flags], wait=wait, folder=folder)
 
     def restart(self, name, number, **options):
         self.filters[name, 0].end(number)
