@@ -97,7 +97,7 @@ $(BUILD)/bin/gateway: $(GATEWAY) $(BUILD)/processors/reserve-requested/checks.o 
 
 $(BUILD)/bin/store-work: $(RUNTIME)
 $(BUILD)/bin/pass-through: $(addprefix $(BUILD)/processors/runtime/base/,arena.o read_line.o settings.o)
-$(BUILD)/bin/pass-through $(BUILD)/bin/store-work: $(BUILD)/bin/%: $(BUILD)/tests/bench/%.o
+$(BUILD)/bin/pass-through $(BUILD)/bin/store-work $(BUILD)/bin/http-load: $(BUILD)/bin/%: $(BUILD)/tests/bench/%.o
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ $(LDLIBS) -o $@
 
