@@ -104,12 +104,17 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
   self->heard(user, &receipt);
 }
 
+/* A record is sent at once where two requests are not out already, else with those that come
+ * meanwhile: so a lone one does not linger, and many share a request. librdkafka 2.0.2 polls without
+ * waiting through the last millisecond of a linger, which is a core where records always come. */
 static bool open_handle(struct kafka_sender *self, struct failure *failure) {
   char most[16];
   snprintf(most, sizeof most, "%zu", self->most + 1);
   const struct kafka_setting forced[] = {{"enable.idempotence", "true"},
                                          {"partitioner", "murmur2_random"},
                                          {"message.timeout.ms", self->within},
+                                         {"linger.ms", "0"},
+                                         {"max.in.flight", "2"},
                                          {"queue.buffering.max.messages", most},
                                          {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(self->options, "gateway", forced, failure);
