@@ -98,8 +98,7 @@ static void begin_again(struct arrivals *self, const struct failure *why) {
   kafka_reader_close(self->reader);
   self->reader = NULL;
   while (!self->ending && !self->reader) {
-    self->reader =
-        kafka_reader_open(self->options, "reservation-commands", -1, KAFKA_READ_END, &failure);
+    self->reader = kafka_reader_follow(self->options, "reservation-commands", &failure);
     if (!self->reader) usleep(AGAIN_US);
   }
 }
@@ -126,7 +125,7 @@ struct arrivals *arrivals_open(const struct options *options, struct failure *fa
   self->options = options;
   self->codec = codec_new(&holdfast_schemas);
   pthread_mutex_init(&self->lock, NULL);
-  self->reader = kafka_reader_open(options, "reservation-commands", -1, KAFKA_READ_END, failure);
+  self->reader = kafka_reader_follow(options, "reservation-commands", failure);
   if (self->reader && pthread_create(&self->thread, NULL, read_commands, self) == 0) return self;
   self->ending = true;
   arrivals_close(self);

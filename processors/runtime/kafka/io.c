@@ -9,7 +9,8 @@
 #include "runtime/kafka/gap.h"
 
 #define POLL_MS 200
-#define SILENT_POLLS 150 /* longer than a transaction may stay open */
+#define FETCH_MANY "1000000" /* bytes, or whatever is there after fetch.wait.max.ms */
+#define SILENT_POLLS 150     /* longer than a transaction may stay open */
 
 /* ---- producing ---- */
 
@@ -156,7 +157,8 @@ static int32_t choose(struct kafka_reader *reader, const char *topic, int32_t pa
   return partitions;
 }
 
-struct kafka_reader *kafka_reader_new(const struct options *options, struct failure *failure) {
+static struct kafka_reader *new_reader(const struct options *options, const char *fetch_least,
+                                       struct failure *failure) {
   struct kafka_reader *reader = xcalloc(1, sizeof *reader);
   reader->options = options;
   const struct kafka_setting forced[] = {
@@ -166,6 +168,7 @@ struct kafka_reader *kafka_reader_new(const struct options *options, struct fail
       {"auto.offset.reset", "smallest"},
       {"fetch.wait.max.ms",
        "20"}, /* the end of a partition is told when a fetch comes back empty */
+      {"fetch.min.bytes", fetch_least},
       {"fetch.error.backoff.ms", "20"},
       {"queued.min.messages", "100000"}, /* lasts while librdkafka does not look: wake_fetcher */
       {NULL, NULL}};
@@ -176,15 +179,28 @@ struct kafka_reader *kafka_reader_new(const struct options *options, struct fail
   return NULL;
 }
 
-struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
-                                       int32_t partition, int64_t from, struct failure *failure) {
-  struct kafka_reader *reader = kafka_reader_new(options, failure);
+struct kafka_reader *kafka_reader_new(const struct options *options, struct failure *failure) {
+  return new_reader(options, "1", failure);
+}
+
+static struct kafka_reader *read_from(struct kafka_reader *reader, const char *topic,
+                                      int32_t partition, int64_t from, struct failure *failure) {
   if (!reader || choose(reader, topic, partition, failure) < 0) {
     kafka_reader_close(reader);
     return NULL;
   }
   for (int32_t i = 0; i < reader->count; i++) start(reader, reader->first + i, from);
   return reader;
+}
+
+struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
+                                       int32_t partition, int64_t from, struct failure *failure) {
+  return read_from(kafka_reader_new(options, failure), topic, partition, from, failure);
+}
+
+struct kafka_reader *kafka_reader_follow(const struct options *options, const char *topic,
+                                         struct failure *failure) {
+  return read_from(new_reader(options, FETCH_MANY, failure), topic, -1, KAFKA_READ_END, failure);
 }
 
 bool kafka_reader_turn_to(struct kafka_reader *reader, const char *topic, const int64_t *from,

@@ -34,6 +34,11 @@ struct kafka_reader *kafka_reader_new(const struct options *options, struct fail
 struct kafka_reader *kafka_reader_open(const struct options *options, const char *topic,
                                        int32_t partition, int64_t from, struct failure *failure);
 
+/* All that comes to a topic from now on. In fetches of many records, so up to 20 ms after its
+ * commit. */
+struct kafka_reader *kafka_reader_follow(const struct options *options, const char *topic,
+                                         struct failure *failure);
+
 /* Goes on with another topic: all its partitions, each from its own offset (as many as the topic
  * has partitions; KAFKA_READ_BEGINNING is taken too). Never start a partition at its end and then
  * turn to the same one: the end that librdkafka told of first can come late, as that of the
