@@ -77,6 +77,17 @@ enum MHD_Result listener_send_json(struct http_request *request) {
 
 /* ---- connections ---- */
 
+/* A handshake goes out in small pieces: the last would wait for the client's delayed acknowledgement
+ * of those before (40 ms). */
+static void begin_tls(struct listener *self, struct MHD_Connection *connection, int socket,
+                      struct place *place) {
+  const int on = 1;
+  setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  place->certificate = tls_take(
+      self->tls,
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+}
+
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code) {
   struct listener *self = user;
@@ -91,10 +102,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
   in_addr_t address = ((const struct sockaddr_in *)(const void *)from)->sin_addr.s_addr;
   *context = place = places_take(self->places, socket, address);
-  if (self->tls)
-    place->certificate = tls_take(
-        self->tls,
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+  if (self->tls) begin_tls(self, connection, socket, place);
   /* Whoever takes nothing for so long is gone, also where the answer has no end. */
   const unsigned silence_ms = (unsigned)self->limits.exchange_ms;
   setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof silence_ms);
