@@ -8,11 +8,11 @@ waits: what comes of a reservation, by Prefer: wait, with the pipeline beside it
 siege: 60 seconds each with 100 and with 250 clients, a connection for each request, with the pipeline beside it."""
 import argparse
 import base64
+import collections
 import hashlib
 import io
 import json
 import os
-import re
 import signal
 import socket
 import struct
@@ -32,7 +32,7 @@ from rig import BIN, HERE, ROOT, broker, broker_pid, cpu_seconds, encode_value, 
 
 from callers import Callers, post
 
-REQUESTS, CUSTOMERS, ITEMS, CALLERS = 10000, 100, 100, 64
+REQUESTS, CUSTOMERS, ITEMS, CALLERS = 10000, 100, 100, 128
 CONNECTIONS = (16, 64, 256)
 BRIDGE = ROOT / "build/http-bridge"
 
@@ -172,7 +172,7 @@ class Bench:
 
     def waits(self):
         for _ in range(self.turns):
-            for rate in (10, 100):
+            for rate in (20, 100):
                 with self.start(GatewayWithPipeline) as run:
                     run.begin()
                     self.table.add("outcome by Prefer: wait, ms", "%d a second" % rate, **Waits(run).measure(rate, 10 if self.quick else 20))
@@ -184,11 +184,11 @@ class Bench:
                 command = ["siege", "-c%d" % clients, "-t%dS" % (10 if self.quick else 60), "-r10", "--content-type", "application/json",
                            "http://127.0.0.1:%d/reservations POST %s" % (run.port, json.dumps(body(0)))]
                 environment = {**os.environ, "HOME": str(HERE)}
-                text = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment).stderr
-                figure = lambda name: float(re.search(r'(?i)"?%s"?:\s+([0-9.]+)' % name, text)[1])
+                text = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment).stdout
+                said = json.loads(text[text.rindex("{"):])
                 self.table.add("siege, a connection for each request", "-c%d" % clients,
-                               **{"availability %": figure("availability"), "failed": figure("failed[ _]transactions"), "requests": figure("transactions"),
-                                  "requests/s": figure("transaction[ _]rate"), "longest s": figure("longest[ _]transaction"), "in the log": records(run)})
+                               **{"availability %": said["availability"], "failed": said["failed_transactions"], "requests": said["transactions"],
+                                  "requests/s": said["transaction_rate"], "longest s": said["longest_transaction"], "in the log": records(run) - ITEMS})
 
 
 class Waits:
@@ -211,30 +211,33 @@ class Waits:
         consumer.close()
 
     def send(self, callers, rate, seconds):
-        """One caller a request, round about."""
-        began, number = time.time(), 0
-        while number < rate * seconds or len(self.took) < number:
+        """Each waits on a connection of its own; the idlest is taken next."""
+        began, number, free = time.time(), 0, collections.deque(range(CALLERS))
+        while number < rate * seconds or len(free) < CALLERS:
             if time.time() > began + seconds + 60:
-                raise SystemExit("bench: %d of %d waited in vain" % (number - len(self.took), number))
-            if number < rate * seconds and time.time() >= began + number / rate:
-                callers.send(number % CALLERS, self.run.request(number, Prefer="wait=30"))
-                self.sent[number % CALLERS] = time.time()
+                raise SystemExit("bench: %d of %d waited in vain" % (CALLERS - len(free), number))
+            if free and number < rate * seconds and time.time() >= began + number / rate:
+                self.sent[free[0]] = time.time()
+                callers.send(free.popleft(), self.run.request(number, Prefer="wait=30"))
                 number += 1
             due = began + number / rate - time.time() if number < rate * seconds else 1
             for caller, answer in callers.poll(max(due, 0)):
-                if answer.status != 200:
+                if not answer or answer.status != 200:
                     raise SystemExit("bench: %r" % answer)
                 self.took.append((json.loads(answer.body)["reservation_id"], self.sent[caller], answer.at))
+                free.append(caller)
 
     def measure(self, rate, seconds):
         watching = threading.Thread(target=self.watch)
         watching.start()
-        time.sleep(2)
-        with Callers(self.run.port, CALLERS) as callers:
-            self.send(callers, rate, seconds)
-        time.sleep(1)
-        self.ended = True
-        watching.join()
+        try:
+            time.sleep(2)
+            with Callers(self.run.port, CALLERS) as callers:
+                self.send(callers, rate, seconds)
+            time.sleep(1)
+        finally:
+            self.ended = True
+            watching.join()
         rows = [(at - sent, at - self.seen[name][0], at - self.seen[name][1]) for name, sent, at in self.took[len(self.took) // 5:]]  # the first ones warm
         figures = {}
         for column, title in enumerate(("of all", "after another reader", "after the append")):
