@@ -78,8 +78,15 @@ def supervise_all(pipeline):
             start_gateway(pipeline, slot)
 
 
+def one_answers(pipeline):
+    supervise_all(pipeline)
+    gateways = [one for (name, _), one in pipeline.filters.items() if name == "gateway"]
+    return any(one.process.poll() is None and one.get("/readyz")[0] == 200 for one in gateways)
+
+
 def harm(pipeline, broker, chance, done):
-    """Kills one after another until the clients are through. Returns how often what was killed."""
+    """Kills one after another until the clients are through, each time once somebody is there to answer them again: where a start takes seconds nobody would
+    be. Returns how often what was killed."""
     killed = collections.Counter()
     while not done():
         supervise_all(pipeline)
@@ -100,6 +107,7 @@ def harm(pipeline, broker, chance, done):
             broker.run("start", "--port", broker.address.rsplit(":", 1)[1])
         killed[what] += 1
         time.sleep(chance.uniform(0.2, 1.5))
+        wait_until(lambda: done() or one_answers(pipeline), "a gateway to be ready")
     return killed
 
 
