@@ -198,9 +198,7 @@ static void put_last(struct expiry_turn *turn, struct expiry_entry entry) {
   struct expiry_entry *entries = scratch(turn->context, (count + 1) * sizeof *entries);
   if (count) memcpy(entries, known->entries.items, count * sizeof *entries);
   entries[count] = entry;
-  struct expiry_page page;
-  page.entries.count = count + 1;
-  page.entries.items = entries;
+  const struct expiry_page page = {.entries = {count + 1, entries}};
   row_put(turn->context, page_kind, key, &page);
   turn->row.tail++;
   turn->changed = true;
