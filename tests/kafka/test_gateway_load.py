@@ -1,6 +1,7 @@
 """Many callers of a gateway at once: who waits, who is idle, and who goes on beside them. GATEWAY_CALLERS=10000 is the long form: 10,000 that wait take
 200 MiB at most. Memory is that of the plain build, as sanitizers have their own."""
 import contextlib
+import http.client
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ import time
 import pytest
 from callers import Callers, post
 from conftest import BIN, DEADLINE, PLAIN, Pipeline, tell, wait_until
-from test_gateway import WITHOUT_LIMIT, Gateway
+from test_gateway import WITHOUT_LIMIT, Gateway, stands_still
 from test_http import connect
 
 CALLERS = int(os.environ.get("GATEWAY_CALLERS", "500"))
@@ -133,4 +134,28 @@ def test_a_listener_that_takes_no_events_is_closed_in_its_time(shop):
             heard += good.recv(65536)
         wait_until(lambda: connections_from(gateway, "127.0.0.4") == 0, "who takes nothing to be closed")
         assert connections_from(gateway, "127.0.0.5") == 1
+    gateway.filter.end()
+
+
+def answer_of(connection):
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer.status
+
+
+@pytest.mark.parametrize("count", [127, 128, 256])
+def test_requests_that_come_all_at_once_are_all_answered(shop, count):
+    """128 events at once on one thread: libmicrohttpd by itself would wait for another before it looks at them."""
+    gateway = Gateway(shop, 3, flags=(*WITHOUT_LIMIT, "--threads", "1"))
+    ask = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    with contextlib.ExitStack() as opened:
+        connections = [opened.enter_context(contextlib.closing(connect(gateway.port(), "127.0.0.1", ask))) for _ in range(count)]
+        for connection in connections:
+            connection.settimeout(DEADLINE)
+            assert answer_of(connection) == 200
+        with stands_still(gateway.filter.process.pid):
+            for connection in connections:
+                connection.sendall(ask)
+        assert [answer_of(connection) for connection in connections] == [200] * count
     gateway.filter.end()
