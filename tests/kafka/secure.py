@@ -2,6 +2,7 @@
 import json
 import os
 
+import pytest
 from access import grant, read_properties
 from confluent_kafka.admin import AdminClient
 from conftest import ROOT, Broker, Pipeline, wait_until
@@ -55,6 +56,21 @@ class SecurePipeline(Pipeline):
     def apply(self):
         grant(self.broker.admin(), self.rights())
         super().apply()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    broker = SecureBroker(tmp_path_factory.mktemp("secure"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def pipeline(broker, tmp_path):
+    pipeline = SecurePipeline(broker, tmp_path)
+    yield pipeline
+    pipeline.close()
 
 
 class ByPassword:

@@ -9,24 +9,9 @@ import pytest
 from access import grant, revoke
 from confluent_kafka.admin import AclPermissionType
 from conftest import BIN, DESCRIBED, FILTERS, ROOT, VIEWS, tell, wait_until
-from secure import SecureBroker, SecurePipeline, book, newest_library, reserve, settle
+from secure import book, broker, newest_library, pipeline, reserve, settle  # noqa: F401
 
 LONG = os.environ.get("ACLS") == "all"
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    broker = SecureBroker(tmp_path_factory.mktemp("acls"))
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def pipeline(broker, tmp_path):
-    pipeline = SecurePipeline(broker, tmp_path)
-    yield pipeline
-    pipeline.close()
 
 
 def holdfast(*arguments):

@@ -15,22 +15,7 @@ from confluent_kafka.admin import ResourceType as ConfigType
 from conftest import BIN, FILTERS, SECRET, Background, Filter, wait_until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from secure import FLOW, ByPassword, SecureBroker, SecurePipeline, book, reserve, settle
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    broker = SecureBroker(tmp_path_factory.mktemp("secure"))
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def pipeline(broker, tmp_path):
-    pipeline = SecurePipeline(broker, tmp_path)
-    yield pipeline
-    pipeline.close()
+from secure import FLOW, ByPassword, book, broker, pipeline, reserve, settle  # noqa: F401
 
 
 def change_password(broker, user, mechanism, password):
