@@ -48,7 +48,7 @@ struct provider {
   struct calls *calls;
   long slow_ms;
   long told; /* the status that was warned of last */
-  char url[256];
+  char url[CALLS_URL_SIZE];
 };
 
 static void provider_close(void *world) {
@@ -60,7 +60,10 @@ static void provider_close(void *world) {
 static void *provider_open(const struct options *options, char *error, size_t size) {
   const char *url = options_text(options, "provider-url");
   if (!calls_url_fits(url)) {
-    snprintf(error, size, "--provider-url must begin with http:// or https://, not '%s'", url);
+    snprintf(
+        error, size,
+        "--provider-url must begin with http:// or https:// and have 255 bytes at most, not '%s'",
+        url);
     return NULL;
   }
   struct provider *provider = xcalloc(1, sizeof *provider);

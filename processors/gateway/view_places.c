@@ -32,10 +32,11 @@ static bool take_urls(struct view_places *self, const struct options *options,
     char name[32];
     snprintf(name, sizeof name, "%s-url", view_names[i]);
     const char *url = self->urls[i] = options_text(options, name);
-    if (url && (!calls_url_fits(url) || strlen(url) >= VIEW_URL_MAX))
+    if (url && !calls_url_fits(url))
       return failure_set(failure, EX_USAGE,
-                         "--%s must begin with http:// or https:// and name a host, not '%s'", name,
-                         url);
+                         "--%s must begin with http:// or https://, name a host and have 255 bytes "
+                         "at most, not '%s'",
+                         name, url);
   }
   return true;
 }

@@ -6,8 +6,9 @@
 #include "runtime/base/failure.h"
 #include "runtime/base/options.h"
 #include "runtime/base/str.h"
+#include "runtime/contract/calls.h"
 
-#define VIEW_URL_MAX 256
+#define VIEW_URL_MAX CALLS_URL_SIZE
 
 enum view { VIEW_HISTORY, VIEW_CATALOG, VIEW_TALLY, VIEWS };
 extern const char *const view_names[VIEWS + 1]; /* ended by NULL */

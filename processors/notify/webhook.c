@@ -54,7 +54,10 @@ struct webhook {
 static void *webhook_open(const struct options *options, char *error, size_t size) {
   const char *url = options_text(options, "webhook-url");
   if (!calls_url_fits(url)) {
-    snprintf(error, size, "--webhook-url must begin with http:// or https://, not '%s'", url);
+    snprintf(
+        error, size,
+        "--webhook-url must begin with http:// or https:// and have 255 bytes at most, not '%s'",
+        url);
     return NULL;
   }
   struct webhook *webhook = xcalloc(1, sizeof *webhook);

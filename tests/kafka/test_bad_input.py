@@ -180,6 +180,14 @@ def test_a_wrong_command_line_is_told(flags, code, text):
     assert result.returncode == code and text in result.stderr
 
 
+@pytest.mark.parametrize("name,option", [("charge", "--provider-url"), ("notify", "--webhook-url")])
+@pytest.mark.parametrize("url", ["provider:8090", "http://", "http://" + 249 * "h"])
+def test_an_address_that_is_none_or_would_be_cut_is_refused(shared, tmp_path, name, option, url):
+    command = [BIN / name, "-b", shared.broker.address, "--prefix", shared.prefix, "--slot", "7", "--state-dir", tmp_path, option, url]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 78 and option + " must begin with http:// or https://" in refused.stderr, refused.stderr
+
+
 def test_an_id_that_is_too_long_to_be_asked_for_is_told():
     result = subprocess.run([BIN / "holdfast", "show", "reservation", "x" * 3000], capture_output=True, text=True, timeout=60)
     assert result.returncode == 65 and "ids have at most 64 bytes" in result.stderr

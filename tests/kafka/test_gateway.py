@@ -292,7 +292,8 @@ def test_a_token_must_be_whole_and_ones_own(guarded):
 
 @pytest.mark.parametrize("flags,code,text", [
     (("--auth", "none", "--http", "0.0.0.0:0"), 64, "--auth none lets anybody in"), (("--auth", "jwt"), 64, "tokens need keys"), (("--auth", "x"), 64, "--auth is jwt or none"),
-    (("--auth", "none", "--history-url", "history:80"), 64, "--history-url must begin with")])
+    (("--auth", "none", "--history-url", "history:80"), 64, "--history-url must begin with"),
+    (("--auth", "none", "--tally-url", "http://" + 249 * "h"), 64, "have 255 bytes at most")])
 def test_a_bad_beginning_is_told(shared, flags, code, text):
     refused = shared.start_gateway(*flags, slot=9, wait=False)
     assert refused.process.wait(timeout=60) == code, refused.text()

@@ -54,7 +54,10 @@ bool calls_next(struct calls *calls, int timeout_ms, int32_t *partition, struct 
  * at size. */
 void calls_escape(struct str text, char *out, size_t size);
 
-/* http:// or https://, and a host. */
+/* Bytes of a URL that is an option, with its end. */
+#define CALLS_URL_SIZE 256
+
+/* http:// or https://, and a host; not longer than CALLS_URL_SIZE. */
 bool calls_url_fits(const char *url);
 
 #endif

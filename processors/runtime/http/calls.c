@@ -280,6 +280,7 @@ void calls_escape(struct str text, char *out, size_t size) {
 }
 
 bool calls_url_fits(const char *url) {
-  return (strncmp(url, "http://", 7) == 0 && url[7]) ||
-         (strncmp(url, "https://", 8) == 0 && url[8]);
+  bool names_host = (strncmp(url, "http://", 7) == 0 && url[7]) ||
+                    (strncmp(url, "https://", 8) == 0 && url[8]);
+  return names_host && strlen(url) < CALLS_URL_SIZE;
 }
