@@ -1,19 +1,17 @@
 #include "arrivals.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include "gen/records.h"
 #include "runtime/base/report.h"
+#include "runtime/base/worker.h"
 #include "runtime/kafka/io.h"
 #include "runtime/record/codec.h"
 
 #define PLACES (2 * ARRIVALS_MAX) /* of the table, open-addressed */
 #define POLL_MS 100
-#define AGAIN_US 500000
+#define AGAIN_MS 500
 
 struct arrival {
   uint64_t reservation, customer; /* hashes; reservation 0: free */
@@ -23,9 +21,7 @@ struct arrivals {
   const struct options *options;
   struct kafka_reader *reader;
   struct codec *codec;
-  pthread_t thread;
-  atomic_bool ending;
-  pthread_mutex_t lock; /* of what follows */
+  struct worker worker; /* its lock is of what follows */
   struct arrival table[PLACES];
   struct arrival line[ARRIVALS_MAX]; /* in the order of their coming, round about */
   size_t count;
@@ -69,12 +65,12 @@ static void put(struct arrivals *self, struct arrival arrival) {
 bool arrivals_have(struct arrivals *self, struct str reservation, struct str customer) {
   uint64_t id = hash_of(reservation), who = hash_of(customer);
   bool found = false;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   for (size_t i = id % PLACES; self->table[i].reservation && !found; i = (i + 1) % PLACES) {
     const struct arrival *arrival = &self->table[i];
     found = arrival->reservation == id && (!customer.data || arrival->customer == who);
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   return found;
 }
 
@@ -87,27 +83,24 @@ static void take(struct arrivals *self, const struct message *record, struct are
       decoded.type != RECORD_RESERVE)
     return;
   const struct reserve *reserve = decoded.value;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   put(self, (struct arrival){hash_of(reserve->reservation_id), hash_of(reserve->customer_id)});
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
 }
 
 static void begin_again(struct arrivals *self, const struct failure *why) {
   struct failure failure;
   report_warning("commands of others are not seen: %s", why->text);
   kafka_reader_close(self->reader);
-  self->reader = NULL;
-  while (!self->ending && !self->reader) {
+  do {
     self->reader = kafka_reader_follow(self->options, "reservation-commands", &failure);
-    if (!self->reader) usleep(AGAIN_US);
-  }
+  } while (!self->reader && worker_pause(&self->worker, AGAIN_MS));
 }
 
 static void *read_commands(void *user) {
   struct arrivals *self = user;
   struct arena arena = {0};
-  pthread_setname_np(pthread_self(), "arrivals");
-  while (!self->ending) {
+  while (!self->worker.ending) {
     struct message record;
     struct failure failure;
     int32_t partition;
@@ -124,22 +117,20 @@ struct arrivals *arrivals_open(const struct options *options, struct failure *fa
   struct arrivals *self = xcalloc(1, sizeof *self);
   self->options = options;
   self->codec = codec_new(&holdfast_schemas);
-  pthread_mutex_init(&self->lock, NULL);
+  worker_init(&self->worker);
   self->reader = kafka_reader_follow(options, "reservation-commands", failure);
-  if (self->reader && pthread_create(&self->thread, NULL, read_commands, self) == 0) return self;
-  self->ending = true;
-  arrivals_close(self);
-  return NULL;
+  if (!self->reader) {
+    arrivals_close(self);
+    return NULL;
+  }
+  worker_start(&self->worker, "arrivals", read_commands, self);
+  return self;
 }
 
 void arrivals_close(struct arrivals *self) {
   if (!self) return;
-  if (!self->ending) {
-    self->ending = true;
-    pthread_join(self->thread, NULL);
-  }
+  worker_free(&self->worker);
   kafka_reader_close(self->reader);
-  pthread_mutex_destroy(&self->lock);
   codec_free(self->codec);
   free(self);
 }

@@ -1,12 +1,12 @@
 #include "catch_up.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "event_text.h"
 #include "events.h"
 #include "runtime/base/report.h"
+#include "runtime/base/worker.h"
 #include "runtime/kafka/io.h"
 #include "runtime/record/codec.h"
 
@@ -18,12 +18,10 @@ static atomic_int running;
 struct catch_up {
   struct catch_up_task task;
   int64_t positions[EVENT_PARTITIONS_MAX], until[EVENT_PARTITIONS_MAX];
-  pthread_t thread;
-  pthread_mutex_t lock; /* of what follows */
-  pthread_cond_t taken;
+  struct worker worker; /* its lock is of what follows */
   char *ready;
   size_t size, capacity;
-  bool over, whole, ending;
+  bool over, whole;
 };
 
 static bool is_behind(const struct catch_up *self) {
@@ -35,15 +33,15 @@ static bool is_behind(const struct catch_up *self) {
 
 /* Waits while much is ready and not taken. False: it is to end. */
 static bool add(struct catch_up *self, const char *text, size_t size) {
-  pthread_mutex_lock(&self->lock);
-  while (self->size > READY_MAX && !self->ending) pthread_cond_wait(&self->taken, &self->lock);
+  worker_lock(&self->worker);
+  while (self->size > READY_MAX && !self->worker.ending)
+    worker_wait(&self->worker, WORKER_FOR_EVER);
   self->ready = xgrow(self->ready, &self->capacity, self->size + size, 1);
   memcpy(self->ready + self->size, text, size);
   self->size += size;
-  bool goes_on = !self->ending;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   self->task.changed(self->task.user);
-  return goes_on;
+  return !self->worker.ending;
 }
 
 static bool take_record(struct catch_up *self, struct codec *codec, struct arena *arena,
@@ -68,19 +66,12 @@ static bool take_record(struct catch_up *self, struct codec *codec, struct arena
   return goes_on;
 }
 
-static bool must_end(struct catch_up *self) {
-  pthread_mutex_lock(&self->lock);
-  bool ending = self->ending;
-  pthread_mutex_unlock(&self->lock);
-  return ending;
-}
-
 /* Markers of transactions at a partition's end are no records: its end counts as well. */
 static bool read_all(struct catch_up *self, struct kafka_reader *reader) {
   struct codec *codec = codec_new(&holdfast_schemas);
   struct arena arena = {0};
   bool fine = true, at_end = false;
-  while (fine && !at_end && is_behind(self) && !must_end(self)) {
+  while (fine && !at_end && is_behind(self) && !self->worker.ending) {
     struct message record;
     struct failure failure;
     int32_t partition;
@@ -98,17 +89,16 @@ static bool read_all(struct catch_up *self, struct kafka_reader *reader) {
 static void *catch_up(void *user) {
   struct catch_up *self = user;
   struct failure failure = {0};
-  pthread_setname_np(pthread_self(), "catch-up");
   struct kafka_reader *reader = kafka_reader_new(self->task.options, &failure);
   bool whole = reader &&
                kafka_reader_turn_to(reader, "reservation-events", self->positions, &failure) &&
                read_all(self, reader);
   if (failure.exit_code) report_warning("missed events cannot be read: %s", failure.text);
   kafka_reader_close(reader);
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   self->over = true;
   self->whole = whole;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   self->task.changed(self->task.user);
   return NULL;
 }
@@ -134,27 +124,26 @@ struct catch_up *catch_up_begin(const struct catch_up_task *task, struct http_re
     self->positions[p] = task->from[p];
     self->until[p] = task->until[p];
   }
-  pthread_mutex_init(&self->lock, NULL);
-  pthread_cond_init(&self->taken, NULL);
-  if (pthread_create(&self->thread, NULL, catch_up, self) != 0) abort(); /* no memory for it */
+  worker_init(&self->worker);
+  worker_start(&self->worker, "catch-up", catch_up, self);
   return self;
 }
 
 size_t catch_up_take(struct catch_up *self, char *out, size_t most) {
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   size_t size = self->size < most ? self->size : most;
   if (size) memcpy(out, self->ready, size);
   if (size) memmove(self->ready, self->ready + size, self->size - size);
   self->size -= size;
-  pthread_cond_signal(&self->taken);
-  pthread_mutex_unlock(&self->lock);
+  worker_wake(&self->worker);
+  worker_unlock(&self->worker);
   return size;
 }
 
 bool catch_up_is_over(struct catch_up *self) {
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   bool over = self->over && !self->size;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   return over;
 }
 
@@ -164,13 +153,7 @@ bool catch_up_is_whole(struct catch_up *self) {
 
 void catch_up_end(struct catch_up *self) {
   if (!self) return;
-  pthread_mutex_lock(&self->lock);
-  self->ending = true;
-  pthread_cond_signal(&self->taken);
-  pthread_mutex_unlock(&self->lock);
-  pthread_join(self->thread, NULL);
-  pthread_cond_destroy(&self->taken);
-  pthread_mutex_destroy(&self->lock);
+  worker_free(&self->worker);
   free(self->ready);
   free(self);
   running--;

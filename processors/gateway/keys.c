@@ -1,18 +1,16 @@
 #include "gateway/keys.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "gateway/jwk.h"
 #include "gateway/key_source.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
+#include "runtime/base/worker.h"
 
 /* The keys of one reading. Never changed, and freed by the last who holds it. */
 struct reading {
@@ -26,11 +24,8 @@ struct keys {
   char *source; /* owned */
   bool is_secret, is_url;
   int64_t retry_ms;
-  atomic_bool ending;
-  pthread_t thread;
   char told[KEY_WHY_SIZE]; /* the thread's: the last warning, so that it is given once */
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
+  struct worker worker;    /* its lock is of what follows */
   struct reading *current; /* NULL: none yet */
   int64_t looked_ms;       /* when the last reading ended */
   bool wanted;             /* a kid was unknown since the last reading began */
@@ -47,18 +42,18 @@ static void reading_free(struct reading *reading) {
 }
 
 static struct reading *hold(struct keys *keys) {
-  pthread_mutex_lock(&keys->lock);
+  worker_lock(&keys->worker);
   struct reading *reading = keys->current;
   if (reading) reading->users++;
-  pthread_mutex_unlock(&keys->lock);
+  worker_unlock(&keys->worker);
   return reading;
 }
 
 static void let_go(struct keys *keys, struct reading *reading) {
   if (!reading) return;
-  pthread_mutex_lock(&keys->lock);
+  worker_lock(&keys->worker);
   bool last = --reading->users == 0;
-  pthread_mutex_unlock(&keys->lock);
+  worker_unlock(&keys->worker);
   if (last) reading_free(reading);
 }
 
@@ -70,13 +65,13 @@ static bool understand(const struct keys *keys, struct reading *reading, char *w
 
 /* Takes the reading and counts it as a look. */
 static void install(struct keys *keys, struct reading *reading) {
-  pthread_mutex_lock(&keys->lock);
+  worker_lock(&keys->worker);
   struct reading *old = keys->current;
   reading->users = 1;
   reading->generation = old ? old->generation + 1 : 1;
   keys->current = reading;
-  pthread_cond_broadcast(&keys->changed);
-  pthread_mutex_unlock(&keys->lock);
+  worker_wake(&keys->worker);
+  worker_unlock(&keys->worker);
   let_go(keys, old);
 }
 
@@ -89,7 +84,7 @@ static bool is_new(const struct keys *keys, struct str text) {
 static bool look(struct keys *keys, char *why) {
   struct reading *reading = xcalloc(1, sizeof *reading);
   size_t max = keys->is_secret ? SECRET_SIZE_MAX + 2 : JWKS_SIZE_MAX;
-  bool fine = source_read(keys->source, max, &keys->ending, &reading->text, why);
+  bool fine = source_read(keys->source, max, &keys->worker.ending, &reading->text, why);
   bool changed = fine && is_new(keys, reading->text);
   fine = fine && (!changed || understand(keys, reading, why));
   if (fine && changed) {
@@ -105,7 +100,7 @@ static bool look(struct keys *keys, char *why) {
 static void look_again(struct keys *keys) {
   char why[KEY_WHY_SIZE] = "";
   bool fine = look(keys, why);
-  if (!fine && strcmp(why, keys->told) != 0 && !atomic_load(&keys->ending))
+  if (!fine && strcmp(why, keys->told) != 0 && !atomic_load(&keys->worker.ending))
     report_warning("%s: the keys cannot be read: %s; %s", keys->source, why,
                    keys->current ? "the old ones stay" : "no token can be checked");
   snprintf(keys->told, sizeof keys->told, "%s", why);
@@ -120,46 +115,32 @@ static int64_t pause_ms(const struct keys *keys) {
   return keys->wanted ? keys->retry_ms : URL_LOOK_S * INT64_C(1000);
 }
 
-static void wait_until(struct keys *keys, int64_t at_ms) {
-  struct timespec at = {at_ms / 1000, at_ms % 1000 * 1000000};
-  pthread_cond_timedwait(&keys->changed, &keys->lock, &at);
-}
-
 static void *read_again(void *user) {
   struct keys *keys = user;
-  pthread_setname_np(pthread_self(), "keys"); /* for top -H and profiles */
-  pthread_mutex_lock(&keys->lock);
-  while (!atomic_load(&keys->ending)) {
+  worker_lock(&keys->worker);
+  while (!keys->worker.ending) {
     int64_t due_ms = keys->looked_ms + pause_ms(keys);
     if (keys->looked_ms && clock_monotonic_ms() < due_ms) {
-      wait_until(keys, due_ms);
+      worker_wait(&keys->worker, due_ms);
       continue;
     }
     keys->wanted = false;
-    pthread_mutex_unlock(&keys->lock);
+    worker_unlock(&keys->worker);
     look_again(keys);
-    pthread_mutex_lock(&keys->lock);
+    worker_lock(&keys->worker);
     keys->looked_ms = clock_monotonic_ms();
   }
-  pthread_mutex_unlock(&keys->lock);
+  worker_unlock(&keys->worker);
   return NULL;
 }
 
 /* ---- the owner ---- */
 
-static void init_lock(struct keys *keys) {
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_mutex_init(&keys->lock, NULL);
-  pthread_cond_init(&keys->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
-}
-
-static void destroy(struct keys *keys) {
+void keys_close(struct keys *keys) {
+  if (!keys) return;
+  worker_end(&keys->worker);
   let_go(keys, keys->current);
-  pthread_cond_destroy(&keys->changed);
-  pthread_mutex_destroy(&keys->lock);
+  worker_free(&keys->worker);
   free(keys->source);
   free(keys);
 }
@@ -171,44 +152,34 @@ struct keys *keys_open(const struct keys_source *source, struct failure *failure
   keys->source = xstrdup(keys->is_secret ? source->secret : source->jwks);
   keys->is_url = !keys->is_secret && source_is_url(keys->source);
   keys->retry_ms = source->retry_ms ? source->retry_ms : UNKNOWN_KID_MS;
-  init_lock(keys);
+  worker_init(&keys->worker);
   curl_global_init(CURL_GLOBAL_DEFAULT);
   if (!keys->is_url && !look(keys, why)) {
     failure_set(failure, EX_CONFIG, "%s: the keys cannot be read: %s", keys->source, why);
-    destroy(keys);
+    keys_close(keys);
     return NULL;
   }
   if (source_is_open(keys->source))
     report_warning("the keys come from %s without TLS: whoever is between can give others",
                    keys->source);
   keys->looked_ms = keys->is_url ? 0 : clock_monotonic_ms();
-  if (pthread_create(&keys->thread, NULL, read_again, keys) != 0) abort(); /* no memory */
+  worker_start(&keys->worker, "keys", read_again, keys);
   return keys;
-}
-
-void keys_close(struct keys *keys) {
-  if (!keys) return;
-  pthread_mutex_lock(&keys->lock);
-  atomic_store(&keys->ending, true);
-  pthread_cond_broadcast(&keys->changed);
-  pthread_mutex_unlock(&keys->lock);
-  pthread_join(keys->thread, NULL);
-  destroy(keys);
 }
 
 bool keys_wait(struct keys *keys, int timeout_ms) {
   int64_t until_ms = clock_monotonic_ms() + timeout_ms;
-  pthread_mutex_lock(&keys->lock);
-  while (!keys->current && clock_monotonic_ms() < until_ms) wait_until(keys, until_ms);
+  worker_lock(&keys->worker);
+  while (!keys->current && clock_monotonic_ms() < until_ms) worker_wait(&keys->worker, until_ms);
   bool ready = keys->current != NULL;
-  pthread_mutex_unlock(&keys->lock);
+  worker_unlock(&keys->worker);
   return ready;
 }
 
 uint64_t keys_generation(struct keys *keys) {
-  pthread_mutex_lock(&keys->lock);
+  worker_lock(&keys->worker);
   uint64_t generation = keys->current ? keys->current->generation : 0;
-  pthread_mutex_unlock(&keys->lock);
+  worker_unlock(&keys->worker);
   return generation;
 }
 
@@ -217,11 +188,11 @@ uint64_t keys_generation(struct keys *keys) {
 /* Asks for another reading, and says whether one comes at once. */
 static enum key_answer seek(struct keys *keys) {
   if (!keys->is_url) return KEY_UNKNOWN;
-  pthread_mutex_lock(&keys->lock);
+  worker_lock(&keys->worker);
   bool soon = !keys->current || clock_monotonic_ms() - keys->looked_ms >= keys->retry_ms;
-  if (!keys->wanted) pthread_cond_broadcast(&keys->changed);
+  if (!keys->wanted) worker_wake(&keys->worker);
   keys->wanted = true;
-  pthread_mutex_unlock(&keys->lock);
+  worker_unlock(&keys->worker);
   return soon ? KEY_SOUGHT : KEY_UNKNOWN;
 }
 

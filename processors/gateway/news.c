@@ -1,15 +1,16 @@
 #include "news.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
+#include "runtime/base/worker.h"
 #include "runtime/kafka/io.h"
 #include "runtime/record/codec.h"
 
-#define TURN_MS 20 /* how late the end of a wait may be noticed */
+#define TURN_MS 20   /* how late the end of a wait may be noticed */
+#define AGAIN_MS 100 /* the same, while no broker answers */
 
 struct news_reader {
   const struct options *options;
@@ -18,8 +19,8 @@ struct news_reader {
   bool begun; /* the events */
   struct kafka_reader *reader;
   struct codec *codec;
-  pthread_t thread;
-  atomic_bool ending, coming;
+  struct worker worker;
+  atomic_bool coming;
 };
 
 static void tell(struct news_reader *self, int32_t partition, const struct message *record,
@@ -66,8 +67,7 @@ static void *read_news(void *user) {
   struct news_reader *self = user;
   struct arena arena = {0};
   int64_t expired_at = 0;
-  pthread_setname_np(pthread_self(), "news");
-  while (!self->ending) {
+  while (!self->worker.ending) {
     struct message record;
     struct failure failure;
     int32_t partition;
@@ -79,7 +79,7 @@ static void *read_news(void *user) {
     self->coming = read == KAFKA_READ_AT_END || (self->coming && read != KAFKA_READ_FAILED);
     if (read == KAFKA_READ_FAILED) {
       report_warning("no news of reservations: %s", failure.text);
-      while (!self->ending && !begin_again(self))
+      while (!begin_again(self) && worker_pause(&self->worker, AGAIN_MS))
         waiting_expire(self->waiting, clock_monotonic_ms());
     }
     if (clock_monotonic_ms() < expired_at + TURN_MS) continue;
@@ -98,11 +98,14 @@ struct news_reader *news_open(const struct options *options, struct waiting *wai
                                .waiting = waiting,
                                .events = events,
                                .codec = codec_new(&holdfast_schemas)};
+  worker_init(&self->worker);
   self->reader = kafka_reader_open(options, "reservation-events", -1, KAFKA_READ_END, failure);
-  if (self->reader && pthread_create(&self->thread, NULL, read_news, self) == 0) return self;
-  self->ending = true;
-  news_close(self);
-  return NULL;
+  if (!self->reader) {
+    news_close(self);
+    return NULL;
+  }
+  worker_start(&self->worker, "news", read_news, self);
+  return self;
 }
 
 bool news_come(struct news_reader *self) {
@@ -111,10 +114,7 @@ bool news_come(struct news_reader *self) {
 
 void news_close(struct news_reader *self) {
   if (!self) return;
-  if (!self->ending) {
-    self->ending = true;
-    pthread_join(self->thread, NULL);
-  }
+  worker_free(&self->worker);
   kafka_reader_close(self->reader);
   codec_free(self->codec);
   free(self);

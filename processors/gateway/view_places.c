@@ -1,13 +1,12 @@
 #include "view_places.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/murmur2.h"
+#include "runtime/base/worker.h"
 #include "runtime/contract/calls.h"
 #include "runtime/http/left_alone.h"
 
@@ -21,9 +20,7 @@ struct view_places {
   struct instances *instances; /* NULL: none is looked for */
   struct left_alone left_alone;
   uint32_t turn;
-  pthread_t thread;
-  bool started;
-  atomic_bool ending;
+  struct worker worker;
 };
 
 static bool take_urls(struct view_places *self, const struct options *options,
@@ -43,8 +40,7 @@ static bool take_urls(struct view_places *self, const struct options *options,
 
 static void *read_announcements(void *user) {
   struct view_places *self = user;
-  pthread_setname_np(pthread_self(), "instances"); /* for top -H and profiles */
-  while (!atomic_load(&self->ending)) instances_read(self->instances, READ_MS);
+  while (!self->worker.ending) instances_read(self->instances, READ_MS);
   return NULL;
 }
 
@@ -56,12 +52,13 @@ static bool begin_reading(struct view_places *self, const struct options *option
   if (!self->instances) return false;
   while (clock_monotonic_ms() < until && !instances_read(self->instances, READ_MS)) {
   }
-  if (pthread_create(&self->thread, NULL, read_announcements, self) != 0) abort(); /* no memory */
-  return self->started = true;
+  worker_start(&self->worker, "instances", read_announcements, self);
+  return true;
 }
 
 struct view_places *view_places_open(const struct options *options, struct failure *failure) {
   struct view_places *self = xcalloc(1, sizeof *self);
+  worker_init(&self->worker);
   bool fine = take_urls(self, options, failure), all = true;
   for (int i = 0; i < VIEWS; i++) all &= self->urls[i] != NULL;
   if (fine && (all || begin_reading(self, options, failure))) return self;
@@ -71,8 +68,7 @@ struct view_places *view_places_open(const struct options *options, struct failu
 
 void view_places_close(struct view_places *self) {
   if (!self) return;
-  atomic_store(&self->ending, true);
-  if (self->started) pthread_join(self->thread, NULL);
+  worker_free(&self->worker);
   instances_close(self->instances);
   free(self);
 }

@@ -1,11 +1,10 @@
 #include "views.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/worker.h"
 #include "runtime/contract/calls.h"
 #include "view_places.h"
 
@@ -45,25 +44,22 @@ struct question {
 struct views {
   views_answered *answered;
   struct view_places *places;
-  struct calls *calls; /* of the thread */
-  pthread_t thread;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  bool ending;
+  struct calls *calls;  /* of the thread */
+  struct worker worker; /* its lock is of what follows */
   struct question *first, **last;
   size_t count, most;
 };
 
 static struct question *take_question(struct views *self, bool idle) {
-  pthread_mutex_lock(&self->lock);
-  while (idle && !self->first && !self->ending) pthread_cond_wait(&self->changed, &self->lock);
+  worker_lock(&self->worker);
+  while (idle && !self->first && !self->worker.ending) worker_wait(&self->worker, WORKER_FOR_EVER);
   struct question *question = self->first;
   if (question) {
     self->first = question->next;
     if (!self->first) self->last = &self->first;
     self->count--;
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   return question;
 }
 
@@ -100,15 +96,14 @@ static void hear(struct views *self, struct question *question, const struct cal
 }
 
 static bool over(struct views *self) {
-  pthread_mutex_lock(&self->lock);
-  bool result = self->ending && !self->first;
-  pthread_mutex_unlock(&self->lock);
+  worker_lock(&self->worker);
+  bool result = self->worker.ending && !self->first;
+  worker_unlock(&self->worker);
   return result && !calls_in_flight(self->calls);
 }
 
 static void *ask(void *user) {
   struct views *self = user;
-  pthread_setname_np(pthread_self(), "views");
   while (!over(self)) {
     int32_t partition;
     struct str key;
@@ -139,15 +134,15 @@ bool views_ask(struct views *self, const char *view, const char *path, struct st
                                 .until = clock_monotonic_ms() + TIMEOUT_MS};
   if (key.size) memcpy(question->key, key.data, question->key_size);
   memcpy(question->path, path, size);
-  pthread_mutex_lock(&self->lock);
-  bool fits = self->count < self->most && !self->ending;
+  worker_lock(&self->worker);
+  bool fits = self->count < self->most && !self->worker.ending;
   if (fits) {
     *self->last = question;
     self->last = &question->next;
     self->count++;
-    pthread_cond_signal(&self->changed);
+    worker_wake(&self->worker);
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   if (!fits) free(question);
   return fits;
 }
@@ -163,22 +158,15 @@ struct views *views_open(const struct options *options, views_answered *answered
                          .most = calls * WAITING_PER_CALL,
                          .calls = calls_open(calls, TIMEOUT_MS, VIEW_ANSWER_MAX)};
   self->last = &self->first;
-  pthread_mutex_init(&self->lock, NULL);
-  pthread_cond_init(&self->changed, NULL);
-  if (pthread_create(&self->thread, NULL, ask, self) != 0) abort(); /* no memory for a thread */
+  worker_init(&self->worker);
+  worker_start(&self->worker, "views", ask, self);
   return self;
 }
 
 void views_close(struct views *self) {
   if (!self) return;
-  pthread_mutex_lock(&self->lock);
-  self->ending = true;
-  pthread_cond_signal(&self->changed);
-  pthread_mutex_unlock(&self->lock);
-  pthread_join(self->thread, NULL);
+  worker_free(&self->worker);
   calls_close(self->calls);
   view_places_close(self->places);
-  pthread_cond_destroy(&self->changed);
-  pthread_mutex_destroy(&self->lock);
   free(self);
 }

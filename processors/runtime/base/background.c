@@ -1,79 +1,62 @@
 #include "runtime/base/background.h"
 
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "runtime/base/arena.h"
+#include "runtime/base/worker.h"
 
 struct background {
-  pthread_t thread;
-  bool started; /* of the thread that runs jobs only */
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
+  struct worker worker;
   void (*job)(void *user); /* NULL: none is under way */
   void *user;
-  bool ending;
 };
 
 struct background *background_new(void) {
   struct background *background = xcalloc(1, sizeof *background);
-  pthread_mutex_init(&background->lock, NULL);
-  pthread_cond_init(&background->changed, NULL);
+  worker_init(&background->worker);
   return background;
 }
 
 static void *work(void *user) {
   struct background *background = user;
-  pthread_setname_np(pthread_self(), "background"); /* for top -H and profiles */
-  pthread_mutex_lock(&background->lock);
+  struct worker *worker = &background->worker;
+  worker_lock(worker);
   for (;;) {
-    while (!background->job && !background->ending)
-      pthread_cond_wait(&background->changed, &background->lock);
+    while (!background->job && !worker->ending) worker_wait(worker, WORKER_FOR_EVER);
     if (!background->job) break;
-    pthread_mutex_unlock(&background->lock);
+    worker_unlock(worker);
     background->job(background->user);
-    pthread_mutex_lock(&background->lock);
+    worker_lock(worker);
     background->job = NULL;
-    pthread_cond_broadcast(&background->changed);
+    worker_wake(worker);
   }
-  pthread_mutex_unlock(&background->lock);
+  worker_unlock(worker);
   return NULL;
 }
 
 static void wait_locked(struct background *background) {
-  while (background->job) pthread_cond_wait(&background->changed, &background->lock);
+  while (background->job) worker_wait(&background->worker, WORKER_FOR_EVER);
 }
 
 void background_run(struct background *background, void (*job)(void *user), void *user) {
-  if (!background->started && pthread_create(&background->thread, NULL, work, background) != 0)
-    abort(); /* no memory for a thread */
-  background->started = true;
-  pthread_mutex_lock(&background->lock);
+  struct worker *worker = &background->worker;
+  if (!worker->started) worker_start(worker, "background", work, background);
+  worker_lock(worker);
   wait_locked(background);
   background->job = job;
   background->user = user;
-  pthread_cond_broadcast(&background->changed);
-  pthread_mutex_unlock(&background->lock);
+  worker_wake(worker);
+  worker_unlock(worker);
 }
 
 void background_wait(struct background *background) {
-  pthread_mutex_lock(&background->lock);
+  worker_lock(&background->worker);
   wait_locked(background);
-  pthread_mutex_unlock(&background->lock);
+  worker_unlock(&background->worker);
 }
 
 void background_free(struct background *background) {
   if (!background) return;
-  if (background->started) {
-    pthread_mutex_lock(&background->lock);
-    wait_locked(background);
-    background->ending = true;
-    pthread_cond_broadcast(&background->changed);
-    pthread_mutex_unlock(&background->lock);
-    pthread_join(background->thread, NULL);
-  }
-  pthread_cond_destroy(&background->changed);
-  pthread_mutex_destroy(&background->lock);
+  worker_free(&background->worker);
   free(background);
 }

@@ -1,12 +1,11 @@
 #include "runtime/contract/calls.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "runtime/base/clock.h"
+#include "runtime/base/worker.h"
 #include "runtime/contract/processor.h"
 
 #define DRIVER_LOOKS_MS 1000 /* it is woken for whatever is new */
@@ -36,12 +35,8 @@ struct calls {
   struct call *lent;       /* the owner's: its answer was handed out */
   size_t limit, in_flight; /* the owner's */
   long timeout_ms;
-  pthread_t driver;
-  bool started; /* with the first call: the owner's */
-  pthread_mutex_t lock;
-  pthread_cond_t changed; /* something has ended */
-  struct queue begun, ended;
-  bool ending;
+  struct worker driver;      /* starts with the first call; wakes the owner where one has ended */
+  struct queue begun, ended; /* under its lock */
 };
 
 static void push(struct queue *queue, struct call *call) {
@@ -65,12 +60,7 @@ struct calls *calls_open(size_t limit, long timeout_ms, size_t answer_max) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   calls->multi = curl_multi_init();
   curl_multi_setopt(calls->multi, CURLMOPT_MAXCONNECTS, (long)limit);
-  pthread_mutex_init(&calls->lock, NULL);
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&calls->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
+  worker_init(&calls->driver);
   calls->limit = limit;
   calls->timeout_ms = timeout_ms;
   calls->all = xcalloc(limit, sizeof *calls->all);
@@ -84,13 +74,9 @@ struct calls *calls_open(size_t limit, long timeout_ms, size_t answer_max) {
 
 void calls_close(struct calls *calls) {
   if (!calls) return;
-  if (calls->started) {
-    pthread_mutex_lock(&calls->lock);
-    calls->ending = true;
-    pthread_mutex_unlock(&calls->lock);
-    curl_multi_wakeup(calls->multi);
-    pthread_join(calls->driver, NULL);
-  }
+  worker_tell_to_end(&calls->driver);
+  curl_multi_wakeup(calls->multi);
+  worker_free(&calls->driver);
   for (size_t i = 0; i < calls->limit; i++) {
     struct call *call = &calls->all[i];
     free(call->answer);
@@ -100,8 +86,6 @@ void calls_close(struct calls *calls) {
     curl_slist_free_all(call->headers);
   }
   curl_multi_cleanup(calls->multi);
-  pthread_cond_destroy(&calls->changed);
-  pthread_mutex_destroy(&calls->lock);
   free(calls->all);
   free(calls);
 }
@@ -125,26 +109,25 @@ static void take_ended(struct calls *calls) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
     call->ended = message->data.result;
     curl_multi_remove_handle(calls->multi, call->easy); /* the message has gone with it */
-    pthread_mutex_lock(&calls->lock);
+    worker_lock(&calls->driver);
     push(&calls->ended, call);
-    pthread_cond_signal(&calls->changed);
-    pthread_mutex_unlock(&calls->lock);
+    worker_wake(&calls->driver);
+    worker_unlock(&calls->driver);
   }
 }
 
 /* False: it is to end. */
 static bool take_begun(struct calls *calls) {
-  pthread_mutex_lock(&calls->lock);
+  worker_lock(&calls->driver);
   for (struct call *call; (call = pop(&calls->begun));)
     curl_multi_add_handle(calls->multi, call->easy);
-  bool ending = calls->ending;
-  pthread_mutex_unlock(&calls->lock);
+  bool ending = calls->driver.ending;
+  worker_unlock(&calls->driver);
   return !ending;
 }
 
 static void *drive(void *user) {
   struct calls *calls = user;
-  pthread_setname_np(pthread_self(), "calls"); /* for top -H and profiles */
   int running;
   while (take_begun(calls)) {
     curl_multi_perform(calls->multi, &running);
@@ -222,12 +205,10 @@ bool calls_start(struct calls *calls, int32_t partition, struct str key,
   call->tries = 0;
   call->cut = false;
   configure(calls, call, request);
-  if (!calls->started && pthread_create(&calls->driver, NULL, drive, calls) != 0)
-    abort(); /* no memory for a thread */
-  calls->started = true;
-  pthread_mutex_lock(&calls->lock);
+  if (!calls->driver.started) worker_start(&calls->driver, "calls", drive, calls);
+  worker_lock(&calls->driver);
   push(&calls->begun, call);
-  pthread_mutex_unlock(&calls->lock);
+  worker_unlock(&calls->driver);
   curl_multi_wakeup(calls->multi);
   return true;
 }
@@ -243,17 +224,12 @@ static void read_answer(struct call *call, struct call_answer *answer) {
 }
 
 static struct call *wait_ended(struct calls *calls, int timeout_ms) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += timeout_ms / 1000;
-  until.tv_nsec += timeout_ms % 1000 * 1000000L;
-  if (until.tv_nsec >= 1000000000L) until.tv_sec++, until.tv_nsec -= 1000000000L;
-  pthread_mutex_lock(&calls->lock);
-  while (!calls->ended.first && timeout_ms > 0 &&
-         pthread_cond_timedwait(&calls->changed, &calls->lock, &until) != ETIMEDOUT) {
+  int64_t until = clock_monotonic_ms() + timeout_ms;
+  worker_lock(&calls->driver);
+  while (!calls->ended.first && timeout_ms > 0 && worker_wait(&calls->driver, until)) {
   }
   struct call *call = pop(&calls->ended);
-  pthread_mutex_unlock(&calls->lock);
+  worker_unlock(&calls->driver);
   return call;
 }
 
@@ -280,7 +256,7 @@ void calls_escape(struct str text, char *out, size_t size) {
 }
 
 bool calls_url_fits(const char *url) {
-  bool names_host = (strncmp(url, "http://", 7) == 0 && url[7]) ||
-                    (strncmp(url, "https://", 8) == 0 && url[8]);
+  bool names_host =
+      (strncmp(url, "http://", 7) == 0 && url[7]) || (strncmp(url, "https://", 8) == 0 && url[8]);
   return names_host && strlen(url) < CALLS_URL_SIZE;
 }

@@ -1,10 +1,10 @@
 #include "runtime/http/fan_out.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/base/worker.h"
 #include "runtime/contract/calls.h"
 #include "runtime/http/left_alone.h"
 
@@ -19,13 +19,9 @@
 
 struct fan_out {
   struct owners *owners;
-  pthread_t thread;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
+  struct worker worker;
   struct question *first, *last; /* asked, not begun: under the lock */
   size_t count;                  /* asked and not done: under the lock */
-  bool ended;                    /* under the lock */
-  bool joined;                   /* of who opened it */
   /* The following is the thread's. */
   struct calls *calls;
   struct question *questions[QUESTIONS_MAX]; /* begun, by place */
@@ -226,9 +222,9 @@ static void take_piece(struct asked *asked, const struct call_answer *answer) {
 static void finish_at(struct fan_out *self, size_t place) {
   struct question *question = self->questions[place];
   self->questions[place] = NULL;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   self->count--;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   finish(self, question);
 }
 
@@ -255,20 +251,19 @@ static void begin(struct fan_out *self, struct question *question) {
 
 /* The next that was asked; waits for one where nothing is under way. NULL: there is none. */
 static struct question *next_asked(struct fan_out *self, bool *ended) {
-  pthread_mutex_lock(&self->lock);
-  while (!self->ended && !self->first && !calls_in_flight(self->calls))
-    pthread_cond_wait(&self->changed, &self->lock);
+  worker_lock(&self->worker);
+  while (!self->worker.ending && !self->first && !calls_in_flight(self->calls))
+    worker_wait(&self->worker, WORKER_FOR_EVER);
   struct question *question = self->first;
   if (question) self->first = question->next;
-  *ended = self->ended;
-  pthread_mutex_unlock(&self->lock);
+  *ended = self->worker.ending;
+  worker_unlock(&self->worker);
   return question;
 }
 
 static void *run(void *user) {
   struct fan_out *self = user;
   bool ended = false;
-  pthread_setname_np(pthread_self(), "fan-out");
   while (!ended) {
     for (struct question *question; (question = next_asked(self, &ended));) begin(self, question);
     hear(self);
@@ -285,15 +280,14 @@ struct fan_out *fan_out_open(struct owners *owners) {
   struct fan_out *self = xcalloc(1, sizeof *self);
   self->owners = owners;
   self->calls = calls_open(CALLS_MAX, PEER_TIMEOUT_MS, PEER_ANSWER_MAX);
-  pthread_mutex_init(&self->lock, NULL);
-  pthread_cond_init(&self->changed, NULL);
-  if (pthread_create(&self->thread, NULL, run, self) != 0) abort(); /* no memory for a thread */
+  worker_init(&self->worker);
+  worker_start(&self->worker, "fan-out", run, self);
   return self;
 }
 
 static bool enqueue(struct fan_out *self, struct question *question) {
-  pthread_mutex_lock(&self->lock);
-  bool room = !self->ended && self->count < QUESTIONS_MAX;
+  worker_lock(&self->worker);
+  bool room = !self->worker.ending && self->count < QUESTIONS_MAX;
   if (room) {
     if (self->first)
       self->last->next = question;
@@ -301,9 +295,9 @@ static bool enqueue(struct fan_out *self, struct question *question) {
       self->first = question;
     self->last = question;
     self->count++;
-    pthread_cond_signal(&self->changed);
+    worker_wake(&self->worker);
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   return room;
 }
 
@@ -317,20 +311,12 @@ void fan_out_ask(struct fan_out *self, struct question *question, struct piece *
 }
 
 void fan_out_end(struct fan_out *self) {
-  if (self->joined) return;
-  pthread_mutex_lock(&self->lock);
-  self->ended = true;
-  pthread_cond_signal(&self->changed);
-  pthread_mutex_unlock(&self->lock);
-  pthread_join(self->thread, NULL);
-  self->joined = true;
+  worker_end(&self->worker);
 }
 
 void fan_out_close(struct fan_out *self) {
   if (!self) return;
-  fan_out_end(self);
+  worker_free(&self->worker);
   calls_close(self->calls);
-  pthread_cond_destroy(&self->changed);
-  pthread_mutex_destroy(&self->lock);
   free(self);
 }

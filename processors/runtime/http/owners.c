@@ -1,14 +1,13 @@
 #include "runtime/http/owners.h"
 
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "gen/records.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
+#include "runtime/base/worker.h"
 #include "runtime/contract/view.h"
 #include "runtime/kafka/io.h"
 
@@ -24,9 +23,7 @@ struct owners {
   struct kafka_producer *producer;
   struct codec *codec;
   struct arena arena;
-  pthread_t thread;
-  bool started; /* by who opened it */
-  atomic_bool stopping;
+  struct worker worker;
   int32_t count;
   int64_t *said_at; /* by partition, seconds; 0: not said */
 };
@@ -69,7 +66,7 @@ static void say_ready(struct owners *self) {
 
 static void *run(void *user) {
   struct owners *self = user;
-  while (!atomic_load(&self->stopping)) {
+  while (!self->worker.ending) {
     say_ready(self);
     instances_read(self->instances, READ_MS);
   }
@@ -80,6 +77,7 @@ struct owners *owners_open(const struct options *options, const struct processor
                            struct runtime *runtime, const struct instance *own,
                            struct failure *failure) {
   struct owners *self = xcalloc(1, sizeof *self);
+  worker_init(&self->worker);
   self->processor = processor;
   self->runtime = runtime;
   self->own = *own;
@@ -89,18 +87,17 @@ struct owners *owners_open(const struct options *options, const struct processor
   self->said_at = xcalloc((size_t)self->count, sizeof *self->said_at);
   self->producer = kafka_producer_open(options, VIEW_OWNERS_TOPIC, failure);
   if (self->producer) self->instances = instances_open(options, self->filters, failure);
-  self->started = self->instances && pthread_create(&self->thread, NULL, run, self) == 0;
-  if (self->started) return self;
-  owners_close(self);
-  return NULL;
+  if (!self->instances) {
+    owners_close(self);
+    return NULL;
+  }
+  worker_start(&self->worker, "owners", run, self);
+  return self;
 }
 
 void owners_close(struct owners *self) {
   if (!self) return;
-  if (self->started) {
-    atomic_store(&self->stopping, true);
-    pthread_join(self->thread, NULL);
-  }
+  worker_free(&self->worker);
   instances_close(self->instances);
   kafka_producer_close(self->producer);
   codec_free(self->codec);

@@ -1,12 +1,11 @@
 #include "runtime/http/places.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "runtime/base/arena.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/worker.h"
 
 #define CLOSING_MAX 32 /* ended connections that the daemon has still to close */
 #define HELD_OF_8 7    /* parts of all connections that one address may have held */
@@ -25,10 +24,7 @@ struct places {
   struct crowd *crowds;
   size_t crowd_size;
   int64_t age_ms;
-  pthread_t reaper;
-  pthread_mutex_t lock;
-  pthread_cond_t changed; /* a connection came where none was, or it is to end */
-  bool ending;
+  struct worker reaper; /* woken where a connection came and none was */
 };
 
 /* ---- by age ---- */
@@ -107,42 +103,39 @@ static void end_one_of_the_crowd(struct places *self) {
 /* An age and not a silence: a byte now and then keeps nobody. */
 static void *reap(void *user) {
   struct places *self = user;
-  pthread_setname_np(pthread_self(), "reaper");
-  pthread_mutex_lock(&self->lock);
-  while (!self->ending) {
+  worker_lock(&self->reaper);
+  while (!self->reaper.ending) {
     struct place *place = self->oldest;
     if (!place) {
-      pthread_cond_wait(&self->changed, &self->lock);
+      worker_wait(&self->reaper, WORKER_FOR_EVER);
     } else if (clock_monotonic_ms() >= place->since + self->age_ms) {
       end_place(self, place);
     } else {
-      int64_t until = place->since + self->age_ms;
-      struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-      pthread_cond_timedwait(&self->changed, &self->lock, &at);
+      worker_wait(&self->reaper, place->since + self->age_ms);
     }
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->reaper);
   return NULL;
 }
 
 /* ---- what a listener calls ---- */
 
 struct place *places_take(struct places *self, int socket, in_addr_t address) {
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->reaper);
   struct place *place = self->free; /* the daemon takes no more than there are */
   self->free = place->next_free;
   *place = (struct place){.of = self, .socket = socket, .address = address};
   append(self, place);
   count_in(self, address);
   if (++self->open > self->most) end_one_of_the_crowd(self);
-  if (self->oldest == place) pthread_cond_signal(&self->changed);
-  pthread_mutex_unlock(&self->lock);
+  if (self->oldest == place) worker_wake(&self->reaper);
+  worker_unlock(&self->reaper);
   return place;
 }
 
 void places_give(struct place *place) {
   struct places *self = place->of;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->reaper);
   free(place->body);
   place->body = NULL;
   if (!place->ended) {
@@ -152,7 +145,7 @@ void places_give(struct place *place) {
   }
   place->next_free = self->free;
   self->free = place;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->reaper);
 }
 
 static void let_go(struct places *self, struct place *place) {
@@ -162,7 +155,7 @@ static void let_go(struct places *self, struct place *place) {
 
 void places_answered(struct place *place) {
   struct places *self = place->of;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->reaper);
   free(place->body);
   place->body = NULL;
   place->headers_seen = false;
@@ -171,14 +164,14 @@ void places_answered(struct place *place) {
     if (!place->held) unlink_place(self, place);
     let_go(self, place);
     append(self, place);
-    if (self->oldest == place) pthread_cond_signal(&self->changed);
+    if (self->oldest == place) worker_wake(&self->reaper);
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->reaper);
 }
 
 bool places_hold(struct place *place) {
   struct places *self = place->of;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->reaper);
   struct crowd *crowd = crowd_of(self, place->address);
   bool fits = place->ended || place->held || crowd->held < self->most * HELD_OF_8 / 8;
   if (fits && !place->ended && !place->held) {
@@ -186,19 +179,19 @@ bool places_hold(struct place *place) {
     place->held = true;
     crowd->held++;
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->reaper);
   return fits;
 }
 
 void places_release(struct place *place) {
   struct places *self = place->of;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->reaper);
   if (!place->ended && place->held) {
     let_go(self, place);
     append(self, place);
-    if (self->oldest == place) pthread_cond_signal(&self->changed);
+    if (self->oldest == place) worker_wake(&self->reaper);
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->reaper);
 }
 
 /* ---- beginning and end ---- */
@@ -218,25 +211,14 @@ struct places *places_new(size_t most, int64_t age_ms) {
   }
   self->crowd_size = 2 * places_sockets(self);
   self->crowds = xcalloc(self->crowd_size, sizeof *self->crowds);
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&self->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
-  pthread_mutex_init(&self->lock, NULL);
-  if (pthread_create(&self->reaper, NULL, reap, self) != 0) abort(); /* no memory for a thread */
+  worker_init(&self->reaper);
+  worker_start(&self->reaper, "reaper", reap, self);
   return self;
 }
 
 void places_free(struct places *self) {
   if (!self) return;
-  pthread_mutex_lock(&self->lock);
-  self->ending = true;
-  pthread_cond_signal(&self->changed);
-  pthread_mutex_unlock(&self->lock);
-  pthread_join(self->reaper, NULL);
-  pthread_cond_destroy(&self->changed);
-  pthread_mutex_destroy(&self->lock);
+  worker_free(&self->reaper);
   free(self->crowds);
   free(self->all);
   free(self);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <gnutls/x509.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -10,6 +9,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
+#include "runtime/base/worker.h"
 
 #define PEM_SIZE_MAX ((off_t)1 << 20)
 
@@ -36,11 +36,9 @@ struct tls {
   const char *paths[FILES];  /* of the options */
   struct stat states[FILES]; /* as of the last look: the thread's */
   char told[512];            /* the last warning, so that it is given once: the thread's */
-  pthread_t thread;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
+  struct worker worker;
   struct tls_certificate *current; /* under the lock */
-  bool asked, ending;              /* under the lock */
+  bool asked;                      /* under the lock */
 };
 
 /* ---- reading ---- */
@@ -179,74 +177,62 @@ static void look(struct tls *self, bool asked) {
   }
   *self->told = '\0';
   made->users = 1;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   struct tls_certificate *old = self->current;
   self->current = made;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   tell_age(self, made->until);
   tls_give(self, old);
 }
 
 static void wait_a_while(struct tls *self) {
   int64_t until = clock_monotonic_ms() + TLS_LOOK_MS;
-  struct timespec at = {until / 1000, until % 1000 * 1000000};
-  while (!self->asked && !self->ending &&
-         pthread_cond_timedwait(&self->changed, &self->lock, &at) != ETIMEDOUT) {
+  while (!self->asked && !self->worker.ending && worker_wait(&self->worker, until)) {
   }
 }
 
 static void *watch(void *user) {
   struct tls *self = user;
-  pthread_setname_np(pthread_self(), "tls"); /* for top -H and profiles */
-  pthread_mutex_lock(&self->lock);
-  while (!self->ending) {
+  worker_lock(&self->worker);
+  while (!self->worker.ending) {
     wait_a_while(self);
     bool asked = self->asked;
     self->asked = false;
-    pthread_mutex_unlock(&self->lock);
+    worker_unlock(&self->worker);
     look(self, asked);
-    pthread_mutex_lock(&self->lock);
+    worker_lock(&self->worker);
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   return NULL;
 }
 
 void tls_read_again(struct tls *self) {
   if (!self) return;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   self->asked = true;
-  pthread_cond_signal(&self->changed);
-  pthread_mutex_unlock(&self->lock);
+  worker_wake(&self->worker);
+  worker_unlock(&self->worker);
 }
 
 /* ---- sessions ---- */
 
 struct tls_certificate *tls_take(struct tls *self, gnutls_session_t session) {
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   struct tls_certificate *certificate = self->current;
   certificate->users++;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, certificate->credentials);
   return certificate;
 }
 
 void tls_give(struct tls *self, struct tls_certificate *certificate) {
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   bool last = --certificate->users == 0;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   if (last) certificate_free(certificate);
 }
 
 /* ---- the owner ---- */
-
-static void init_lock(struct tls *self) {
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_mutex_init(&self->lock, NULL);
-  pthread_cond_init(&self->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
-}
 
 bool tls_open(const struct options *options, struct tls **out, struct failure *failure) {
   const char *paths[FILES];
@@ -265,21 +251,15 @@ bool tls_open(const struct options *options, struct tls **out, struct failure *f
   }
   self->current->users = 1;
   tell_age(self, self->current->until);
-  init_lock(self);
-  if (pthread_create(&self->thread, NULL, watch, self) != 0) abort(); /* no memory for a thread */
+  worker_init(&self->worker);
+  worker_start(&self->worker, "tls", watch, self);
   *out = self;
   return true;
 }
 
 void tls_close(struct tls *self) {
   if (!self) return;
-  pthread_mutex_lock(&self->lock);
-  self->ending = true;
-  pthread_cond_signal(&self->changed);
-  pthread_mutex_unlock(&self->lock);
-  pthread_join(self->thread, NULL);
+  worker_free(&self->worker);
   certificate_free(self->current);
-  pthread_cond_destroy(&self->changed);
-  pthread_mutex_destroy(&self->lock);
   free(self);
 }

@@ -8,6 +8,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
+#include "runtime/base/worker.h"
 #include "runtime/kafka/access.h"
 #include "runtime/kafka/client.h"
 
@@ -27,14 +28,13 @@ struct kafka_sender {
   char topic_name[TOPIC_NAME_MAX];
   size_t most;
   char within[16];
-  pthread_t thread;
-  atomic_bool ending, answers;
+  atomic_bool answers;
   int64_t probed_at; /* monotonic ms; of the thread */
   /* Held by who sends, against the change to another handle */
   pthread_rwlock_t handle_lock;
   rd_kafka_t *handle;
   rd_kafka_topic_t *topic;
-  pthread_mutex_t lock;
+  struct worker worker; /* its lock is of what follows */
   struct waiting *first, *last;
   size_t count;
 };
@@ -43,7 +43,7 @@ struct kafka_sender {
 
 static struct waiting *wait_in_line(struct kafka_sender *self, void *user) {
   struct waiting *waiting = NULL;
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   if (self->count < self->most) {
     self->count++;
     waiting = xcalloc(1, sizeof *waiting);
@@ -51,23 +51,23 @@ static struct waiting *wait_in_line(struct kafka_sender *self, void *user) {
     *(self->last ? &self->last->after : &self->first) = waiting;
     self->last = waiting;
   }
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   return waiting;
 }
 
 static void leave(struct kafka_sender *self, struct waiting *waiting) {
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   self->count--;
   *(waiting->before ? &waiting->before->after : &self->first) = waiting->after;
   *(waiting->after ? &waiting->after->before : &self->last) = waiting->before;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   free(waiting);
 }
 
 int64_t kafka_sender_waits_ms(struct kafka_sender *self) {
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   int64_t since = self->first ? self->first->since : 0;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   int64_t waits = since ? clock_monotonic_ms() - since : 0;
   return waits > 0 ? waits : 0;
 }
@@ -77,9 +77,9 @@ bool kafka_sender_is_answered(struct kafka_sender *self) {
 }
 
 size_t kafka_sender_waiting(struct kafka_sender *self) {
-  pthread_mutex_lock(&self->lock);
+  worker_lock(&self->worker);
   size_t count = self->count;
-  pthread_mutex_unlock(&self->lock);
+  worker_unlock(&self->worker);
   return count;
 }
 
@@ -170,8 +170,7 @@ static void probe(struct kafka_sender *self) {
 
 static void *listen_for_receipts(void *user) {
   struct kafka_sender *self = user;
-  pthread_setname_np(pthread_self(), "sender");
-  while (!self->ending) {
+  while (!self->worker.ending) {
     rd_kafka_poll(self->handle, POLL_MS);
     replace_handle(self);
     probe(self);
@@ -210,26 +209,23 @@ struct kafka_sender *kafka_sender_open(const struct options *options, const char
   *self = (struct kafka_sender){.options = options, .heard = heard, .most = most, .answers = true};
   snprintf(self->within, sizeof self->within, "%d", within_ms);
   kafka_topic_name(options, topic, self->topic_name);
-  pthread_mutex_init(&self->lock, NULL);
+  worker_init(&self->worker);
   pthread_rwlock_init(&self->handle_lock, NULL);
   if (open_handle(self, failure) &&
-      kafka_partition_count(self->handle, self->topic_name, "Write", failure) > 0 &&
-      pthread_create(&self->thread, NULL, listen_for_receipts, self) == 0)
+      kafka_partition_count(self->handle, self->topic_name, "Write", failure) > 0) {
+    worker_start(&self->worker, "sender", listen_for_receipts, self);
     return self;
-  self->ending = true;
+  }
   kafka_sender_close(self);
   return NULL;
 }
 
 void kafka_sender_close(struct kafka_sender *self) {
   if (!self) return;
-  if (!self->ending) {
-    self->ending = true;
-    pthread_join(self->thread, NULL);
-    give_up(self);
-  }
+  worker_end(&self->worker);
+  if (self->handle) give_up(self);
   close_handle(self);
   pthread_rwlock_destroy(&self->handle_lock);
-  pthread_mutex_destroy(&self->lock);
+  worker_free(&self->worker);
   free(self);
 }

@@ -3,16 +3,15 @@
  * anew. */
 #include "runtime/kafka/watch.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/arena.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/report.h"
+#include "runtime/base/worker.h"
 #include "runtime/kafka/access.h"
 
 #define LOOK_EVERY_MS 500 /* a request: not more of them than an idle filter makes anyway */
@@ -32,10 +31,7 @@
 struct kafka_watch {
   rd_kafka_t *handle, *probe;
   const struct options *options;
-  pthread_t thread;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  bool stopping;
+  struct worker worker;
   atomic_uint turns, services;
   unsigned turns_seen, services_seen;
   bool outage;
@@ -121,24 +117,10 @@ static void judge(struct kafka_watch *self, bool answered, int64_t elapsed_ms) {
   if (self->vain_ms >= (self->outage ? AFTER_OUTAGE_MS : LEFT_OUT_MS)) end_process(self);
 }
 
-/* False: it is to stop. */
-static bool pause_between(struct kafka_watch *self) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += (self->outage ? OUTAGE_LOOK_EVERY_MS : LOOK_EVERY_MS) * 1000000L;
-  until.tv_sec += until.tv_nsec / 1000000000L;
-  until.tv_nsec %= 1000000000L;
-  pthread_mutex_lock(&self->lock);
-  while (!self->stopping && !pthread_cond_timedwait(&self->changed, &self->lock, &until)) continue;
-  bool stopping = self->stopping;
-  pthread_mutex_unlock(&self->lock);
-  return !stopping;
-}
-
 static void *run(void *user) {
   struct kafka_watch *self = user;
   int64_t before = clock_monotonic_us();
-  while (pause_between(self)) {
+  while (worker_pause(&self->worker, self->outage ? OUTAGE_LOOK_EVERY_MS : LOOK_EVERY_MS)) {
     bool answered = look(self);
     int64_t now = clock_monotonic_us(), elapsed_ms = (now - before) / 1000;
     before = now;
@@ -151,26 +133,15 @@ struct kafka_watch *kafka_watch_start(rd_kafka_t *handle, const struct options *
   struct kafka_watch *self = xcalloc(1, sizeof *self);
   self->options = options;
   self->handle = handle;
-  pthread_mutex_init(&self->lock, NULL);
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&self->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
-  if (pthread_create(&self->thread, NULL, run, self) != 0) abort(); /* no memory for a thread */
+  worker_init(&self->worker);
+  worker_start(&self->worker, "watch", run, self);
   return self;
 }
 
 void kafka_watch_stop(struct kafka_watch *self) {
   if (!self) return;
-  pthread_mutex_lock(&self->lock);
-  self->stopping = true;
-  pthread_cond_signal(&self->changed);
-  pthread_mutex_unlock(&self->lock);
-  pthread_join(self->thread, NULL);
+  worker_free(&self->worker);
   end_outage(self);
-  pthread_cond_destroy(&self->changed);
-  pthread_mutex_destroy(&self->lock);
   free(self);
 }
 
