@@ -231,16 +231,17 @@ static bool listen_for(struct service *self, struct failure *failure) {
       .body = RECORD_SIZE_MAX};
   const char *health = options_text(options, "health");
   self->listener = listener_open("http", options_text(options, "http"), failure);
-  if (!self->listener || !listener_secure(self->listener, options, failure)) return false;
-  if (health && (!(self->health = listener_open("health", health, failure)) ||
-                 !listener_serve(self->health, &listener_questions, 1, probe, NULL, self, failure)))
-    return false;
-  if (self->health)
-    report_info("listening for probes on port %" PRIu16, listener_port(self->health));
-  if (!listener_serve(self->listener, &limits, (unsigned)options_number(options, "threads"),
+  if (!self->listener || !listener_secure(self->listener, options, failure) ||
+      !listener_serve(self->listener, &limits, (unsigned)options_number(options, "threads"),
                       exchange_answer, exchange_forget, &self->gateway, failure))
     return false;
   report_info("listening for requests on port %" PRIu16, listener_port(self->listener));
+  if (!health) return true;
+  self->health = listener_open("health", health, failure); /* who is ready is listening already */
+  if (!self->health ||
+      !listener_serve(self->health, &listener_questions, 1, probe, NULL, self, failure))
+    return false;
+  report_info("listening for probes on port %" PRIu16, listener_port(self->health));
   return true;
 }
 

@@ -10,16 +10,21 @@ struct framing {
   const char *fault;
 };
 
-/* RFC 9110, 5.6.2. A space before the colon would make another name of it. */
-static bool is_token(struct str text) {
-  static const char marks[] = "!#$%&'*+-.^_`|~";
+/* Of letters, digits and marks alone. */
+static bool consists_of(struct str text, const char *marks) {
   for (size_t i = 0; i < text.size; i++) {
     char c = text.data[i];
     bool fits = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                 (c && strchr(marks, c));
     if (!fits) return false;
   }
-  return text.size > 0;
+  return true;
+}
+
+/* RFC 9110, 5.6.2. A space before the colon would make another name of it. */
+static bool is_token(struct str text) {
+  static const char marks[] = "!#$%&'*+-.^_`|~";
+  return text.size > 0 && consists_of(text, marks);
 }
 
 static bool is(struct str text, const char *name) {
@@ -33,6 +38,13 @@ static bool is_number(struct str text) {
   return text.size > 0;
 }
 
+/* RFC 9110, 7.2: a name or an address, and a port. With a space it may be a line that was folded: to
+ * one reader a part of Host, to another a header of its own. */
+static bool is_host(struct str text) {
+  static const char marks[] = "-._~%!$&'()*+,;=:[]";
+  return consists_of(text, marks);
+}
+
 static enum MHD_Result look_at(void *user, enum MHD_ValueKind kind, const char *name,
                                size_t name_size, const char *value, size_t value_size) {
   (void)kind;
@@ -42,6 +54,7 @@ static enum MHD_Result look_at(void *user, enum MHD_ValueKind kind, const char *
     self->fault = "the name of a header has a character that none may have";
   } else if (is(header, "Host")) {
     self->hosts++;
+    if (!is_host(text)) self->fault = "Host is not a name with or without a port";
   } else if (is(header, "Content-Length")) {
     self->lengths++;
     if (!is_number(text)) self->fault = "Content-Length is not a number";
