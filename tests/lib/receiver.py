@@ -4,15 +4,17 @@
 Usage: receiver.py [--port N] [--secret TEXT] [--print]
 
 It prints its port. GET /notices: all that was taken, in order, with how often each came. PUT /settings {"status": 503}: answers so from
-now on (a status of 4xx refuses for ever, one of 5xx means later); {"customer": "kim", "status": 503}: for that customer only."""
+now on (a status of 4xx refuses for ever, one of 5xx means later); {"customer": "kim", "status": 503}: for that customer only;
+{"delay": 0.5}: each answer takes so many seconds."""
 import argparse
 import hashlib
 import hmac
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-taken, settings, lock = {}, {"status": 200, "customer": None, "refused_signatures": 0}, threading.Lock()
+taken, settings, lock = {}, {"status": 200, "customer": None, "delay": 0, "refused_signatures": 0}, threading.Lock()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,6 +56,7 @@ class Handler(BaseHTTPRequestHandler):
                 settings["refused_signatures"] += 1
                 return self.answer(401, {"error": "the signature does not fit the body"})
         notice = json.loads(body)
+        time.sleep(settings["delay"])
         if settings["status"] >= 300 and settings["customer"] in (None, notice["customer_id"]):
             return self.answer(settings["status"], {"error": "as the settings say"})
         if options.forget:

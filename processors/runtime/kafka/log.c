@@ -247,17 +247,19 @@ static size_t queue_messages(rd_kafka_t *consumer) {
   return strtoull(number, NULL, 10);
 }
 
-/* One fetch. Compressed, anything can become 30,000 times as large, and librdkafka unpacks a whole
- * answer at once: from a topic that anybody may write to, it asks for little. A batch that is
- * larger comes alone. */
-#define OPEN_FETCH_BYTES "16384"
+/* One fetch, of two kinds of filters. Compressed, anything can become 30,000 times as large, and
+ * librdkafka unpacks a whole answer at once: from a topic that anybody may write to, it asks for
+ * little. And what was fetched is handed out in its order: where records are worked off by hundreds
+ * a second, as calls are, a large piece of one partition would keep the others waiting for minutes.
+ * A batch that is larger comes alone. */
+#define LITTLE_FETCH_BYTES "16384"
 
 static bool open_consumer(struct log_kafka *self, const struct processor *processor,
                           const char *group, struct failure *failure) {
   const struct kafka_setting little[] = {
-      {"message.max.bytes", OPEN_FETCH_BYTES}, /* fetch.max.bytes is at least that */
-      {"fetch.max.bytes", OPEN_FETCH_BYTES},
-      {"max.partition.fetch.bytes", OPEN_FETCH_BYTES},
+      {"message.max.bytes", LITTLE_FETCH_BYTES}, /* fetch.max.bytes is at least that */
+      {"fetch.max.bytes", LITTLE_FETCH_BYTES},
+      {"max.partition.fetch.bytes", LITTLE_FETCH_BYTES},
       {NULL, NULL}};
   const struct kafka_setting forced[] = {{"group.id", group},
                                          {"group.instance.id", self->slot_id},
@@ -270,7 +272,8 @@ static bool open_consumer(struct log_kafka *self, const struct processor *proces
                                          {NULL, NULL}};
   rd_kafka_conf_t *conf = kafka_conf(self->options, self->client, forced, failure);
   if (!conf) return false;
-  for (const struct kafka_setting *one = little; processor->open_input && one->name; one++)
+  bool takes_little = processor->open_input || processor->world;
+  for (const struct kafka_setting *one = little; takes_little && one->name; one++)
     rd_kafka_conf_set(conf, one->name, one->value, NULL, 0);
   rd_kafka_conf_set_rebalance_cb(conf, kafka_on_rebalance);
   rd_kafka_conf_set_opaque(conf, self);
