@@ -157,6 +157,7 @@ def test_a_broker_that_is_down_is_told(pipeline):
         result = subprocess.run([BIN / command[0], *command[1:], "-b", "127.0.0.1:9"], capture_output=True, text=True, timeout=90)
         assert result.returncode == 69, result.stderr
         assert "is Kafka running" in result.stderr
+        assert result.stderr.count("librdkafka FAIL") < 30, "a line for each of its connections"
 
 
 def test_N18_a_state_directory_of_another_or_in_use_is_refused(pipeline):

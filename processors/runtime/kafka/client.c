@@ -6,12 +6,14 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/base/report.h"
 #include "runtime/kafka/access.h"
 #include "runtime/kafka/version.h"
 
 #define METADATA_TIMEOUT_MS 2000
 #define START_TIMEOUT_S 10
+#define FAIL_EVERY_MS 1000
 #define THERE_TIMEOUT_S 15
 #define UNKNOWN_TOPIC_TRIES 8 /* a topic that was just made is not known everywhere at once */
 
@@ -27,6 +29,9 @@ static const struct kafka_setting defaults[] = {
     {"linger.ms", "2"},
     {"queue.buffering.max.kbytes", "65536"},
     {"reconnect.backoff.max.ms", "250"},
+    /* A broker that has just started can leave the first question of a connection unanswered (seen
+     * with Kafka 4.1); librdkafka waits 10 s for it. */
+    {"api.version.request.timeout.ms", "2500"},
     {"allow.auto.create.topics", "false"},
     {"session.timeout.ms", "10000"},
     {"heartbeat.interval.ms", "200"}, /* a rebalance waits until every member has heard of it */
@@ -36,11 +41,23 @@ static const struct kafka_setting defaults[] = {
     {NULL, NULL},
 };
 
+/* librdkafka 2.16.1 tells of each connection that is refused, which is forty a second while a broker
+ * is away. */
+static bool is_of_a_flood(const char *facility) {
+  static _Atomic int64_t told_at;
+  if (strcmp(facility, "FAIL") != 0) return false;
+  int64_t now = clock_monotonic_ms();
+  if (told_at && now < told_at + FAIL_EVERY_MS) return true;
+  told_at = now;
+  return false;
+}
+
 static void log_line(const rd_kafka_t *handle, int level, const char *facility, const char *text) {
   (void)handle;
   access_note_log(facility, text);
-  if (strcmp(facility, "CONFWARN") == 0)
-    level = LOG_DEBUG; /* one set of properties serves producers and consumers */
+  if (strcmp(facility, "CONFWARN") == 0 /* one set of properties serves all kinds of handles */
+      || is_of_a_flood(facility))
+    level = LOG_DEBUG;
   report_line(level <= LOG_ERR      ? LEVEL_WARNING
               : level <= LOG_NOTICE ? LEVEL_INFO
                                     : LEVEL_DEBUG,

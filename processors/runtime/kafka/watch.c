@@ -19,8 +19,9 @@
 #define PROBE_TIMEOUT_MS 1000
 /* A process that was stopped and continued has not waited meanwhile. */
 #define ELAPSED_MAX_MS (LOOK_EVERY_MS + PROBE_TIMEOUT_MS)
-/* In vain after an outage. A start takes less than a second. */
-#define AFTER_OUTAGE_MS 1000
+/* In vain after an outage: who is back by then is back without us, which is rare, and a start takes
+ * less than a second. */
+#define AFTER_OUTAGE_MS 500
 /* Nobody but a broker that has just started refuses what it would take later. */
 #define REFUSED_MS 10000
 /* A consumer can find out seconds later that its group is lost: its session has to end. */
