@@ -8,46 +8,55 @@
 
 #define CLOCK_TOPIC "rehearsal-clock"
 #define CLOCK_APART_MS 2000
+#define SEGMENT_MAX (16 << 20)
 
 /* ---- settings ---- */
 
 struct wish {
   const char *name;
-  int64_t at_least; /* a number, or text */
+  int64_t limit; /* at least so much, or at most; or text */
+  bool at_most;
   const char *text;
   enum finding otherwise;
   const char *reason;
 };
 
 static const struct wish wishes[] = {
-    {"transaction.max.timeout.ms", 10000, NULL, FINDING_FAILED,
+    {"transaction.max.timeout.ms", 10000, false, NULL, FINDING_FAILED,
      "filters ask for transactions of 10 s"},
-    {"unclean.leader.election.enable", 0, "false", FINDING_WARNING,
+    {"unclean.leader.election.enable", 0, false, "false", FINDING_WARNING,
      "a broker that is behind could lead, and records that were acknowledged would be lost"},
-    {"default.replication.factor", 3, NULL, FINDING_WARNING,
+    {"default.replication.factor", 3, false, NULL, FINDING_WARNING,
      "topics are made with it: a broker that is lost takes records with it, or stops everything"},
-    {"min.insync.replicas", 2, NULL, FINDING_WARNING,
+    {"min.insync.replicas", 2, false, NULL, FINDING_WARNING,
      "a record could be acknowledged by one broker alone, and lost with it"},
-    {"transaction.state.log.replication.factor", 3, NULL, FINDING_WARNING,
+    {"transaction.state.log.replication.factor", 3, false, NULL, FINDING_WARNING,
      "without transactions nothing goes on"},
-    {"transaction.state.log.min.isr", 2, NULL, FINDING_WARNING,
+    {"transaction.state.log.min.isr", 2, false, NULL, FINDING_WARNING,
      "an acknowledged commit could be lost with one broker"},
-    {"offsets.topic.replication.factor", 3, NULL, FINDING_WARNING,
+    {"offsets.topic.replication.factor", 3, false, NULL, FINDING_WARNING,
      "offsets that are lost must be made anew by hand"},
-    {"offsets.retention.minutes", 10080, NULL, FINDING_WARNING,
+    {"offsets.retention.minutes", 10080, false, NULL, FINDING_WARNING,
      "a filter that is away for longer has no offsets, and does not guess them"},
+    {"transaction.state.log.segment.bytes", SEGMENT_MAX, true, NULL, FINDING_WARNING,
+     "a broker that comes back reads this log before transactions go on"},
+    {"offsets.topic.segment.bytes", SEGMENT_MAX, true, NULL, FINDING_WARNING,
+     "a broker that comes back reads this log before groups go on"},
 };
 
 static bool is_met(const struct wish *wish, const char *value) {
-  return wish->text ? strcmp(value, wish->text) == 0 : atoll(value) >= wish->at_least;
+  if (wish->text) return strcmp(value, wish->text) == 0;
+  int64_t number = atoll(value);
+  return wish->at_most ? number <= wish->limit : number >= wish->limit;
 }
 
 void rehearse_settings(struct rehearsal *rehearsal) {
   for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
     const struct wish *wish = &wishes[i];
-    char value[128], wanted[32];
+    char value[128], wanted[40];
     struct failure failure;
-    snprintf(wanted, sizeof wanted, "at least %" PRId64, wish->at_least);
+    snprintf(wanted, sizeof wanted, "at %s %" PRId64, wish->at_most ? "most" : "least",
+             wish->limit);
     if (!kafka_admin_broker_setting(rehearsal->admin, wish->name, value, sizeof value, &failure))
       rehearsal_find(rehearsal, FINDING_WARNING, "%s", failure.text);
     else if (is_met(wish, value))

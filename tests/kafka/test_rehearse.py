@@ -36,6 +36,7 @@ def test_a_rehearsal_says_what_it_found_and_leaves_nothing(broker):
     assert "the audit is clean: 200 of 200 units were sold, none twice" in texts
     assert any("killed by -9 in their midst" in text for text in texts) and texts[-1] == "its topics and groups are gone again"
     assert any(text.startswith("default.replication.factor is 1 and should be at least 3") for text in texts), "one broker is warned of"
+    assert "transaction.state.log.segment.bytes is 1048576" in texts
     wait_until(lambda: not left(broker), "nothing to be left")
     assert folders() == before
 
