@@ -7,6 +7,8 @@ import itertools
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +212,7 @@ class Pipeline:
         self.prefix = "t%d-%d-" % (os.getpid(), next(_numbers))
         self.filters = {}
         self.bin = BIN  # of what is started from here on
+        self.topics = ROOT / "topics"
         self.provider = None
         self.receiver = None
         self.provider_url = self.receiver_url = "http://127.0.0.1:9"  # nobody answers there
@@ -230,7 +233,14 @@ class Pipeline:
         return result
 
     def apply(self):
-        self.holdfast("topics", "apply", "--topics", ROOT / "topics")
+        self.holdfast("topics", "apply", "--topics", self.topics)
+
+    def with_partitions(self, count):
+        """The topics that are made from here on have so many."""
+        self.topics = self.folder / "topics"
+        shutil.copytree(ROOT / "topics", self.topics)
+        for path in self.topics.glob("*.topic"):
+            path.write_text(re.sub("(?m)^partitions = .*", "partitions = %d" % count, path.read_text()))
 
     def start_provider(self, port=0, **settings):
         """Its books are in the pipeline's folder: whoever starts it again finds them."""
