@@ -27,6 +27,7 @@ SECRETS = {"notify": [("HOLDFAST_WEBHOOK_SECRET", "webhook-secret")]}
 MEMORY = {"request": "192Mi", "limit": "512Mi"}
 CPU = "100m"  # at rest; without a limit, as a throttled filter misses its heartbeats
 DISK = "10Gi"  # 60 bytes a row, twice while files become one: 80 million rows
+HUNG = 5  # seconds: what hangs ends nothing, so it is not given the 90 that ending well may take
 RESTORING = {"periodSeconds": 2, "failureThreshold": 900}  # half an hour: 100 million rows
 
 # Instances by system: the busiest minute that is expected, and who must take it. Two of each that a reservation passes through outlive a node.
@@ -54,10 +55,11 @@ def probe(path, **more):
 def probes():
     """Restoring; ready; the loop turns."""
     return {"startupProbe": probe("/readyz", **RESTORING), "readinessProbe": probe("/readyz", periodSeconds=2, failureThreshold=2),
-            "livenessProbe": probe("/livez", periodSeconds=10, failureThreshold=3)}
+            "livenessProbe": probe("/livez", periodSeconds=10, failureThreshold=3, terminationGracePeriodSeconds=HUNG)}
 
 
 CONTAINER_SECURITY = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+LAST_WORDS = {"terminationMessagePolicy": "FallbackToLogsOnError"}  # the last line says what to do: `kubectl describe pod` shows it
 POD_SECURITY = {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
@@ -72,7 +74,7 @@ def container(name, ports, environment, mounts=()):
         "env": environment, "ports": [{"name": port, "containerPort": number} for port, number in ports.items()],
         "resources": {"requests": {"cpu": CPU, "memory": MEMORY["request"]}, "limits": {"memory": MEMORY["limit"]}},
         "volumeMounts": [{"name": "kafka", "mountPath": "/etc/holdfast", "readOnly": True}, *mounts],
-        "securityContext": CONTAINER_SECURITY, **probes()}
+        "securityContext": CONTAINER_SECURITY, **LAST_WORDS, **probes()}
 
 
 def pod(name, kind, main, grace):
@@ -133,7 +135,7 @@ def gateway_manifests(views):
 def topics_job():
     """Topics and first commits; safe to run again with each release."""
     main = {"name": "topics", "image": IMAGE, "command": ["/usr/bin/holdfast", "topics", "apply"], "envFrom": [{"configMapRef": {"name": "holdfast"}}],
-            "resources": {"requests": {"cpu": CPU, "memory": "64Mi"}, "limits": {"memory": "128Mi"}}, "securityContext": CONTAINER_SECURITY,
+            "resources": {"requests": {"cpu": CPU, "memory": "64Mi"}, "limits": {"memory": "128Mi"}}, "securityContext": CONTAINER_SECURITY, **LAST_WORDS,
             "volumeMounts": [{"name": "kafka", "mountPath": "/etc/holdfast", "readOnly": True}]}
     template = pod("topics", "job", main, 30)
     template["spec"]["restartPolicy"] = "OnFailure"
