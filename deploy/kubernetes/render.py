@@ -27,6 +27,9 @@ SECRETS = {"notify": [("HOLDFAST_WEBHOOK_SECRET", "webhook-secret")]}
 MEMORY = {"request": "192Mi", "limit": "512Mi"}
 CPU = "100m"  # at rest; without a limit, as a throttled filter misses its heartbeats
 DISK = "10Gi"  # 60 bytes a row, twice while files become one: 80 million rows
+# Who is asked must be ready. A filter that nobody asks may take a minute to restore the partitions of another: while a broken release is on its way, a
+# StatefulSet that starts all at once would replace it by that.
+UNREADY, UNREADY_AND_ASKED = 30, 2  # looks, of two seconds
 HUNG = 5  # seconds: what hangs ends nothing, so it is not given the 90 that ending well may take
 RESTORING = {"periodSeconds": 2, "failureThreshold": 900}  # half an hour: 100 million rows
 
@@ -52,9 +55,9 @@ def probe(path, **more):
     return {"httpGet": {"path": path, "port": "probes"}, "timeoutSeconds": 5, **more}
 
 
-def probes():
+def probes(asked):
     """Restoring; ready; the loop turns."""
-    return {"startupProbe": probe("/readyz", **RESTORING), "readinessProbe": probe("/readyz", periodSeconds=2, failureThreshold=2),
+    return {"startupProbe": probe("/readyz", **RESTORING), "readinessProbe": probe("/readyz", periodSeconds=2, failureThreshold=UNREADY_AND_ASKED if asked else UNREADY),
             "livenessProbe": probe("/livez", periodSeconds=10, failureThreshold=3, terminationGracePeriodSeconds=HUNG)}
 
 
@@ -74,7 +77,7 @@ def container(name, ports, environment, mounts=()):
         "env": environment, "ports": [{"name": port, "containerPort": number} for port, number in ports.items()],
         "resources": {"requests": {"cpu": CPU, "memory": MEMORY["request"]}, "limits": {"memory": MEMORY["limit"]}},
         "volumeMounts": [{"name": "kafka", "mountPath": "/etc/holdfast", "readOnly": True}, *mounts],
-        "securityContext": CONTAINER_SECURITY, **LAST_WORDS, **probes()}
+        "securityContext": CONTAINER_SECURITY, **LAST_WORDS, **probes(asked=set(ports) != {"probes"})}
 
 
 def pod(name, kind, main, grace):
