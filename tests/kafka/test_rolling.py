@@ -46,9 +46,9 @@ class Balancer(Background):
 class Load(Background):
     """One request after another at a fixed rate, whatever the answers take; none is sent again."""
 
-    def __init__(self, balancer):
+    def __init__(self, balancer, name="roll"):
         super().__init__()
-        self.balancer, self.lock, self.number = balancer, threading.Lock(), 0
+        self.balancer, self.name, self.lock, self.number = balancer, name, threading.Lock(), 0
         self.seconds, self.failed, self.ids = [], [], []
 
     def next_number(self):
@@ -56,11 +56,14 @@ class Load(Background):
             self.number += 1
             return self.number - 1
 
+    def name_of(self, number):
+        return "%s-%d" % (self.name, number)
+
     def one(self, number):
         ports = self.balancer.ports
         connection = http.client.HTTPConnection("127.0.0.1", ports[number % len(ports)], timeout=60)
         with contextlib.closing(connection):
-            connection.request("POST", "/reservations", json.dumps({"item_id": "book", "quantity": 1, "reservation_id": "roll-%d" % number}),
+            connection.request("POST", "/reservations", json.dumps({"item_id": "book", "quantity": 1, "reservation_id": self.name_of(number)}),
                                {"Content-Type": "application/json", "Holdfast-Subject": "c%d" % (number % 97), "Prefer": "wait=1" if number % 10 == 0 else "respond-async"})
             answer = connection.getresponse()
             return answer.status, answer.read()
@@ -75,7 +78,7 @@ class Load(Background):
             except (OSError, http.client.HTTPException, ZeroDivisionError) as error:
                 status, body = 0, repr(error)
             with self.lock:
-                self.ids.append("roll-%d" % number)
+                self.ids.append(self.name_of(number))
                 if number % 10:  # those that wait take as long as the outcome does
                     self.seconds.append(time.monotonic() - sent)
                 if status not in (200, 202):

@@ -52,6 +52,7 @@ def test_every_pod_is_probed_bounded_and_may_do_little():
         assert pod["automountServiceAccountToken"] is False and pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["seccompProfile"], name
         for container in pod["containers"]:
             assert name == "holdfast-topics" or all(container[probe] for probe in ("startupProbe", "readinessProbe", "livenessProbe")), name
+            assert container["terminationMessagePolicy"] == "FallbackToLogsOnError", name
             assert container["resources"]["limits"]["memory"] and set(container["resources"]["requests"]) == {"cpu", "memory"}, name
             security = container["securityContext"]
             assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"] and security["capabilities"] == {"drop": ["ALL"]}, name
