@@ -8,7 +8,7 @@ import subprocess
 import confluent_kafka
 import confluent_kafka.admin
 import pytest
-from conftest import BIN, FILTERS, ROOT, Filter, encode, wait_until
+from conftest import BIN, FILTERS, ROOT, Broker, Filter, encode, wait_until
 
 
 def produce(pipeline, topic, key, value, headers=()):
@@ -171,6 +171,38 @@ def test_N18_a_state_directory_of_another_or_in_use_is_refused(pipeline):
     wrong = pipeline.start("payment", wait=False)
     assert wrong.process.wait(timeout=60) == 78
     assert "belongs to '%sstock-check of cluster" % pipeline.prefix in wrong.text()
+
+
+def cluster_of(address):
+    return confluent_kafka.admin.AdminClient({"bootstrap.servers": address}).list_topics(timeout=30).cluster_id
+
+
+def test_the_store_of_another_cluster_is_refused_and_stays_as_it_was(pipeline, tmp_path):
+    """A volume that was mounted in the wrong place: the same filter and prefix, the same offsets, other records."""
+    pipeline.apply()
+    pipeline.start("stock-check", "catalog")
+    pipeline.send(book("here"))
+    pipeline.start("reserve-requested")
+    pipeline.wait_item("here")
+    assert pipeline.filters["stock-check", 0].end() == 0
+    home, other = pipeline.broker, Broker(tmp_path / "other")
+    other.start()
+    try:
+        pipeline.broker = other
+        pipeline.apply()
+        refused = pipeline.start("stock-check", wait=False)
+        assert refused.process.wait(timeout=60) == 78
+        owner = pipeline.prefix + "stock-check of cluster "
+        last = refused.text().splitlines()[-1]
+        assert "belongs to '%s%s', and this is '%s%s': see --brokers" % (owner, cluster_of(home.address), owner, cluster_of(other.address)) in last
+        assert "--state-dir" in last
+    finally:
+        pipeline.broker = home
+        other.stop()
+    back = pipeline.start("stock-check")
+    assert "reads its changelog" not in back.text()  # its rows are where they were
+    pipeline.send({"type": "Reserve", "reservation_id": "here-1", "customer_id": "kim", "item_id": "here", "quantity": 1})
+    pipeline.wait_item("here", available=4)
 
 
 @pytest.mark.parametrize("flags,code,text", [

@@ -131,7 +131,8 @@ static void a_directory_belongs_to_one_owner_and_one_process(void **unused) {
   assert_int_equal(code, EX_CONFIG);
   assert_null(store_open(path, "stock-check of cluster two",
                          (struct store_memory){.cache = 1 << 20}, error, sizeof error, &code));
-  assert_non_null(strstr(error, "and this is 'stock-check of cluster two'"));
+  assert_non_null(strstr(error, "and this is 'stock-check of cluster two': see --brokers"));
+  assert_int_equal(code, EX_CONFIG);
   assert_null(store_open("/proc/nowhere/store", "x", (struct store_memory){.cache = 1 << 20}, error,
                          sizeof error, &code));
   assert_non_null(strstr(error, "cannot make the state directory"));

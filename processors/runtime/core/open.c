@@ -58,7 +58,7 @@ static bool open_store(struct runtime *runtime) {
     runtime->store = config->store;
     return true;
   }
-  char owner[256], error[400];
+  char owner[256], error[512];
   int exit_code;
   snprintf(owner, sizeof owner, "%s%s of cluster %s", config->prefix ? config->prefix : "",
            runtime->processor->name, config->cluster ? config->cluster : "none");

@@ -344,6 +344,18 @@ static int64_t tombstone_retention(struct log_kafka *self) {
              : strtoll(text, NULL, 10);
 }
 
+/* A store is of a cluster: without its id, another one's would be taken for this one's. */
+static bool name_cluster(struct log_kafka *self, char *cluster, struct failure *failure) {
+  char *id = rd_kafka_clusterid(self->producer, CALL_TIMEOUT_MS);
+  if (!id)
+    return failure_set(failure, EX_UNAVAILABLE,
+                       "no broker says within %d s which cluster this is: is Kafka running?",
+                       CALL_TIMEOUT_MS / 1000);
+  snprintf(cluster, 128, "%s", id);
+  rd_kafka_mem_free(self->producer, id);
+  return true;
+}
+
 struct log *log_kafka_open(const struct processor *processor, const struct options *options,
                            int64_t *tombstone_retention_ms, char *cluster,
                            struct failure *failure) {
@@ -366,9 +378,7 @@ struct log *log_kafka_open(const struct processor *processor, const struct optio
   if (fine) {
     self->next = xcalloc((size_t)self->input_partitions, sizeof *self->next);
     for (int32_t i = 0; i < self->input_partitions; i++) self->next[i] = -1;
-    char *id = rd_kafka_clusterid(self->producer, CALL_TIMEOUT_MS);
-    snprintf(cluster, 128, "%s", id ? id : "unknown");
-    if (id) rd_kafka_mem_free(self->producer, id);
+    fine = name_cluster(self, cluster, failure);
   }
   if (fine && processor->rows) {
     kafka_topic_name(options, processor->changelog ? processor->changelog : processor->input,

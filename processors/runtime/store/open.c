@@ -83,8 +83,8 @@ static bool check_owner(struct store *store, const char *directory, const char *
   bool same = length == strlen(owner) && memcmp(found, owner, length) == 0;
   if (!same) {
     snprintf(error, size,
-             "the state directory '%s' belongs to '%.*s', and this is '%s': give this filter a "
-             "directory of its own with --state-dir",
+             "the state directory '%s' belongs to '%.*s', and this is '%s': see --brokers and "
+             "--prefix, or give an empty one with --state-dir, which the changelog fills",
              directory ? directory : "(memory)", (int)length, found, owner);
   }
   rocksdb_free(found);
