@@ -107,12 +107,12 @@ WRONG = {
     "another CA": (False, lambda p: {"ssl.ca.location": p.broker.file("admin.pem")}, "do not trust each other"),
     "an expired certificate": (False, lambda p: {"ssl.certificate.location": make_expired(p.broker, p.folder, "stock-check")}, "expired on "),
     "no certificate": (False, lambda p: {"ssl.certificate.location": "", "ssl.key.location": ""}, "do not trust each other"),
-    "somebody else's certificate": (False, lambda p: dict.fromkeys(("ssl.certificate.location", "ssl.key.location"), p.broker.file("gateway.pem")), "is not allowed"),
+    "somebody else's certificate": (False, lambda p: dict.fromkeys(("ssl.certificate.location", "ssl.key.location"), p.broker.file("tally.pem")), "is not allowed"),
 }
 
 
 def test_bad_input_ends_with_78_and_what_is_wrong(pipeline, tmp_path):
-    """A filter, and a command of holdfast."""
+    """A filter, a gateway, and a command of holdfast."""
     certified, started = pipeline.broker, {}
     with_password = ByPassword(certified, tmp_path)
     for name, (by_password, make, _) in WRONG.items():
@@ -120,11 +120,13 @@ def test_bad_input_ends_with_78_and_what_is_wrong(pipeline, tmp_path):
         lines = make(pipeline)
         path = properties(pipeline, "stock-check", {name: value for name, value in lines.items() if value != ""}, without=lines)
         command = [BIN / "holdfast", "topics", "plan", "-b", pipeline.broker.address, "-F", path]
-        started[name] = (Filter(pipeline, "stock-check", len(started), ["-F", path]),
+        started[name] = (Filter(pipeline, "stock-check", len(started), ["-F", path]), Filter(pipeline, "gateway", len(started), ["--auth", "none", "-F", path]),
                          subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=pipeline.environment()))
-    for name, (filter_, command) in started.items():
-        text, said, told = WRONG[name][2], ends_with(filter_, 78), command.communicate(timeout=90)[1]
-        assert text in said.splitlines()[-1], (name, said)
+    for name, (filter_, gateway, command) in started.items():
+        text, told = WRONG[name][2], command.communicate(timeout=90)[1]
+        for process in (filter_, gateway):
+            said = ends_with(process, 78)
+            assert text in said.splitlines()[-1], (name, process.name, said)
         if text != "is not allowed":  # a plan sees what it may see: nothing
             assert command.returncode == 78 and text in told, (name, told)
 
