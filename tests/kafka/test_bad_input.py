@@ -221,6 +221,18 @@ def test_an_address_that_is_none_or_would_be_cut_is_refused(shared, tmp_path, na
     assert refused.returncode == 78 and option + " must begin with http:// or https://" in refused.stderr, refused.stderr
 
 
+@pytest.mark.parametrize("content,secret,keys", [(None, "No such file", "No such file"), ("", "32 to 8192 bytes, not 0", "it is no JSON"), ("short", "32 to 8192 bytes, not 5", "it is no JSON")],
+                         ids=["missing", "empty", "short"])
+def test_a_gateway_whose_secret_or_keys_are_no_such_ends_with_78(tmp_path, content, secret, keys):
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_text(content)
+    for flag, text in (("--jwt-secret-file", secret), ("--jwks", keys)):
+        result = subprocess.run([BIN / "gateway", flag, path], capture_output=True, text=True, timeout=60)
+        last = result.stderr.splitlines()[-1]
+        assert result.returncode == 78 and "%s: the keys cannot be read: " % path in last and text in last, result.stderr
+
+
 def test_an_id_that_is_too_long_to_be_asked_for_is_told():
     result = subprocess.run([BIN / "holdfast", "show", "reservation", "x" * 3000], capture_output=True, text=True, timeout=60)
     assert result.returncode == 65 and "ids have at most 64 bytes" in result.stderr
