@@ -12,10 +12,10 @@ import urllib.request
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from confluent_kafka.admin import ResourceType as ConfigType
-from conftest import BIN, FILTERS, SECRET, Background, Filter, wait_until
+from conftest import BIN, FILTERS, SECRET, Background, Filter, tell, wait_until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from secure import FLOW, ByPassword, book, broker, pipeline, reserve, settle  # noqa: F401
+from secure import FLOW, ByPassword, SecureBroker, SecurePipeline, book, broker, pipeline, reserve, settle  # noqa: F401
 
 
 def change_password(broker, user, mechanism, password):
@@ -258,6 +258,15 @@ def serial(address):
     return x509.load_pem_x509_certificate(ssl.get_server_certificate((host, int(port))).encode()).serial_number
 
 
+def reads_again(broker, store, name):
+    """The broker, while it runs: its own certificate (keystore), or whom it trusts (truststore)."""
+    changes = [ConfigEntry("listener.name.%s.ssl.%s.location" % (listener, store), str(broker.file(name)), incremental_operation=AlterConfigOpType.SET)
+               for listener in ("broker", "scram")]
+    admin = broker.admin()  # its futures end with it
+    for changed in admin.incremental_alter_configs([ConfigResource(ConfigType.BROKER, "1", incremental_configs=changes)]).values():
+        changed.result(30)
+
+
 def test_certificates_are_changed_under_load_without_an_outage(pipeline, broker):
     """The broker's own while it runs, and those of the filters, each when it is restarted."""
     pipeline.start_flow()
@@ -268,19 +277,79 @@ def test_certificates_are_changed_under_load_without_an_outage(pipeline, broker)
     assert pipeline.filters["history", 0].metric("certificate_expires_timestamp_seconds") == end.timestamp()
     with Customers(pipeline, "certified"):
         broker.run("certificate", "broker")
-        changes = [ConfigEntry("listener.name.%s.ssl.keystore.location" % listener, str(broker.file("broker.pem")), incremental_operation=AlterConfigOpType.SET)
-                   for listener in ("broker", "scram")]
-        admin = broker.admin()
-        for changed in admin.incremental_alter_configs([ConfigResource(ConfigType.BROKER, "1", incremental_configs=changes)]).values():
-            changed.result(30)
+        reads_again(broker, "keystore", "broker.pem")
         wait_until(lambda: serial(broker.address) != former, "the broker to show its new certificate")
-        for name in FLOW:
+        def renew(name):
             before = broker.file(name + ".pem").read_bytes()
             broker.run("certificate", name)
             assert broker.file(name + ".pem").read_bytes() != before
-            assert pipeline.filters[name, 0].end() == 0
-            pipeline.start(name)
+        restart_flow(pipeline, renew)
     pipeline.audit()
+
+
+def restart_flow(pipeline, before=lambda name: None):
+    for name in FLOW:
+        before(name)
+        assert pipeline.filters[name, 0].end() == 0
+        pipeline.start(name)
+
+
+def test_the_CA_is_changed_under_load_without_an_outage(pipeline, broker):
+    """As docs/security.md says: first both are trusted, then certificates change, then the former is taken out."""
+    pipeline.start_flow()
+    pipeline.send(book("authority", 100000))
+    pipeline.wait_item("authority")
+    former = {name: (pipeline.folder / name) for name in ("ca.pem", "stock-check.pem")}
+    for name, path in former.items():
+        path.write_bytes(broker.file(name).read_bytes())
+    with Customers(pipeline, "authority") as customers:
+        broker.run("certificate", "ca")
+        reads_again(broker, "truststore", "ca.pem")
+        restart_flow(pipeline)
+        for name in ["broker", *broker.file("users").read_text().split()]:
+            broker.run("certificate", name)
+        reads_again(broker, "keystore", "broker.pem")
+        restart_flow(pipeline)
+        trusted = x509.load_pem_x509_certificates(broker.file("ca.pem").read_bytes())
+        assert len(trusted) == 2
+        broker.file("ca.new").write_bytes(trusted[0].public_bytes(serialization.Encoding.PEM))
+        broker.file("ca.new").rename(broker.file("ca.pem"))  # at once: somebody may be reading it
+        reads_again(broker, "truststore", "ca.pem")
+        restart_flow(pipeline)
+    tell("a CA changed under load: %d reservations, the longest took %.1f s" % (customers.count, customers.longest))
+    pipeline.audit()
+    for lines in ({"ssl.ca.location": former["ca.pem"]}, dict.fromkeys(("ssl.certificate.location", "ssl.key.location"), former["stock-check.pem"])):
+        left = Filter(pipeline, "stock-check", 1, ["-F", properties(pipeline, "stock-check", lines)])
+        assert "do not trust each other" in ends_with(left, 78).splitlines()[-1]
+
+
+def test_three_secure_brokers_serve_while_one_of_them_is_away(tmp_path):
+    cluster = SecureBroker(tmp_path / "cluster", 3)
+    cluster.start()
+    pipeline = SecurePipeline(cluster, tmp_path)
+    try:
+        pipeline.start_flow()
+        pipeline.send(book("three", 100000))
+        pipeline.wait_item("three")
+        with Customers(pipeline, "three") as customers:
+            wait_until(lambda: customers.count >= 2, "two reservations")
+            for node in ("1", "2", "3"):
+                cluster.kill("--node", node)
+                before = customers.count
+                wait_until(lambda: customers.count >= before + 2, "reservations without broker " + node)
+                cluster.run("start", "--node", node)
+        tell("each of three secure brokers killed: %d reservations, the longest took %.1f s" % (customers.count, customers.longest))
+        settle(pipeline)
+        pipeline.close()
+        pipeline.filters = {}
+        pipeline.broker = ByPassword(cluster, tmp_path)
+        pipeline.start(*FLOW)
+        pipeline.send(reserve("by-password", "three"))
+        pipeline.wait_status("by-password", "APPROVED")
+        pipeline.audit()
+    finally:
+        pipeline.close()
+        cluster.stop()
 
 
 def test_a_password_that_holds_no_more_ends_a_filter_once_it_has_to_show_it_again(pipeline, broker, tmp_path):
