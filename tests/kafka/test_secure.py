@@ -2,6 +2,7 @@
 import contextlib
 import datetime
 import json
+import os
 import signal
 import socket
 import ssl
@@ -323,8 +324,9 @@ def test_the_CA_is_changed_under_load_without_an_outage(pipeline, broker):
         assert "do not trust each other" in ends_with(left, 78).splitlines()[-1]
 
 
-def test_three_secure_brokers_serve_while_one_of_them_is_away(tmp_path):
-    cluster = SecureBroker(tmp_path / "cluster", 3)
+@pytest.mark.skipif("SECURE_BROKERS" not in os.environ, reason="four JVMs beside six filters take minutes: SECURE_BROKERS=3")
+def test_several_secure_brokers_serve_while_one_of_them_is_away(tmp_path):
+    cluster = SecureBroker(tmp_path / "cluster", int(os.environ["SECURE_BROKERS"]))
     cluster.start()
     pipeline = SecurePipeline(cluster, tmp_path)
     try:
@@ -333,12 +335,12 @@ def test_three_secure_brokers_serve_while_one_of_them_is_away(tmp_path):
         pipeline.wait_item("three")
         with Customers(pipeline, "three") as customers:
             wait_until(lambda: customers.count >= 2, "two reservations")
-            for node in ("1", "2", "3"):
+            for node in map(str, range(1, cluster.count + 1)):
                 cluster.kill("--node", node)
                 before = customers.count
                 wait_until(lambda: customers.count >= before + 2, "reservations without broker " + node)
                 cluster.run("start", "--node", node)
-        tell("each of three secure brokers killed: %d reservations, the longest took %.1f s" % (customers.count, customers.longest))
+        tell("each of the secure brokers killed: %d reservations, the longest took %.1f s" % (customers.count, customers.longest))
         settle(pipeline)
         pipeline.close()
         pipeline.filters = {}

@@ -50,7 +50,7 @@ def test_a_unit_is_started_once_its_filter_is_ready_and_may_do_little(pipeline):
     one = pipeline.restart("payment", signal.SIGTERM)
     assert one.show("ActiveState") == "active" and one.get("/readyz")[0] == 200 and one.show("StatusText") == "ready"
     sell(pipeline, "r-2")
-    gateway = pipeline.start_gateway("--auth", "none")
+    gateway = pipeline.start("gateway", flags=("--auth", "none", "--drain-seconds", "0"))
     before = gateway.show("MainPID")
     pipeline.machine.systemctl("reload", gateway.unit)
     assert gateway.show("MainPID") == before and gateway.get("/readyz")[0] == 200
@@ -114,10 +114,11 @@ def test_the_target_stops_all_gracefully_and_a_boot_starts_what_is_enabled(pipel
     machine.systemctl("enable", *pipeline.units())
     pipeline.send(*[reserve("r-%d" % number, "book") for number in range(500)])
     began = time.monotonic()
-    machine.systemctl("stop", "holdfast.target")
-    tell("systemctl stop holdfast.target: %.1f s for %d units" % (time.monotonic() - began, len(FILTERS)))
+    machine.systemctl("stop", "holdfast.target")  # which waits for no unit
     for filter_ in pipeline.filters.values():
-        assert filter_.show("ActiveState") == "inactive" and filter_.show("Result") == "success" and filter_.count("ExecMainStatus") == 0, filter_.text()[-2000:]
+        wait_until(lambda: filter_.show("ActiveState") == "inactive", "%s to have stopped" % filter_.unit)
+        assert filter_.show("Result") == "success" and filter_.count("ExecMainStatus") == 0, filter_.text()[-2000:]
+    tell("systemctl stop holdfast.target: %d units ended after %.1f s" % (len(FILTERS), time.monotonic() - began))
     machine.halt()
     machine.boot()
     for filter_ in pipeline.filters.values():
