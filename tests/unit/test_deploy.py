@@ -64,6 +64,18 @@ def test_whatever_serves_has_a_disruption_budget_and_a_network_policy():
     assert [one for _, one in manifests() if one["kind"] == "NetworkPolicy" and one["spec"]["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "holdfast"}}]
 
 
+def test_every_filter_that_keeps_rows_has_a_volume_of_its_own_that_outlives_its_pod():
+    sets = {one["metadata"]["name"]: one["spec"] for _, one in manifests() if one["kind"] == "StatefulSet"}
+    for name, filter_ in described(BIN).items():
+        spec = sets["holdfast-" + name]
+        if filter_["rows"]:
+            container, = spec["template"]["spec"]["containers"]
+            store = next(one["value"] for one in container["env"] if one["name"] == "HOLDFAST_STATE_DIR")
+            mounted = [mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == store]
+            assert mounted == [claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]], name
+            assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}, name
+
+
 def test_every_variable_is_an_option_of_its_binary():
     shared = [literal for path, one in manifests() if one["kind"] == "Kustomization" for config in one.get("configMapGenerator", ())
               for literal in [(config["name"], text.split("=")[0]) for text in config["literals"]]]
