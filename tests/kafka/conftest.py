@@ -7,9 +7,11 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -91,6 +93,19 @@ def encode(record, **fields):
     body = io.BytesIO()
     fastavro.schemaless_writer(body, schema, fields)
     return b"\xc3\x01" + bytes.fromhex(fingerprint) + body.getvalue()
+
+
+_ports = iter(random.sample(range(2000, 8000), 1000))
+
+
+def free_port():
+    """One that stays free until it is taken: below those that scripts/free-port gives to others, and never the same again."""
+    return next(port for port in _ports if is_free(port))
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 class Background:

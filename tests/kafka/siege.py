@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 
-from conftest import ROOT, Background, wait_until
+from conftest import Background, free_port, wait_until
 
 LINES = (["-c100", "-t60S", "-r10"], ["-c250", "-t60S", "-r10"])  # of the five systems' own load tests
 CONFIGURATION = """
@@ -22,10 +22,6 @@ frontend requests
 backend gateways
   option httpchk GET /readyz
 """
-
-
-def free_port():
-    return int(subprocess.run([ROOT / "scripts/free-port"], capture_output=True, text=True, check=True).stdout)
 
 
 class Siege(Background):

@@ -1,12 +1,10 @@
 """A root whose process 1 is systemd, and pipelines whose processes are the package's units in it."""
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 
-from conftest import SECRET, VIEWS, Filter, Pipeline, wait_until
+from conftest import SECRET, VIEWS, Filter, Pipeline, free_port, wait_until
 
 STORES = "/var/lib/holdfast"
 
@@ -133,16 +131,3 @@ class UnitPipeline(Pipeline):
         self.filters = {}
         super().close()
         assert not failed, failed
-
-
-_ports = iter(random.sample(range(2000, 8000), 1000))
-
-
-def free_port():
-    """One that stays free until a unit takes it: below those that scripts/free-port gives to other tests, and never the same again."""
-    return next(port for port in _ports if is_free(port))
-
-
-def is_free(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -13,8 +13,8 @@ import time
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from conftest import BIN, FILTERS, Background, one_outcome_each, tell, wait_until
-from siege import Siege, free_port
+from conftest import BIN, FILTERS, Background, free_port, one_outcome_each, tell, wait_until
+from siege import Siege
 
 RATE = int(os.environ.get("ROLLING_RATE", "25"))
 SECONDS = float(os.environ.get("ROLLING_SECONDS", "0"))  # at least; and until each was restarted
