@@ -23,7 +23,8 @@ class Machine:
                                             "--resolv-conf=off", "--timezone=off", "--console=pipe"],
                                            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.leader = wait_until(self.process_1, "systemd to be process 1")
-        wait_until(lambda: self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded"), "the machine to be up")
+        # It is starting for as long as a unit that is enabled has no broker.
+        wait_until(lambda: self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("starting", "running", "degraded"), "the machine to be up")
 
     def process_1(self):
         assert self.nspawn.poll() is None, "systemd-nspawn ended: see %s" % (self.root.parent / "nspawn.log")

@@ -17,9 +17,11 @@ pytestmark = pytest.mark.skipif("SYSTEMD_ROOT" not in os.environ, reason="script
 @pytest.fixture(scope="module")
 def machine():
     machine = Machine(pathlib.Path(os.environ["SYSTEMD_ROOT"]))
-    machine.boot()
-    yield machine
-    machine.halt()
+    try:
+        machine.boot()
+        yield machine
+    finally:
+        machine.halt()
 
 
 @pytest.fixture
