@@ -341,7 +341,7 @@ def test_several_secure_brokers_serve_while_one_of_them_is_away(tmp_path):
                 wait_until(lambda: customers.count >= before + 2, "reservations without broker " + node)
                 cluster.run("start", "--node", node)
         tell("each of the secure brokers killed: %d reservations, the longest took %.1f s" % (customers.count, customers.longest))
-        settle(pipeline)
+        pipeline.audit()
         pipeline.close()
         pipeline.filters = {}
         pipeline.broker = ByPassword(cluster, tmp_path)
