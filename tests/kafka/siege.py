@@ -14,6 +14,7 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
+  timeout check 10s
   option httpclose
   option redispatch
 frontend requests
@@ -34,7 +35,7 @@ class Siege(Background):
         path = folder / "haproxy.cfg"
         path.write_text(CONFIGURATION % self.port + "".join("  server gateway%d 127.0.0.1:%d check port %d inter 100ms fall 1 rise 1\n" % (number, *place)
                                                             for number, place in enumerate(places)))
-        self.balancer = subprocess.Popen(["haproxy", "-db", "-q", "-f", path], stderr=open(folder / "haproxy.log", "w"))
+        self.balancer = subprocess.Popen(["haproxy", "-db", "-f", path], stderr=open(folder / "haproxy.log", "w"))
 
     def __enter__(self):
         wait_until(self.is_up, "haproxy to know a gateway that is ready")
@@ -68,7 +69,9 @@ class Siege(Background):
         return sum(said["transactions"] for _, said in self.said)
 
     def failed(self):
-        return [(line, said) for line, said in self.said if said["failed_transactions"] or said["availability"] != 100]
+        """With what haproxy said of the gateways."""
+        lines = [(line, said) for line, said in self.said if said["failed_transactions"] or said["availability"] != 100]
+        return lines and (lines, (self.folder / "haproxy.log").read_text())
 
     def lines(self):
         for line, said in self.said:

@@ -18,10 +18,11 @@ from siege import Siege
 
 RATE = int(os.environ.get("ROLLING_RATE", "25"))
 SECONDS = float(os.environ.get("ROLLING_SECONDS", "0"))  # at least; and until each was restarted
-INSTANCES, DRAIN_SECONDS = 3, 2
+INSTANCES = 3
 WORKERS = max(8, RATE // 8)
 # With siege beside: of each gateway the ports of its requests and of its probes, which haproxy must know.
 PLACES = [(free_port(), free_port()) for _ in range(INSTANCES)] if "ROLLING_SIEGE" in os.environ else []
+DRAIN_SECONDS = 5 if PLACES else 2
 LOOKS_EVERY = 0.1  # seconds: of the balancer, well within the drain
 
 
@@ -146,7 +147,8 @@ def under_requests(pipeline, what):
         with Load(balancer) as load, Outcomes(pipeline) as seen, siege or contextlib.nullcontext():
             yield
     assert not load.failed, "%d of %d failed: %s" % (len(load.failed), len(load.ids), load.failed[:5])
-    assert not siege or not siege.failed(), siege.failed()
+    failed_beside = siege.failed() if siege else []
+    assert not failed_beside, "%s\n%s" % failed_beside
     beside = siege.answered() if siege else 0
     wait_until(lambda: (pipeline.settled() or {"reservations": 0})["reservations"] >= len(load.ids) + beside, "every reservation to be settled", 300)
     outcomes = one_outcome_each(record["value"] for record in pipeline.read("reservation-outcomes"))
