@@ -33,6 +33,7 @@ from external_metrics import GROUP, Metrics, Query
 from services import is_ready
 from test_chaos import wait_settled
 from test_rolling import RATE, Load, Outcomes
+from test_scaling import send_for
 
 HERE, CLUSTER, NAMESPACE = ROOT / "tests/cluster", ROOT / "build/cluster", "holdfast"
 KUBERNETES = ROOT / "deploy/kubernetes"
@@ -376,15 +377,6 @@ class Replicas(Background):
                 self.counts.append(count)
 
 
-def send_for(pipeline, seconds, rate, first):
-    began, number = time.monotonic(), first
-    while time.monotonic() < began + seconds:
-        pipeline.send(*[{"type": "Reserve", "reservation_id": "scale-%d" % (number + i), "customer_id": "c%d" % (i % 97), "item_id": "book", "quantity": 1} for i in range(rate)])
-        number += rate
-        time.sleep(max(0, began + (number - first) / rate - time.monotonic()))
-    return number
-
-
 def test_instances_follow_the_load_by_the_lag_metric_and_do_not_flap(deployed, cluster):
     name, first = "stock-check", "holdfast-stock-check-0"
     cluster.kubectl("set", "env", "statefulset/holdfast-" + name, "HOLDFAST_BATCH_RECORDS=%d" % BATCH, "HOLDFAST_LINGER_MS=%d" % LINGER_MS)
@@ -401,11 +393,11 @@ def test_instances_follow_the_load_by_the_lag_metric_and_do_not_flap(deployed, c
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(hpa))
         sent = 0
         try:
-            sent = send_for(deployed, 10, LOW, sent)
+            sent = send_for(deployed, 10, LOW, sent, "scale")
             at_low = replicas.counts[:]
-            sent = send_for(deployed, SCALING_SECONDS, HIGH, sent)
+            sent = send_for(deployed, SCALING_SECONDS, HIGH, sent, "scale")
             at_high = replicas.counts[-1]
-            sent = send_for(deployed, 10, LOW, sent)
+            sent = send_for(deployed, 10, LOW, sent, "scale")
             wait_until(lambda: replicas.counts[-1] == 1, "one instance again", 60 * MINUTE)
         finally:
             cluster.kubectl("delete", "hpa", hpa["metadata"]["name"])

@@ -92,10 +92,10 @@ def start(pipeline, slot):
     pipeline.start(NAME, slot=slot, flags=("--batch-records", str(BATCH), "--linger-ms", str(LINGER_MS)))
 
 
-def send_for(pipeline, seconds, rate, first):
+def send_for(pipeline, seconds, rate, first, prefix="s"):
     began, number = time.monotonic(), first
     while time.monotonic() < began + seconds:
-        pipeline.send(*[{"type": "Reserve", "reservation_id": "s-%d" % (number + i), "customer_id": "c%d" % (i % 97), "item_id": "book", "quantity": 1} for i in range(rate)])
+        pipeline.send(*[{"type": "Reserve", "reservation_id": "%s-%d" % (prefix, number + i), "customer_id": "c%d" % (i % 97), "item_id": "book", "quantity": 1} for i in range(rate)])
         number += rate
         time.sleep(max(0, began + (number - first) / rate - time.monotonic()))
     return number
