@@ -8,7 +8,7 @@ import uuid
 
 import httpx
 import pytest
-from conftest import ROOT
+from conftest import ROOT, wait_until
 from test_gateway import Gateway, token
 
 STEPS = ["REQUESTED", "HELD", "APPROVED", "CANCELLED"]
@@ -39,9 +39,10 @@ class Curl:
 
     def ask(self, method, path, headers=(), body=None):
         more = [part for header in headers for part in ("-H", header)] + (["--json", json.dumps(body)] if body else [])
-        done = subprocess.run(["curl", "-sS", "--fail-with-body", "-X", method, self.base + path, *self.headers, *more], capture_output=True, text=True, timeout=120)
+        done = subprocess.run(["curl", "-sS", "-w", "\n%{http_code}", "-X", method, self.base + path, *self.headers, *more], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done
-        return json.loads(done.stdout)
+        text, status = done.stdout.rsplit("\n", 1)
+        return int(status), text
 
     @contextlib.contextmanager
     def lines(self, last):
@@ -57,8 +58,7 @@ class Httpx:
 
     def ask(self, method, path, headers=(), body=None):
         answer = self.client.request(method, path, headers=dict(header.split(": ", 1) for header in headers), json=body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return answer.status_code, answer.text
 
     @contextlib.contextmanager
     def lines(self, last):
@@ -80,14 +80,20 @@ def until(lines, step):
     raise AssertionError("the stream ended after %s" % found)
 
 
+def answered(client, *request):
+    status, text = wait_until(lambda: (lambda found: found if found[0] != 202 else None)(client.ask(*request)), "a view, which may be a moment behind")
+    assert status == 200, text
+    return json.loads(text)
+
+
 @pytest.mark.parametrize("make", [Curl, Httpx])
 def test_a_client_reserves_reads_cancels_and_hears_of_it(gateway, make):
     client = make(gateway, token(make.__name__, "customer"))
     with client.lines(None) as lines:
-        approved = client.ask("POST", "/reservations", ["Idempotency-Key: story", "Prefer: wait=30"], {"item_id": "free", "quantity": 1})
+        approved = answered(client, "POST", "/reservations", ["Idempotency-Key: story", "Prefer: wait=30"], {"item_id": "free", "quantity": 1})
         begun = until(lines, None)
     place = "/reservations/" + approved["reservation_id"]
-    told = {"approved": approved["status"], "seen": client.ask("GET", place)["status"], "cancelled": client.ask("DELETE", place, ["Prefer: wait=30"])["status"]}
+    told = {"approved": approved["status"], "seen": answered(client, "GET", place)["status"], "cancelled": answered(client, "DELETE", place, ["Prefer: wait=30"])["status"]}
     with client.lines(begun[0][0]) as lines:
         right({**told, "events": begun + until(lines, "CANCELLED")})
 

@@ -9,7 +9,9 @@ const [way, base, token, item, key] = process.argv.slice(2);
 const headers = { Authorization: "Bearer " + token };
 
 async function ask(method, path, more, body) {
-  const answer = await fetch(base + path, { method, headers: { ...headers, ...more }, body: body && JSON.stringify(body) });
+  let answer;
+  do answer = await fetch(base + path, { method, headers: { ...headers, ...more }, body: body && JSON.stringify(body) });
+  while (answer.status === 202); // a view may be a moment behind
   const json = await answer.json();
   if (answer.status !== 200) throw new Error(method + " " + path + ": " + answer.status + " " + JSON.stringify(json));
   return json;
