@@ -243,6 +243,24 @@ static void calls_that_answers_start_leave_places_to_due_rows_and_records(void *
   bench_close(&b);
 }
 
+static void a_record_takes_the_place_of_an_answered_call_in_the_same_transaction(void **unused) {
+  (void)unused;
+  struct bench b;
+  bench_open(&b, "notify", 1000, 1);
+  bench_settle(&b);
+  fake_world_state = (struct fake_world_state){.answer = NOTICE_TAKEN, .places = 2};
+  for (int i = 0; i < 10; i++) {
+    const struct status_changed changed = {.reservation_id = STR("r"),
+                                           .customer_id = arena_format(&b.arena, "c%d", i)};
+    bench_give(&b, 0, T0, RECORD_STATUS_CHANGED, &changed, changed.customer_id);
+  }
+  unsigned long long transactions = runtime_metrics(b.runtime)->transactions;
+  bench_settle(&b);
+  assert_int_equal(runtime_metrics(b.runtime)->transactions - transactions, 10 / 2 + 1);
+  assert_int_equal(told(&b, "c9"), 1);
+  bench_close(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_due_row_has_its_turn_while_full_batches_of_records_come),
@@ -254,6 +272,7 @@ int main(void) {
       cmocka_unit_test(a_breaker_whose_time_a_wrong_clock_has_set_does_not_stay_open),
       cmocka_unit_test(rows_that_find_no_place_for_a_call_stay_due_and_nothing_is_written_for_them),
       cmocka_unit_test(calls_that_answers_start_leave_places_to_due_rows_and_records),
+      cmocka_unit_test(a_record_takes_the_place_of_an_answered_call_in_the_same_transaction),
   };
   return cmocka_run_group_tests_name("due rows", tests, NULL, NULL);
 }

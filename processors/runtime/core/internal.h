@@ -116,7 +116,7 @@ struct runtime {
   struct pending_call *calls;
   size_t call_count, call_capacity;
   size_t places;          /* for calls that the batch may start */
-  bool answers_may_call;  /* a place was free before they came */
+  bool answers_may_call;  /* no due row waits */
   bool due_without_place; /* a due row of the batch found none: it and those behind it stay due */
   /* Counts steps: a single place is for records and due rows in turn, and the partition that is
    * asked first changes with every second one */
@@ -221,6 +221,7 @@ void stall_watch(struct runtime *runtime, struct partition *partition, int64_t l
 /* ---- commit.c ---- */
 
 struct timer_event {
+  int32_t partition_id; /* of an answer */
   struct partition *partition;
   struct str key;
   int64_t due_at; /* of a due row */

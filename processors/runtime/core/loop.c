@@ -81,18 +81,28 @@ static bool handle_event(struct runtime *runtime, struct log_event *event, size_
   return false;
 }
 
+/* Of a pause after the last transaction. A clock that was set back is no reason to wait. */
+static int pause_left(const struct runtime *runtime, int64_t pause) {
+  int64_t since = log_now(runtime->log) - runtime->last_transaction_end;
+  return since >= 0 && since < pause ? (int)(pause - since) : 0;
+}
+
 /* A transaction costs the broker some milliseconds however small it is, and one that follows
  * closely on another waits for its markers: if more is coming in, it is worth a wait, as long as
- * the last transaction took, or longer where nobody waits for the output. A record that comes alone
- * is not held up. */
-static int pause_left(const struct runtime *runtime) {
-  if (!runtime->batch_count) return 0;
-  int64_t since = log_now(runtime->log) - runtime->last_transaction_end;
-  int64_t pause = runtime->last_transaction_took;
-  if (pause > PAUSE_MAX_MS) pause = PAUSE_MAX_MS;
-  if (pause < runtime->config.linger_ms) pause = runtime->config.linger_ms;
-  /* A clock that was set back is no reason to wait. */
-  return since >= 0 && since < pause ? (int)(pause - since) : 0;
+ * the last transaction took. What comes alone is not held up. */
+static int64_t worth_a_wait(const struct runtime *runtime) {
+  int64_t took = runtime->last_transaction_took;
+  return took < PAUSE_MAX_MS ? took : PAUSE_MAX_MS;
+}
+
+/* Longer where nobody waits for the output. */
+static int wait_for_records(const struct runtime *runtime) {
+  int64_t pause = worth_a_wait(runtime), linger = runtime->config.linger_ms;
+  return runtime->batch_count ? pause_left(runtime, pause < linger ? linger : pause) : 0;
+}
+
+static int wait_for_answers(const struct runtime *runtime) {
+  return runtime_in_flight(runtime) ? pause_left(runtime, worth_a_wait(runtime)) : 0;
 }
 
 /* A batch that is read again because of a fault in it ends there: the records behind the fault
@@ -113,7 +123,7 @@ static bool poll_batch(struct runtime *runtime, int wait_ms, size_t room, bool *
     bool waited = wait_ms > 0;
     wait_ms = 0;
     if (event.kind != LOG_IDLE) continue;
-    if (!waited) wait_ms = pause_left(runtime);
+    if (!waited) wait_ms = wait_for_records(runtime);
     if (!wait_ms) break;
   } while (runtime->batch_count < room && bytes < BATCH_BYTES_MAX && !ends_with_fault(runtime));
   return true;
@@ -162,21 +172,32 @@ static void collect_due(struct runtime *runtime, struct timers *timers) {
   }
 }
 
-static void collect_answers(struct runtime *runtime, struct timers *timers, int wait_ms) {
+/* Of what the world answered: before the poll, as each makes a place free that a record may take.
+ * Its partition is looked up after it. */
+static void take_answers(struct runtime *runtime, struct timers *timers, int wait_ms) {
   const struct world *world = runtime->processor->world;
   int32_t partition_id;
   struct str key;
   int answer;
   while (timers->count < timers->room &&
          world->next(runtime->world, wait_ms, &partition_id, &key, &answer)) {
-    wait_ms = 0;
-    struct partition *partition = partition_find(runtime, partition_id);
-    if (!partition || partition->phase != PHASE_READY)
-      continue; /* its new owner asks again by the key */
-    timers->events[timers->count++] = (struct timer_event){.partition = partition,
+    wait_ms = wait_for_answers(runtime);
+    timers->events[timers->count++] = (struct timer_event){.partition_id = partition_id,
                                                            .key = arena_copy(&runtime->arena, key),
                                                            .answered = true,
                                                            .answer = answer};
+  }
+}
+
+/* An answer for a partition that has gone is dropped: its new owner asks again by the key. */
+static void place_answers(struct runtime *runtime, struct timers *timers) {
+  size_t taken = timers->count;
+  timers->count = 0;
+  for (size_t i = 0; i < taken; i++) {
+    struct timer_event answer = timers->events[i];
+    answer.partition = partition_find(runtime, answer.partition_id);
+    if (answer.partition && answer.partition->phase == PHASE_READY)
+      timers->events[timers->count++] = answer;
   }
 }
 
@@ -238,37 +259,40 @@ static enum runtime_status failed(struct runtime *runtime) {
   return RUNTIME_FAILED;
 }
 
+static bool has_due(const struct runtime *runtime) {
+  return runtime_next_due(runtime) <= log_now(runtime->log);
+}
+
 /* Half of a batch is kept for due rows while some wait, and a single place is for each in turn.
  * Records take the room that due rows leave at the next step. */
 static size_t records_share(const struct runtime *runtime, size_t room) {
-  bool due = runtime_next_due(runtime) <= log_now(runtime->log);
-  return due ? (room + (runtime->turn & 1)) / 2 : room;
+  return has_due(runtime) ? (room + (runtime->turn & 1)) / 2 : room;
 }
 
-/* While no place was free, records and due rows had no turn: of the places that answers free then,
- * half are for due rows now and half for the records of the next step, and answers start none. */
-static void share_places(struct runtime *runtime, size_t free_before) {
-  size_t free = runtime->processor->world ? runtime->processor->world->room(runtime->world) : 0;
-  runtime->answers_may_call = free_before > 0;
-  runtime->places = free_before ? free : (free + (runtime->turn & 1)) / 2;
+static size_t room_for_calls(const struct runtime *runtime) {
+  const struct world *world = runtime->processor->world;
+  return world ? world->room(runtime->world) : runtime->config.batch_records;
 }
 
 /* Step 1. A record may start a call, so no more are taken than places are there; due rows share
- * the batch with them and are told when there is no place (call_fits). Without places nothing is
- * polled: a call ends within its own deadline, long before the group would miss this member. */
+ * the batch with them and are told when there is no place (call_fits). Answers start no calls while
+ * due rows wait: those came before. Without places nothing is polled: a call ends within its own
+ * deadline, long before the group would miss this member. */
 static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms, bool *busy) {
-  const struct world *world = runtime->processor->world;
   const size_t most = runtime->config.batch_records;
-  size_t places = world ? world->room(runtime->world) : most;
-  size_t room = records_share(runtime, places < most ? places : most);
+  size_t places = room_for_calls(runtime);
   wait_ms = patience(runtime, wait_ms, *busy, places);
-  if (room && !poll_batch(runtime, wait_ms, room, busy)) return false;
-  runtime->batch_time = log_now(runtime->log);
   timers->room = most;
-  if (world) collect_answers(runtime, timers, places ? 0 : wait_ms);
-  share_places(runtime, places);
+  if (runtime->world) take_answers(runtime, timers, places ? 0 : wait_ms);
+  runtime->places = room_for_calls(runtime);
+  runtime->answers_may_call = !has_due(runtime);
+  size_t room = records_share(runtime, runtime->places < most ? runtime->places : most);
+  if (timers->count) wait_ms = 0;
+  if (room && !poll_batch(runtime, wait_ms, room, busy)) return false;
+  place_answers(runtime, timers);
+  runtime->batch_time = log_now(runtime->log);
   timers->room = timers->count + most - runtime->batch_count;
-  if (!world || runtime->places) collect_due(runtime, timers);
+  if (runtime->places) collect_due(runtime, timers);
   measure(runtime, room > 0);
   return true;
 }
