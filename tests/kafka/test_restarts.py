@@ -20,6 +20,7 @@ LONG = "RESTARTS" in os.environ  # on a machine that has nothing else to do
 WITHIN = 5 if LONG else DEADLINE  # seconds from the broker's first answer
 LATE = 5 if LONG else 60  # seconds: an outcome while one of three is away
 RATE = 100  # commands a second
+CUSTOMERS = 9973  # each is told one notice at a time
 REPLICATED_RATE = 30  # three brokers and a controller share the cores with ten filters
 LOOK_S = 20  # of what is sent so long after the answer each outcome is waited for
 FLOW_S = 3  # between a restart and the next
@@ -53,7 +54,7 @@ class Traffic(Background):
         paid = number % 4 == 0
         name = "%s%d" % ("p" if paid else "r", number)
         self.sent[name] = time.monotonic()
-        self.producer.produce(self.topic, key=name, value=encode("Reserve", reservation_id=name, customer_id="c%d" % (number % 97),
+        self.producer.produce(self.topic, key=name, value=encode("Reserve", reservation_id=name, customer_id="c%d" % (number % CUSTOMERS),
                                                                  item_id="seats" if paid else "copies", quantity=1))
 
     def read(self):

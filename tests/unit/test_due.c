@@ -261,6 +261,22 @@ static void a_record_takes_the_place_of_an_answered_call_in_the_same_transaction
   bench_close(&b);
 }
 
+static void the_time_limits_of_calls_that_were_answered_cost_no_transaction(void **unused) {
+  (void)unused;
+  struct bench b;
+  bench_open(&b, "notify", 1000, 1);
+  fake_world_state.answer = NOTICE_TAKEN;
+  notices(&b, "kim", 10);
+  assert_int_equal(told(&b, "kim"), 10);
+  unsigned long long transactions = runtime_metrics(b.runtime)->transactions;
+  assert_true(runtime_next_due(b.runtime) <= T0 + NOTICE_CALL_LIMIT_MS);
+  memory_cluster_set_time(b.cluster, T0 + NOTICE_CALL_LIMIT_MS + 1);
+  bench_settle(&b);
+  assert_int_equal(runtime_metrics(b.runtime)->transactions, transactions);
+  assert_true(runtime_next_due(b.runtime) > T0 + NOTICE_CALL_LIMIT_MS);
+  bench_close(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_due_row_has_its_turn_while_full_batches_of_records_come),
@@ -273,6 +289,7 @@ int main(void) {
       cmocka_unit_test(rows_that_find_no_place_for_a_call_stay_due_and_nothing_is_written_for_them),
       cmocka_unit_test(calls_that_answers_start_leave_places_to_due_rows_and_records),
       cmocka_unit_test(a_record_takes_the_place_of_an_answered_call_in_the_same_transaction),
+      cmocka_unit_test(the_time_limits_of_calls_that_were_answered_cost_no_transaction),
   };
   return cmocka_run_group_tests_name("due rows", tests, NULL, NULL);
 }

@@ -224,7 +224,8 @@ void call_world(struct context *context, struct str key) {
 bool call_fits(struct context *context) {
   struct runtime *runtime = context->runtime;
   bool answer = context->event->source == EVENT_ANSWER;
-  bool fits = runtime->call_count < runtime->places && (!answer || runtime->answers_may_call);
+  size_t taken = runtime->call_count + (answer ? runtime->due_rows : 0);
+  bool fits = taken < runtime->places;
   if (!fits && !answer) runtime->due_without_place = true;
   return fits;
 }

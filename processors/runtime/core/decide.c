@@ -208,17 +208,23 @@ static const void *event_row(struct runtime *runtime, struct context *context,
   return event->value;
 }
 
+bool row_is_due(struct runtime *runtime, struct partition *partition, struct str key,
+                int64_t due_at) {
+  struct context context = {.runtime = runtime, .partition = partition};
+  const struct row_kind *kind = row_kind_of(runtime->processor, key);
+  const void *row = kind ? row_get(&context, kind, key) : NULL;
+  return row && (row_due_at(kind, row) == due_at || MUTANT("due-index-trusted"));
+}
+
 enum log_status decide_due(struct runtime *runtime, struct partition *partition, struct str key,
                            int64_t due_at) {
+  if (!row_is_due(runtime, partition, key, due_at)) return LOG_OK; /* the batch has changed it */
   struct context context = {.runtime = runtime, .partition = partition};
   struct event event = {.source = EVENT_DUE, .key = key, .time = runtime->batch_time};
   context.causation =
       arena_format(&runtime->arena, "due-%" PRId32 "-%" PRId64, partition->id, due_at);
   event.place = context.causation;
-  const void *row = event_row(runtime, &context, &event);
-  if (!row || (row_due_at(row_kind_of(runtime->processor, key), row) != due_at &&
-               !MUTANT("due-index-trusted")))
-    return LOG_OK; /* the index is older than the row */
+  event_row(runtime, &context, &event);
   atomic_fetch_add_explicit(&runtime->metrics.due_rows, 1, memory_order_relaxed);
   return decide(&context, &event);
 }

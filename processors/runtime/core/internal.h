@@ -116,7 +116,7 @@ struct runtime {
   struct pending_call *calls;
   size_t call_count, call_capacity;
   size_t places;          /* for calls that the batch may start */
-  bool answers_may_call;  /* no due row waits */
+  size_t due_rows;        /* of the batch: answers leave places to them */
   bool due_without_place; /* a due row of the batch found none: it and those behind it stay due */
   /* Counts steps: a single place is for records and due rows in turn, and the partition that is
    * asked first changes with every second one */
@@ -178,6 +178,10 @@ void context_take_headers(struct log_record *record);
 /* Decides a record, whose event is made here unless prefetch_batch has made it. */
 enum log_status decide_record(struct runtime *runtime, struct partition *partition,
                               const struct log_record *record, struct event *event);
+
+/* True if the row is due then: the index may be older than the row, which is read for the batch. */
+bool row_is_due(struct runtime *runtime, struct partition *partition, struct str key,
+                int64_t due_at);
 
 /* Reads the row of a due or answered event and lets the processor decide it; stages and produces
  * what comes of it. */

@@ -134,6 +134,7 @@ struct timers {
   struct partition *partition;
   struct timer_event *events;
   size_t count, room;
+  size_t dropped; /* entries of the index that are to go */
 };
 
 static bool take_due(void *user, struct str key, int64_t due_at) {
@@ -157,7 +158,24 @@ static void collect_far(struct runtime *runtime, struct partition *partition,
   store_due(runtime->store, partition->id, now + within, INT64_MAX, take_due, timers);
 }
 
+/* An entry of the index stays where its row has changed or gone, as the time limit of a call that
+ * was answered: it goes here, where it costs no transaction. The rows are read for the batch. */
+static void drop_stale(struct runtime *runtime, struct timers *timers, size_t first) {
+  size_t found = timers->count;
+  timers->count = first;
+  for (size_t i = first; i < found; i++) {
+    const struct timer_event due = timers->events[i];
+    if (row_is_due(runtime, due.partition, due.key, due.due_at)) {
+      timers->events[timers->count++] = due;
+    } else {
+      store_drop_due(runtime->store, due.partition->id, due.key, due.due_at);
+    }
+  }
+  timers->dropped = found - timers->count;
+}
+
 static void collect_due(struct runtime *runtime, struct timers *timers) {
+  size_t first = timers->count;
   if (!runtime_has_due_rows(runtime->processor)) return;
   for (size_t i = 0; i < runtime->partition_count; i++) {
     /* Each is first in its turn: one with many due rows would leave nothing for the others. */
@@ -170,6 +188,7 @@ static void collect_due(struct runtime *runtime, struct timers *timers) {
     partition->next_due = store_due(runtime->store, partition->id, partition->next_due,
                                     runtime->batch_time, take_due, timers);
   }
+  drop_stale(runtime, timers, first);
 }
 
 /* Of what the world answered: before the poll, as each makes a place free that a record may take.
@@ -259,14 +278,11 @@ static enum runtime_status failed(struct runtime *runtime) {
   return RUNTIME_FAILED;
 }
 
-static bool has_due(const struct runtime *runtime) {
-  return runtime_next_due(runtime) <= log_now(runtime->log);
-}
-
 /* Half of a batch is kept for due rows while some wait, and a single place is for each in turn.
  * Records take the room that due rows leave at the next step. */
 static size_t records_share(const struct runtime *runtime, size_t room) {
-  return has_due(runtime) ? (room + (runtime->turn & 1)) / 2 : room;
+  bool due = runtime_next_due(runtime) <= log_now(runtime->log);
+  return due ? (room + (runtime->turn & 1)) / 2 : room;
 }
 
 static size_t room_for_calls(const struct runtime *runtime) {
@@ -275,9 +291,8 @@ static size_t room_for_calls(const struct runtime *runtime) {
 }
 
 /* Step 1. A record may start a call, so no more are taken than places are there; due rows share
- * the batch with them and are told when there is no place (call_fits). Answers start no calls while
- * due rows wait: those came before. Without places nothing is polled: a call ends within its own
- * deadline, long before the group would miss this member. */
+ * the batch with them and are told when there is no place (call_fits). Without places nothing is
+ * polled: a call ends within its own deadline, long before the group would miss this member. */
 static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms, bool *busy) {
   const size_t most = runtime->config.batch_records;
   size_t places = room_for_calls(runtime);
@@ -285,14 +300,15 @@ static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms,
   timers->room = most;
   if (runtime->world) take_answers(runtime, timers, places ? 0 : wait_ms);
   runtime->places = room_for_calls(runtime);
-  runtime->answers_may_call = !has_due(runtime);
   size_t room = records_share(runtime, runtime->places < most ? runtime->places : most);
   if (timers->count) wait_ms = 0;
   if (room && !poll_batch(runtime, wait_ms, room, busy)) return false;
   place_answers(runtime, timers);
   runtime->batch_time = log_now(runtime->log);
   timers->room = timers->count + most - runtime->batch_count;
+  size_t answers = timers->count;
   if (runtime->places) collect_due(runtime, timers);
+  runtime->due_rows = timers->count - answers;
   measure(runtime, room > 0);
   return true;
 }
@@ -307,6 +323,14 @@ static enum runtime_status warm_step(struct runtime *runtime, int wait_ms) {
   return RUNTIME_IDLE;
 }
 
+/* A step without a transaction. */
+static enum runtime_status pass(struct runtime *runtime, const struct timers *timers, bool busy) {
+  staging_clear(&runtime->staging);
+  if (!timers->dropped) return busy ? RUNTIME_BUSY : RUNTIME_IDLE;
+  store_write_behind(runtime->store);
+  return RUNTIME_BUSY;
+}
+
 enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   bool busy = false;
   if (!runtime->joined) return warm_step(runtime, wait_ms);
@@ -316,7 +340,7 @@ enum runtime_status runtime_step(struct runtime *runtime, int wait_ms) {
   runtime->batch_time = log_now(runtime->log);
   struct timers timers = {.runtime = runtime, .events = runtime->timers};
   if (!collect(runtime, &timers, wait_ms, &busy)) return failed(runtime);
-  if (runtime->batch_count + timers.count == 0) return busy ? RUNTIME_BUSY : RUNTIME_IDLE;
+  if (runtime->batch_count + timers.count == 0) return pass(runtime, &timers, busy);
   enum log_status status = commit_batch(runtime, timers.events, timers.count);
   bool over = status == LOG_FATAL || status == LOG_AGAIN || runtime->unreadable;
   return over ? failed(runtime) : RUNTIME_BUSY;
