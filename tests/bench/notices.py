@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from rig import Run, broker, bulk_producer, encode_value, metrics
+from rig import Run, broker, bulk_producer, encode_value
 
 DELAYS_MS = (0, 20, 100)
 FIRST = 1000
@@ -54,9 +54,8 @@ def told(address, count, delay_ms):
                 run.holdfast("topics", "apply")
                 fill(address, "notices-%d-reservation-events" % delay_ms, count)
                 run.start("notify", options=["--webhook-url", "http://127.0.0.1:" + receiver.stdout.readline().strip()])
-                answers = lambda: metrics(run.ports["notify"])
-                before, began = reach(answers, FIRST), time.time()
-                after = reach(answers, count)
+                before, began = run.wait("notify", FIRST, metric="answers_total"), time.time()
+                after = run.wait("notify", count, metric="answers_total")
                 figures = {name: after[name] - before[name] for name in ("answers_total", "transactions_total", "process_cpu_seconds_total")}
                 took = time.time() - began
         finally:
@@ -64,16 +63,6 @@ def told(address, count, delay_ms):
     print("answers after %3d ms: %5.0f notices/s, %4.1f transactions/s, %3.0f us of CPU a notice" % (
         delay_ms, figures["answers_total"] / took, figures["transactions_total"] / took,
         figures["process_cpu_seconds_total"] / figures["answers_total"] * 1e6), flush=True)
-
-
-def reach(answers, count, limit=600):
-    until = time.time() + limit
-    while time.time() < until:
-        now = answers()
-        if now["answers_total"] >= count:
-            return now
-        time.sleep(0.02)
-    raise SystemExit("bench: notify did not get through")
 
 
 def main():

@@ -139,12 +139,14 @@ class Run:
         if name in VIEWS:
             self.question_ports[key] = port_of(log, self.processes[key], "questions")
 
-    def wait(self, name, records, limit=600):
+    def wait(self, name, count, limit=600, metric="records_total"):
+        """Until it has done so many: its metrics then."""
         until = time.time() + limit
-        while metrics(self.ports[name])["records_total"] < records:
+        while (now := metrics(self.ports[name]))[metric] < count:
             if time.time() > until:
                 raise SystemExit("bench: %s did not get through" % name)
             time.sleep(0.02)
+        return now
 
     def stop(self):
         for process in self.processes.values():
