@@ -17,6 +17,8 @@
 /* A coordinator that is just loading can know of no offset yet. */
 #define NO_OFFSET_GIVE_UP_S 5
 #define WAKE_TIMEOUT_MS 5
+#define BOUNDS_GIVE_UP_S 5
+#define BOUNDS_PAUSE_MS 100
 #define COORDINATOR_PATIENCE_S 5
 #define COORDINATOR_PAUSE_MS 50
 
@@ -113,12 +115,26 @@ void kafka_take_message(rd_kafka_message_t *message, struct log_record *out) {
   if (message->payload == NULL) out->value = (struct str){0};
 }
 
+/* A topic that was just made again is not known to a handle that knew the former one: each question
+ * brings what the next one needs. */
+static enum log_status ask_for_bounds(struct log_kafka *self, int32_t partition, int64_t *first,
+                                      int64_t *end) {
+  int64_t until = clock_monotonic_s() + BOUNDS_GIVE_UP_S;
+  for (;;) {
+    enum log_status status = kafka_bounds(&self->log, LOG_INPUT, partition, first, end);
+    if (status != LOG_AGAIN || clock_monotonic_s() >= until) return status;
+    rd_kafka_poll(self->producer, BOUNDS_PAUSE_MS);
+  }
+}
+
 /* Before the first seek of an assignment it is of no interest: the table of recovery judges where
  * the group stands. */
 static bool is_out_of_range(struct log_kafka *self, int32_t partition) {
   int64_t first, end, next = self->next[partition];
   if (next < 0) return false;
-  if (kafka_bounds(&self->log, LOG_INPUT, partition, &first, &end) != LOG_OK) {
+  enum log_status status = ask_for_bounds(self, partition, &first, &end);
+  if (status == LOG_FATAL) return true; /* it says why */
+  if (status == LOG_AGAIN) {
     failure_set(&self->log.failure, EX_TEMPFAIL,
                 "offset %" PRId64 " of partition %" PRId32 " of '%s' is not in the log, and %s",
                 next, partition, self->input, self->log.hindrance);
