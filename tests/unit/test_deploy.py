@@ -115,6 +115,32 @@ def test_the_gate_of_kubernetes_own_schemas():
         raise AssertionError("a misspelt field passed")
 
 
+def fits(model, one):
+    """Strict: a field that the definition does not know is missing in what comes back."""
+    return model.model_validate(one).model_dump(by_alias=True, exclude_unset=True, mode="json") == one
+
+
+def test_the_gate_of_the_schemas_of_keda_and_the_prometheus_operator():
+    """By models generated from their custom resource definitions; tests/cluster asks an apiserver with the definitions themselves."""
+    from cloudcoil.models.keda.v1alpha1 import ScaledObject
+    from cloudcoil.models.prometheus_operator.v1 import PodMonitor
+    models = {"ScaledObject": ScaledObject, "PodMonitor": PodMonitor}
+    custom = [one for _, one in manifests() if not BUILT_IN.match(one["apiVersion"]) and one["kind"] != "Kustomization"]
+    assert {one["kind"] for one in custom} == set(models)
+    for one in custom:
+        assert fits(models[one["kind"]], one), one["metadata"]["name"]
+    broken = json.loads(json.dumps(next(one for one in custom if one["kind"] == "ScaledObject")))
+    broken["spec"]["maxReplicas"] = 3
+    assert not fits(ScaledObject, broken), "a misspelt field passed"
+    del broken["spec"]["scaleTargetRef"]["name"]
+    try:
+        ScaledObject.model_validate(broken)
+    except ValueError as error:
+        assert "scaleTargetRef.name" in str(error)
+    else:
+        raise AssertionError("a field that must be there was missed by nobody")
+
+
 def metrics_of_the_code():
     source = "".join(path.read_text() for path in (ROOT / "processors").glob("**/*.c"))
     named = set(re.findall(r'put\((?:&?page), "(\w+)"', source)) | set(re.findall(r'\{\.name = "(\w+)",\s+\.help', source))
