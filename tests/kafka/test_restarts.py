@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka._model import ElectionType
 from confluent_kafka.admin import AdminClient
-from conftest import DEADLINE, ROOT, Background, Broker, Pipeline, encode, tell, wait_until
+from conftest import DEADLINE, PLAIN, ROOT, Background, Broker, Pipeline, encode, tell, wait_until
 from test_chaos import open_shop, seed, settle, supervise
 
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
@@ -25,6 +25,12 @@ CUSTOMERS = 9973  # each is told one notice at a time
 REPLICATED_RATE = 30  # three brokers and a controller share the cores with ten filters
 LOOK_S = 20  # of what is sent so long after the answer each outcome is waited for
 FLOW_S = 3  # between a restart and the next
+
+
+def without_sanitizers(pipeline):
+    """With them a restart takes minutes; test_chaos.py kills the broker under them."""
+    if "HOLDFAST_BIN" not in os.environ:
+        pipeline.bin = PLAIN
 
 
 def log_of(path):
@@ -180,6 +186,7 @@ def restart(pipeline, broker, traffic, how, away):
 
 
 def test_all_filters_serve_again_within_seconds_of_the_brokers_answer(pipeline, broker, seed, monkeypatch):
+    without_sanitizers(pipeline)
     monkeypatch.setenv("HOLDFAST_READY_LAG", "10000000")  # a filter that works off what waits for it serves
     open_large_shop(pipeline, seed)
     figures = []
@@ -208,8 +215,7 @@ def replicated(cluster, tmp_path):
     """A pipeline on three brokers: with one partition, as four JVMs and ten filters have two cores busy with four."""
     pipeline = Pipeline(cluster, tmp_path)
     pipeline.with_partitions(1)
-    if "HOLDFAST_BIN" not in os.environ:
-        pipeline.bin = ROOT / "build/bin"  # with sanitizers it takes minutes
+    without_sanitizers(pipeline)
     yield pipeline
     pipeline.close()
 
