@@ -147,7 +147,6 @@ bool runtime_fail(struct runtime *runtime, int exit_code, const char *format, ..
 bool runtime_reached(struct runtime *runtime, enum step step);
 
 /* ---- loop.c ---- */
-bool runtime_has_due_rows(const struct processor *processor);
 void runtime_release_batch(struct runtime *runtime);
 
 /* ---- partition.c ---- */
@@ -222,7 +221,7 @@ bool fault_is_of(const struct runtime *runtime, const struct log_record *record)
 /* Once a turn in which the log was polled, for each partition. lag as the log's. */
 void stall_watch(struct runtime *runtime, struct partition *partition, int64_t lag);
 
-/* ---- commit.c ---- */
+/* ---- timers.c ---- */
 
 struct timer_event {
   int32_t partition_id; /* of an answer */
@@ -232,6 +231,31 @@ struct timer_event {
   bool answered;
   int answer;
 };
+
+/* Of a batch. events: room for all, of the runtime; their keys are of its arena. */
+struct timers {
+  struct runtime *runtime;
+  struct partition *partition; /* whose due rows are being collected */
+  struct timer_event *events;
+  size_t count, room;
+  size_t dropped; /* entries of the due-row index that are to go */
+};
+
+bool runtime_has_due_rows(const struct processor *processor);
+
+/* Adds the rows that are due at the batch's time, of every partition that is ready, while there is
+ * room. */
+void timers_collect_due(struct runtime *runtime, struct timers *timers);
+
+/* Adds an answer of the world, for which it waits; its partition is looked up by
+ * timers_place_answers. False: there is none, or no room. Only for a processor with a world. */
+bool timers_take_answer(struct runtime *runtime, struct timers *timers, int wait_ms);
+
+/* Once the assignment of the batch is known. An answer for a partition that has gone is dropped:
+ * its new owner asks again by the key. */
+void timers_place_answers(struct runtime *runtime, struct timers *timers);
+
+/* ---- commit.c ---- */
 
 /* Runs the protocol for the batch of records and timer events. LOG_ABORT has been rolled back
  * already. */

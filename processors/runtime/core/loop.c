@@ -12,7 +12,6 @@
 #define BATCH_BYTES_MAX ((size_t)4 << 20)
 #define RECOVERY_WAIT_MS 10
 #define CALL_WAIT_MS 2
-#define FAR_DUE_EVERY_MS 1000
 #define PAUSE_MAX_MS 50
 
 const char *const step_names[STEP_COUNT] = {"polled",       "decided",   "settled", "state-written",
@@ -31,13 +30,6 @@ bool runtime_reached(struct runtime *runtime, enum step step) {
   if (runtime->config.failpoint && runtime->config.failpoint(runtime->config.failpoint_user, step))
     runtime->killed = true;
   return runtime->killed;
-}
-
-bool runtime_has_due_rows(const struct processor *processor) {
-  for (const struct row_kind *kind = processor->rows; kind && kind->name; kind++) {
-    if (kind->due_field.is) return true;
-  }
-  return false;
 }
 
 void runtime_release_batch(struct runtime *runtime) {
@@ -129,109 +121,9 @@ static bool poll_batch(struct runtime *runtime, int wait_ms, size_t room, bool *
   return true;
 }
 
-struct timers {
-  struct runtime *runtime;
-  struct partition *partition;
-  struct timer_event *events;
-  size_t count, room;
-  size_t dropped; /* entries of the index that are to go */
-};
-
-static bool take_due(void *user, struct str key, int64_t due_at) {
-  struct timers *timers = user;
-  if (timers->count == timers->room) return false;
-  timers->events[timers->count++] =
-      (struct timer_event){.partition = timers->partition,
-                           .key = arena_copy(&timers->runtime->arena, key),
-                           .due_at = due_at};
-  return true;
-}
-
-/* Nobody would look again at a row that a wrong clock put years ahead; now and then is often
- * enough. A clock that is wrong at this moment makes rows due early, which harms nothing. */
-static void collect_far(struct runtime *runtime, struct partition *partition,
-                        struct timers *timers) {
-  int64_t within = runtime->processor->due_within_ms, now = runtime->batch_time;
-  bool seen = now >= partition->far_due_seen && now - partition->far_due_seen < FAR_DUE_EVERY_MS;
-  if (!within || seen) return;
-  partition->far_due_seen = now;
-  store_due(runtime->store, partition->id, now + within, INT64_MAX, take_due, timers);
-}
-
-/* An entry of the index stays where its row has changed or gone, as the time limit of a call that
- * was answered: it goes here, where it costs no transaction. The rows are read for the batch. */
-static void drop_stale(struct runtime *runtime, struct timers *timers, size_t first) {
-  size_t found = timers->count;
-  timers->count = first;
-  for (size_t i = first; i < found; i++) {
-    const struct timer_event due = timers->events[i];
-    if (row_is_due(runtime, due.partition, due.key, due.due_at)) {
-      timers->events[timers->count++] = due;
-    } else {
-      store_drop_due(runtime->store, due.partition->id, due.key, due.due_at);
-    }
-  }
-  timers->dropped = found - timers->count;
-}
-
-static void collect_due(struct runtime *runtime, struct timers *timers) {
-  size_t first = timers->count;
-  if (!runtime_has_due_rows(runtime->processor)) return;
-  for (size_t i = 0; i < runtime->partition_count; i++) {
-    /* Each is first in its turn: one with many due rows would leave nothing for the others. */
-    size_t place = (i + runtime->turn / 2) % runtime->partition_count;
-    struct partition *partition = &runtime->partitions[place];
-    if (partition->phase != PHASE_READY) continue;
-    timers->partition = partition;
-    collect_far(runtime, partition, timers);
-    if (partition->next_due > runtime->batch_time) continue;
-    partition->next_due = store_due(runtime->store, partition->id, partition->next_due,
-                                    runtime->batch_time, take_due, timers);
-  }
-  drop_stale(runtime, timers, first);
-}
-
-/* Of what the world answered: before the poll, as each makes a place free that a record may take.
- * Its partition is looked up after it. */
+/* Before the poll, as each answer makes a place free that a record may take. */
 static void take_answers(struct runtime *runtime, struct timers *timers, int wait_ms) {
-  const struct world *world = runtime->processor->world;
-  int32_t partition_id;
-  struct str key;
-  int answer;
-  while (timers->count < timers->room &&
-         world->next(runtime->world, wait_ms, &partition_id, &key, &answer)) {
-    wait_ms = wait_for_answers(runtime);
-    timers->events[timers->count++] = (struct timer_event){.partition_id = partition_id,
-                                                           .key = arena_copy(&runtime->arena, key),
-                                                           .answered = true,
-                                                           .answer = answer};
-  }
-}
-
-/* An answer for a partition that has gone is dropped: its new owner asks again by the key. */
-static void place_answers(struct runtime *runtime, struct timers *timers) {
-  size_t taken = timers->count;
-  timers->count = 0;
-  for (size_t i = 0; i < taken; i++) {
-    struct timer_event answer = timers->events[i];
-    answer.partition = partition_find(runtime, answer.partition_id);
-    if (answer.partition && answer.partition->phase == PHASE_READY)
-      timers->events[timers->count++] = answer;
-  }
-}
-
-int64_t runtime_next_due(const struct runtime *runtime) {
-  int64_t next = INT64_MAX;
-  if (!runtime_has_due_rows(runtime->processor)) return next;
-  for (size_t i = 0; i < runtime->partition_count; i++) {
-    const struct partition *partition = &runtime->partitions[i];
-    if (partition->phase == PHASE_READY && partition->next_due < next) next = partition->next_due;
-  }
-  return next;
-}
-
-size_t runtime_in_flight(const struct runtime *runtime) {
-  return runtime->world ? runtime->processor->world->in_flight(runtime->world) : 0;
+  while (timers_take_answer(runtime, timers, wait_ms)) wait_ms = wait_for_answers(runtime);
 }
 
 /* The time for which the poll may wait for input while other things may come up. Due rows are no
@@ -303,11 +195,11 @@ static bool collect(struct runtime *runtime, struct timers *timers, int wait_ms,
   size_t room = records_share(runtime, runtime->places < most ? runtime->places : most);
   if (timers->count) wait_ms = 0;
   if (room && !poll_batch(runtime, wait_ms, room, busy)) return false;
-  place_answers(runtime, timers);
+  timers_place_answers(runtime, timers);
   runtime->batch_time = log_now(runtime->log);
   timers->room = timers->count + most - runtime->batch_count;
   size_t answers = timers->count;
-  if (runtime->places) collect_due(runtime, timers);
+  if (runtime->places) timers_collect_due(runtime, timers);
   runtime->due_rows = timers->count - answers;
   measure(runtime, room > 0);
   return true;
