@@ -1,6 +1,6 @@
 """A broker that comes back, under 100 commands a second: killed or stopped, away for 0, 2 or 8 seconds. All filters serve again within
-seconds of its first answer, by themselves or started anew. Of three brokers each dies in turn, and no outcome is lost. RESTARTS=n makes
-n restarts instead of one, and n turns."""
+seconds of its first answer, by themselves or started anew; a gateway takes requests. Of three brokers each dies in turn, and no outcome is
+lost. RESTARTS=n makes n restarts instead of one, and n turns."""
 import logging
 import os
 import socket
@@ -14,6 +14,7 @@ from confluent_kafka._model import ElectionType
 from confluent_kafka.admin import AdminClient
 from conftest import DEADLINE, PLAIN, ROOT, Background, Broker, Pipeline, encode, tell, wait_until
 from test_chaos import open_shop, seed, settle, supervise
+from test_gateway import WITHOUT_LIMIT, Gateway
 
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
 VARIANTS = [("kill", 0), ("stop", 2), ("kill", 8), ("stop", 0), ("kill", 2), ("stop", 8)]
@@ -24,6 +25,7 @@ RATE = 100  # commands a second
 CUSTOMERS = 9973  # each is told one notice at a time
 REPLICATED_RATE = 30  # three brokers and a controller share the cores with ten filters
 LOOK_S = 20  # of what is sent so long after the answer each outcome is waited for
+IN_A_ROW = 20
 FLOW_S = 3  # between a restart and the next
 
 
@@ -200,6 +202,42 @@ def test_all_filters_serve_again_within_seconds_of_the_brokers_answer(pipeline, 
     tell("%d restarts: median %.2f s, worst %.2f s, %d processes ended" % (len(seconds), seconds[len(seconds) // 2], seconds[-1], sum(len(f[3]) for f in figures)))
     settle(pipeline, len(traffic.sent))
     assert seconds[-1] <= WITHIN, figures
+
+
+class Caller(Background):
+    """Asks the gateway for one reservation after the other, and notes when each was answered and how."""
+
+    def __init__(self, gateway):
+        super().__init__()
+        self.gateway, self.answers = gateway, []
+
+    def run(self):
+        while not self.stopping.wait(0.01):
+            status = self.gateway.reserve("copies").status
+            self.answers.append((time.monotonic(), status))
+
+    def taken(self, since):
+        """When the first of IN_A_ROW requests, enough to meet each partition, was taken; None: not yet."""
+        answers = [one for one in self.answers.copy() if one[0] >= since]
+        return next((answers[i][0] for i in range(len(answers) - IN_A_ROW + 1) if all(status == 202 for _, status in answers[i:i + IN_A_ROW])), None)
+
+
+def test_a_gateway_takes_requests_within_seconds_of_the_brokers_answer(pipeline, broker):
+    without_sanitizers(pipeline)
+    pipeline.apply()
+    figures = []
+    with Caller(Gateway(pipeline, flags=(*WITHOUT_LIMIT, "--accept-ms", "1000"), folder=pipeline.bin)) as caller, Supervisor(pipeline) as supervisor:
+        for round_ in range(2 * RESTARTS):
+            how, away = VARIANTS[round_ % len(VARIANTS)]
+            wait_until(lambda now=time.monotonic(): caller.taken(now), "requests to be taken")
+            (broker.kill if how == "kill" else broker.stop)()
+            time.sleep(away)
+            back, starting = bring_back(broker, broker.address)
+            figures.append(wait_until(lambda: caller.taken(back), "requests to be taken again") - back)
+            assert starting.wait(60) == 0
+            tell("%s, away %d s: the gateway takes requests after %.2f s" % (how, away, figures[-1]))
+    assert not supervisor.ended
+    assert max(figures) <= WITHIN, figures
 
 
 @pytest.fixture
