@@ -208,7 +208,7 @@ class Deployed(Pipeline):
 
     def prove(self):
         """The stores are the claims' folders."""
-        state = self.folder / "state"
+        state = self.stores
         shutil.rmtree(state, ignore_errors=True)
         state.mkdir()
         for claim in self.cluster.find("/api/v1/namespaces/%s/persistentvolumeclaims")["items"]:

@@ -165,7 +165,7 @@ class Filter:
         command = [(folder or pipeline.bin) / name, "-b", pipeline.broker.address, "--prefix", pipeline.prefix, "--health", "127.0.0.1:0",
                    *(["--http", "127.0.0.1:0"] if name in (*VIEWS, "gateway") else [])]
         if name != "gateway":
-            command += ["--slot", str(slot), "--state-dir", pipeline.folder / "state", "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS]
+            command += ["--slot", str(slot), "--state-dir", pipeline.stores, "-X", "session.timeout.ms=%d" % SESSION_TIMEOUT_MS]
         command += [*pipeline.identity(name), *flags]
         if name == "charge":
             command += ["--provider-url", pipeline.provider_url]
@@ -223,7 +223,7 @@ class Filter:
 
 class Pipeline:
     def __init__(self, broker, folder):
-        self.broker, self.folder = broker, folder
+        self.broker, self.folder, self.stores = broker, folder, folder / "state"
         self.prefix = "t%d-%d-" % (os.getpid(), next(_numbers))
         self.filters = {}
         self.bin = BIN  # of what is started from here on
@@ -391,7 +391,7 @@ class Pipeline:
     def prove(self):
         """What every test of harm ends with: the audit is clean, the provider's books too, and what was decided would be decided again."""
         books = ["--provider", self.provider_url] if self.provider and self.provider.poll() is None else []
-        summary = self.audit("--stores", self.folder / "state", *books)["summary"]
+        summary = self.audit("--stores", self.stores, *books)["summary"]
         with concurrent.futures.ThreadPoolExecutor(3) as pool:  # each mostly waits for the broker
             list(pool.map(self.replay, REPLAYED))
         return summary

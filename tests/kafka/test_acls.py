@@ -140,7 +140,7 @@ def ends_and_says(pipeline, name, right):
 
 
 def without_store(pipeline, name):
-    shutil.rmtree(pipeline.folder / "state" / (name + "-0"), ignore_errors=True)
+    shutil.rmtree(pipeline.stores / (name + "-0"), ignore_errors=True)
 
 
 def work(number):

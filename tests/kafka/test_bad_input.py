@@ -153,7 +153,7 @@ def test_topics_apply_twice_changes_nothing_and_a_changed_count_is_refused(pipel
 
 
 def test_a_broker_that_is_down_is_told(pipeline):
-    for command in (["stock-check", "--state-dir", pipeline.folder / "state"], ["holdfast", "topics", "plan"], ["holdfast", "read", "deadlines"]):
+    for command in (["stock-check", "--state-dir", pipeline.stores], ["holdfast", "topics", "plan"], ["holdfast", "read", "deadlines"]):
         result = subprocess.run([BIN / command[0], *command[1:], "-b", "127.0.0.1:9"], capture_output=True, text=True, timeout=90)
         assert result.returncode == 69, result.stderr
         assert "is Kafka running" in result.stderr

@@ -275,7 +275,7 @@ def test_an_empty_disk_an_old_one_and_a_full_one(pipeline, seed):
                                incremental_configs=[ConfigEntry("delete.retention.ms", "3000", incremental_operation=AlterConfigOpType.SET)])
     for future in admin.incremental_alter_configs([changelog]).values():
         future.result()  # what is started from now on knows it
-    state = pipeline.folder / "state"
+    state = pipeline.stores
     with Load(pipeline, "d") as load:
         wait_until(lambda: load.sent >= 200, "some load")
         pipeline.filters["stock-check", 0].end(signal.SIGKILL)

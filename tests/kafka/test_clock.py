@@ -107,7 +107,7 @@ def test_a_clock_that_was_wrong_for_a_day_is_refused_aloud_and_set_back_by_the_o
     for i in range(8):
         pipeline.wait_status("again%d" % i, "APPROVED")
     wait_until(pipeline.settled, "everything to be settled")
-    pipeline.audit("--stores", pipeline.folder / "state")
+    pipeline.audit("--stores", pipeline.stores)
 
 
 def test_the_clock_of_what_has_none_is_refused(pipeline):

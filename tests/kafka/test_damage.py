@@ -139,7 +139,7 @@ class Damaged:
             wait_until(self.pipeline.filters[name, 0].ready, name)
 
     def audit(self):
-        result = self.pipeline.holdfast("audit", "-o", "json", "--stores", self.pipeline.folder / "state", check=False)
+        result = self.pipeline.holdfast("audit", "-o", "json", "--stores", self.pipeline.stores, check=False)
         return result.returncode, result.stdout + result.stderr
 
 
@@ -274,7 +274,7 @@ def test_a_changelog_with_a_batch_that_cannot_be_read_is_not_taken_for_whole(pip
         damaged.serve()
     damaged.stop("stock-check")
     place = damage_batch(damaged, "stock-check-changelog")
-    shutil.rmtree(pipeline.folder / "state" / "stock-check-0")
+    shutil.rmtree(pipeline.stores / "stock-check-0")
     damaged.start("stock-check", wait=False)
     damaged.refused("stock-check", "'%s', partition %d, offsets %d to " % (damaged.name("stock-check-changelog"), *place))
     damaged.delete("stock-check-changelog")

@@ -139,7 +139,7 @@ def test_a_partition_is_restored_on_an_empty_disk(shared, name):
     shared.send(book(item_id, 10), *reservations(item_id, 15, item_id))
     sold(shared, item_id, 10, 15)
     shared.filters[name, 0].end(signal.SIGKILL)
-    shutil.rmtree(shared.folder / "state" / (name + "-0"))
+    shutil.rmtree(shared.stores / (name + "-0"))
     filter_ = shared.start(name)
     if name not in ("charge",):
         assert filter_.metric("restored_records_total") > 0

@@ -57,7 +57,7 @@ def tables(pipeline):
 
 
 def test_an_audit_of_a_pipeline_that_works_is_clean_and_counts(sold):
-    audit = sold.audit("--stores", sold.folder / "state")
+    audit = sold.audit("--stores", sold.stores)
     summary = audit["summary"]
     assert summary["reservations"] == RESERVATIONS + RESERVATIONS // 3 and summary["refused_ids"] == RESERVATIONS // 30
     assert summary["approved"] + summary["failed"] + summary["cancelled"] == summary["reservations"]
@@ -147,7 +147,7 @@ def test_a_replay_decides_the_same_again(sold, name):
 
 
 def test_a_replay_begins_with_a_snapshot(sold, tmp_path):
-    snapshot = json.loads(sold.holdfast("snapshot", "payment", tmp_path / "payment", "--state-dir", sold.folder / "state", "-o", "json").stdout)
+    snapshot = json.loads(sold.holdfast("snapshot", "payment", tmp_path / "payment", "--state-dir", sold.stores, "-o", "json").stdout)
     load(sold, "q", 30)
     settle(sold)
     result = sold.replay("payment", "--snapshot", tmp_path / "payment")

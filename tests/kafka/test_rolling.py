@@ -181,4 +181,4 @@ def test_another_release_with_other_schemas_takes_over_and_is_put_back_and_no_re
         restart_each(pipeline)
         pipeline.bin = BIN
         restart_each(pipeline)
-    pipeline.audit("--stores", pipeline.folder / "state")
+    pipeline.audit("--stores", pipeline.stores)
