@@ -22,6 +22,7 @@ frontend requests
   bind 127.0.0.1:%d
   default_backend gateways
 backend gateways
+  http-request set-header Holdfast-Subject s%%[rand(9973)]
   option httpchk GET /readyz
 """
 
