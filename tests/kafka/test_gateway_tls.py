@@ -26,28 +26,35 @@ def pem_of(key, encryption=serialization.NoEncryption()):
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
+USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign", "encipher_only",
+          "decipher_only")
+SIGNS = x509.KeyUsage(**{usage: usage == "key_cert_sign" for usage in USAGES})
+
+
 class Authority:
-    """Signs certificates for 127.0.0.1."""
+    """Signs certificates for 127.0.0.1, to the letter of RFC 5280: Python's ssl asks for that since 3.13."""
 
     def __init__(self, folder):
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name.from_rfc4514_string("CN=tests")
         self.path = folder / "ca.pem"
-        self.path.write_bytes(self.sign(self.name, self.key, x509.BasicConstraints(ca=True, path_length=0)))
+        self.path.write_bytes(self.sign(self.name, self.key, [x509.BasicConstraints(ca=True, path_length=0), SIGNS]))
 
-    def sign(self, name, key, extension, until=DAY):
+    def sign(self, name, key, extensions, until=DAY):
         now = datetime.datetime.now(datetime.timezone.utc)
         made = (x509.CertificateBuilder().subject_name(name).issuer_name(self.name).public_key(key.public_key()).serial_number(x509.random_serial_number())
-                .not_valid_before(now - 3 * DAY).not_valid_after(now + until).add_extension(extension, critical=False)
+                .not_valid_before(now - 3 * DAY).not_valid_after(now + until)
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False).sign(self.key, hashes.SHA256()))
-        return made.public_bytes(serialization.Encoding.PEM)
+                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False))
+        for extension in extensions:
+            made = made.add_extension(extension, critical=key is self.key)
+        return made.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def make(self, key=None, until=DAY):
         """(certificate, key), both in PEM."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        return self.sign(x509.Name.from_rfc4514_string("CN=localhost"), key, alternatives, until), pem_of(key)
+        return self.sign(x509.Name.from_rfc4514_string("CN=localhost"), key, [alternatives], until), pem_of(key)
 
 
 @pytest.fixture(scope="module")
