@@ -50,9 +50,9 @@ static rd_kafka_message_t *read_first(const struct probe *probe, rd_kafka_topic_
   return message;
 }
 
-/* The first thing that comes of the partition when it is read from there: its error, what says so,
- * and its offset. The handle is new each time: librdkafka 2.16.1 reads on behind a wrong checksum
- * at an offset that nobody asked for, and tells the next one who asks that it is out of range. */
+/* The first thing that comes of the partition when it is read from there: its error or none, and
+ * its offset. The handle is new each time: librdkafka 2.16.1 reads on behind a wrong checksum at an
+ * offset that nobody asked for, and tells the next one who asks that it is out of range. */
 static bool first_at(const struct probe *probe, int64_t offset, rd_kafka_resp_err_t *error,
                      int64_t *at) {
   rd_kafka_t *handle = probe_open(probe);
