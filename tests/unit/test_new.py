@@ -20,10 +20,14 @@ def run(tree, *command):
     return result.stdout
 
 
+BUILT = {"bin", "filters", "gen", "processors", "tests"}  # by the ordinary build
+
+
 def left_out(folder, names):
-    """Of the copy: history, and of what is built whatever belongs to no object file of the ordinary build."""
-    top = {".git"} if folder == str(ROOT) else {"test", "venv", "kafka", "bench", "demo", "run", "sim", "fuzz", "tsan", "debian13"} if folder == str(ROOT / "build") else set()
-    return top & set(names)
+    """Of the copy: history, and whatever else lies in build, as roots with devices whose reading never ends."""
+    if folder == str(ROOT / "build"):
+        return set(names) - BUILT
+    return {".git"} & set(names) if folder == str(ROOT) else set()
 
 
 def copy_tree(folder):
